@@ -1,0 +1,145 @@
+"""The command line: `cnnlab`, or `python -m cnnlab`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnlab import __version__, protocols
+from cnnlab.errors import CnnlabError
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class _Group(click.Group):
+    """Prints an error that the user can mend in one line and exits with 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CnnlabError as error:
+            click.echo(f"cnnlab: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"max_content_width": 110})
+@click.version_option(__version__)
+def main() -> None:
+    """CNN tuning studies whose report gives every choice its evidence."""
+
+
+def _study_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--fresh", is_flag=True, help="Repeat stored runs too."),
+        click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, as tcp://host:8786; else this machine."),
+        click.option("--runs", type=FOLDER, default="reports/runs", show_default=True, help="Folder of stored runs."),
+        click.option(
+            "--data", type=FOLDER, default="data/sample", show_default=True, help="Folder of images (data/README.md)."
+        ),
+        click.option("--protocol", default="corrected", show_default=True, help=f"{' or '.join(protocols.PROTOCOLS)}."),
+        click.option("--profile", default="quick", show_default=True, help=f"{', '.join(protocols.PROFILES)}."),
+    ):
+        command = option(command)
+    return command
+
+
+def _tuning(data: Path, **settings: Any) -> Any:
+    """Open the study; the built-in sample is made when it is asked for and not there."""
+    from cnnlab import sample
+    from cnnlab.tuning import Tuning
+
+    tuning = Tuning(data, **settings)
+    if data == Path("data/sample") and not data.is_dir():
+        click.echo("Making the built-in sample in data/sample.", err=True)
+        sample.write(data)
+    return tuning
+
+
+@main.command(epilog="Example: cnnlab report --profile smoke --report reports/try")
+@_study_options
+@click.option("--report", type=FOLDER, help="Folder of the report.  [default: reports/PROFILE]")
+def report(report: Path | None, profile: str, **settings: Any) -> None:
+    """Run every stage that is not stored yet and write the report.
+
+    A second run with nothing changed repeats no run and no notebook. Ends with 1 if a part of the report is missing.
+    """
+    from cnnlab import report as reports
+
+    with _tuning(profile=profile, **settings) as tuning:
+        out = report or Path("reports") / tuning.profile.name
+        chapters = reports.make(tuning, out)
+    missing = [chapter for chapter in chapters if chapter.error]
+    for chapter in missing:
+        click.echo(f"Missing: {chapter.title}: {chapter.error}", err=True)
+    click.echo(out / "index.html")
+    sys.exit(1 if missing else 0)
+
+
+@main.command(epilog="Example: cnnlab run --profile full --scheduler tcp://login1:8786")
+@_study_options
+def run(**settings: Any) -> None:
+    """Run every stage that is not stored yet, without notebooks: on a cluster, say."""
+    from cnnlab import progress
+
+    with _tuning(**settings) as tuning, progress.Bar(progress.plan(tuning)) as bar:
+        tuning.watcher = bar
+        results = tuning.results()
+    for result in results:
+        made = result.decision
+        click.echo(f"{made.stage:15} {made.chosen:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
+
+
+@main.group()
+def data() -> None:
+    """Make, fetch, convert or check images."""
+
+
+@data.command("sample", epilog="Example: cnnlab data sample data/sample")
+@click.argument("directory", type=FOLDER, default="data/sample")
+def data_sample(directory: Path) -> None:
+    """Make the built-in sample, offline, in both formats."""
+    from cnnlab import sample
+
+    sample.write(directory)
+    click.echo(directory)
+
+
+@data.command("fetch", epilog="Example: cnnlab data fetch data/cifar10")
+@click.argument("directory", type=FOLDER, default="data/cifar10")
+def data_fetch(directory: Path) -> None:
+    """Download the real CIFAR-10 (170 MB). A broken download goes on where it stopped."""
+    from cnnlab import fetch
+
+    click.echo(fetch.fetch(directory))
+
+
+@data.command("gray", epilog="Example: cnnlab data gray data/cifar10")
+@click.argument("directory", type=FOLDER)
+def data_gray(directory: Path) -> None:
+    """Write a CIFAR-10 archive's grayscale batches (luma) beside it, as pickles."""
+    from cnnlab import data as images
+
+    for path in images.write_gray_batches(images.gray(images.load_cifar10(directory)), directory):
+        click.echo(path)
+
+
+@data.command("check", epilog="Example: cnnlab data check my-images")
+@click.argument("directory", type=FOLDER)
+def data_check(directory: Path) -> None:
+    """Say what images a folder holds, or what is wrong with them."""
+    from cnnlab import data as images
+
+    folder = images.load(directory)
+    for kind, found in (("grayscale", folder.gray), ("colour", folder.colour)):
+        if found is None:
+            click.echo("colour: none, so the colour stage will be left out")
+            continue
+        height, width, _ = found.image_shape
+        origin = ", derived from the archive" if kind == "grayscale" and folder.derived_gray else ""
+        click.echo(
+            f"{kind}{origin}: {len(found.train_labels):,} training and {len(found.test_labels):,} test images of "
+            f"{height} x {width}, {len(found.class_names)} classes ({', '.join(found.class_names)}), "
+            f"digest {found.digest[:12]}"
+        )

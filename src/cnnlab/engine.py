@@ -1,0 +1,196 @@
+"""Give every run a worker: Dask `distributed`, on this machine or on a cluster."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
+
+from cnnlab import training
+from cnnlab.data import Dataset, Split
+from cnnlab.errors import ConfigError, RunError
+from cnnlab.records import Record, RunStore
+from cnnlab.training import Run
+
+WORKER_ENV = {
+    # One thread a worker: two processes of one thread fit more images a second than one process of two.
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_MODULE_LOADING": "LAZY",
+    # Workers that share a GPU must each take only what they need of it.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""Environment of the workers that cnnlab starts; a cluster's workers have whatever they were started with."""
+
+ADDRESS = "DASK_SCHEDULER_ADDRESS"
+"""Environment variable with the address of the scheduler to join."""
+
+Work = tuple[Run, Dataset, Split]
+_Result = TypeVar("_Result")
+
+
+def silence() -> None:
+    """Keep this process's stderr off the terminal: what goes wrong in it comes back as an exception.
+
+    TensorFlow writes several lines as it starts, whatever its log level, and so do kernels.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+class _Silent(WorkerPlugin):  # type: ignore[misc]
+    """Silences the workers that cnnlab starts, also those started in the place of one that died."""
+
+    def setup(self, worker: object) -> None:  # noqa: ARG002 - Dask's
+        silence()
+
+
+class Engine:
+    """Workers for runs: those of a scheduler, or processes of this machine that live as long as the engine.
+
+    Nothing is started before the first run needs it. Use it as a context manager, or `close` it.
+
+    Args:
+        scheduler: A Dask scheduler's address; None takes `DASK_SCHEDULER_ADDRESS`, or starts one worker a core.
+    """
+
+    def __init__(self, scheduler: str | None = None) -> None:
+        self._scheduler = scheduler or os.environ.get(ADDRESS)
+        self._client: Client | None = None
+        self._cluster: Any = None
+        self._scattered: dict[str, Future] = {}
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers that this engine started."""
+        if self._client is not None:
+            self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+        self._client = self._cluster = None
+        self._scattered = {}
+
+    @property
+    def client(self) -> Client:
+        """The Dask client, connected or started when first asked for.
+
+        Raises:
+            ConfigError: No scheduler answers at the address.
+        """
+        if self._client is None:
+            if self._scheduler:
+                try:
+                    self._client = Client(self._scheduler, timeout="20s", set_as_default=False)
+                except (OSError, ValueError) as error:
+                    raise ConfigError(
+                        f"Expected a Dask scheduler at {self._scheduler}. Received: {type(error).__name__}. Start one "
+                        "(`dask scheduler`), or leave SCHEDULER out to use this machine."
+                    ) from error
+            else:
+                self._cluster = LocalCluster(
+                    threads_per_worker=1,
+                    n_workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+                    # Keras needs about 1 GB; Dask's default limit, memory by cores, would stop it on small machines.
+                    memory_limit=0,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                    env=WORKER_ENV,
+                )
+                self._client = Client(self._cluster, set_as_default=False)
+                self._client.register_plugin(_Silent())
+        return self._client
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address."""
+        return str(self.client.scheduler_info()["address"])
+
+    def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+        """Have a worker, which has Keras loaded, call a function, ahead of the runs that wait."""
+        result: _Result = self.client.submit(
+            function, *args, **kwargs, priority=10, retries=1, pure=False, key=f"{function.__name__}-{uuid4()}"
+        ).result()
+        return result
+
+    def records(
+        self, work: Sequence[Work], store: RunStore, done: Callable[[Record, bool], None] = lambda *_: None
+    ) -> dict[str, Record]:
+        """Return the record of every run, by digest: stored ones as they are, the others from the workers.
+
+        A run that fails does not stop the others; what is finished is stored at once.
+
+        Args:
+            work: The runs with their images. Equal runs are done once.
+            store: Where records are kept.
+            done: Called with each record and whether it was stored already.
+
+        Raises:
+            RunError: Some runs failed. The others are stored.
+            RecordError: The store cannot be written.
+        """
+        found: dict[str, Record] = {}
+        missing: dict[str, Work] = {}
+        for item in work:
+            key = item[0].digest
+            record = store.get(key)
+            if record is None:
+                missing.setdefault(key, item)
+            elif key not in found:
+                found[key] = record
+                done(record, True)
+        if not missing:
+            return found
+        failures: list[str] = []
+        with self._submitted(missing) as futures:
+            for future, key in futures:
+                try:
+                    record, arrays = future.result()
+                except Exception as error:  # whatever went wrong on the worker, the other runs go on
+                    failures.append(f"seed {missing[key][0].seed}: {type(error).__name__}: {error}")
+                    continue
+                store.put(record, arrays)
+                found[key] = record
+                done(record, False)
+        if failures:
+            raise RunError(
+                f"Expected {len(missing)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
+            )
+        return found
+
+    @contextmanager
+    def _submitted(self, missing: Mapping[str, Work]) -> Iterator[Iterator[tuple[Future, str]]]:
+        """Send runs to the workers and yield them as they finish; on the way out, call back what has not finished."""
+        futures = {
+            self.client.submit(
+                training.run,
+                what,
+                self._scatter(dataset),
+                self._scatter(split),
+                key=f"run-{key}",
+                retries=1,
+                pure=False,
+            ): key
+            for key, (what, dataset, split) in missing.items()
+        }
+        try:
+            yield ((future, futures[future]) for future in as_completed(list(futures), loop=self.client.loop))
+        finally:
+            self.client.cancel([future for future in futures if not future.done()])
+
+    def _scatter(self, value: Dataset | Split) -> Future:
+        """Send images to every worker once, whatever number of runs uses them."""
+        if value.digest not in self._scattered:
+            self._scattered[value.digest] = self.client.scatter(value, broadcast=True, hash=False)
+        return self._scattered[value.digest]

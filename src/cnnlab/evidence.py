@@ -1,0 +1,121 @@
+"""From scores to choices: the one-standard-error rule and a verdict on what it changed. Numpy, pandas, scipy only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which trial a stage hands on, and the evidence.
+
+    Attributes:
+        stage: The stage.
+        chosen: Name of the trial handed on.
+        rule: How it was found.
+        chosen_params: Its parameters.
+        best: Name of the trial with the best mean `val_f1`.
+        val_f1_mean: Mean `val_f1` of the chosen trial.
+        val_f1_se: Standard error of that mean, from the SD pooled over the stage's trials; NaN with one seed.
+        n_seeds: Runs of each trial.
+        difference: Mean `val_f1` of the chosen trial less the incumbent's; NaN without an incumbent.
+        margin: Half the width of its 95 % t interval.
+        verdict: The chosen trial against the incumbent: "better", "worse", "not distinguishable", or "" where there
+            is nothing to compare.
+        published_choice: The published study's pick.
+        agrees: Whether it is the one chosen.
+    """
+
+    stage: str
+    chosen: str
+    rule: str
+    chosen_params: int
+    best: str
+    val_f1_mean: float
+    val_f1_se: float
+    n_seeds: int
+    difference: float
+    margin: float
+    verdict: str
+    published_choice: str
+    agrees: bool
+
+
+def pooled_sd(frame: pd.DataFrame) -> tuple[float, int]:
+    """Return the SD of one run's `val_f1` pooled over trials, and its degrees of freedom.
+
+    Args:
+        frame: One row a run, with `trial` and `val_f1`.
+
+    Returns:
+        NaN and 0 where no trial has two runs.
+    """
+    groups = frame.groupby("trial")["val_f1"]
+    freedom = int((groups.count() - 1).sum())
+    if freedom == 0:
+        return float("nan"), 0
+    return float(np.sqrt((groups.var(ddof=1).fillna(0) * (groups.count() - 1)).sum() / freedom)), freedom
+
+
+def decide(
+    stage: str, frame: pd.DataFrame, incumbent: str | None, published_choice: str, *, pinned: bool = False
+) -> Decision:
+    """Choose the trial that a stage hands on.
+
+    Among the trials whose mean `val_f1` is within one standard error of the best mean, the one with the fewest
+    parameters; among equals the best mean (Breiman et al., Classification and Regression Trees, 1984, 3.4.3; Hastie,
+    Tibshirani, Friedman, Elements of Statistical Learning, 7.10). With one seed there is no standard error, and the
+    best score is taken. Only `val_f1` and `params` are read.
+
+    Args:
+        stage: Name of the stage.
+        frame: One row a run, with `trial`, `seed`, `params` and `val_f1`.
+        incumbent: Name of the trial that the stage before handed on, if it stands among them.
+        published_choice: The published study's pick.
+        pinned: Hand on that pick whatever the scores are.
+    """
+    groups = frame.groupby("trial", sort=False)
+    mean = {str(trial): float(score) for trial, score in groups["val_f1"].mean().items()}
+    params = {str(trial): int(count) for trial, count in groups["params"].first().items()}
+    n_seeds = int(groups["val_f1"].count().min())
+    sd, freedom = pooled_sd(frame)
+    error = sd / np.sqrt(n_seeds)
+    best = max(mean, key=mean.__getitem__)
+    if len(mean) == 1:
+        chosen, rule = best, "only one trial"
+    elif pinned and published_choice in mean:
+        chosen, rule = published_choice, "published pick"
+    elif np.isnan(error):
+        chosen, rule = best, "best val_f1 (one seed, so no standard error)"
+    else:
+        within = [trial for trial, score in mean.items() if score >= mean[best] - error]
+        chosen = min(within, key=lambda trial: (params[trial], -mean[trial]))
+        rule = "fewest parameters within one standard error of the best val_f1"
+    difference = margin = float("nan")
+    verdict = ""
+    if incumbent is not None and chosen != incumbent:
+        difference = mean[chosen] - mean[incumbent]
+        if freedom:
+            margin = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * sd * np.sqrt(2 / n_seeds))
+        verdict = "not distinguishable"
+        if abs(difference) > margin:
+            verdict = "better" if difference > 0 else "worse"
+    return Decision(
+        stage=stage,
+        chosen=chosen,
+        rule=rule,
+        chosen_params=params[chosen],
+        best=best,
+        val_f1_mean=mean[chosen],
+        val_f1_se=float(error),
+        n_seeds=n_seeds,
+        difference=difference,
+        margin=margin,
+        verdict=verdict,
+        published_choice=published_choice,
+        agrees=chosen == published_choice,
+    )

@@ -1,0 +1,221 @@
+"""Build Keras models: one builder for every architecture, and the study's CNN-1 to CNN-9."""
+
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnlab.config import Architecture, Training
+from cnnlab.errors import ConfigError
+from cnnlab.protocols import published_architecture
+
+if TYPE_CHECKING:  # importing Keras loads its backend, which takes seconds: done where a model is built
+    import keras
+
+Shape = tuple[int, int, int]
+GRAY: Shape = (32, 32, 1)
+
+
+def build(
+    architecture: Architecture, input_shape: Shape = GRAY, n_classes: int = 10, augmentation: str = "none"
+) -> "keras.Sequential":
+    """Build the uncompiled Keras model of an architecture.
+
+    Args:
+        architecture: The layers.
+        input_shape: Height, width and channels of an image.
+        n_classes: Units of the softmax output.
+        augmentation: "flip-shift" puts random left-right flips and shifts of up to one pixel (bilinear, edges
+            repeated: the study's `ImageDataGenerator` with a shift range of 1.0) in front, active in training only.
+
+    Returns:
+        A model from float images (n, h, w, c) to class probabilities (n, n_classes).
+
+    Raises:
+        ConfigError: The images are too small for so many poolings.
+    """
+    from keras import Input, Sequential, layers
+
+    side = min(input_shape[:2])
+    for _ in architecture.filters:
+        for _ in range(architecture.convs_per_block):
+            side -= 2 * (architecture.padding == "valid")
+        side //= 2
+    if side < 1:
+        raise ConfigError(
+            f"Expected images large enough for {len(architecture.filters)} blocks of {architecture.convs_per_block} "
+            f"convolutions ({architecture.padding} padding) and a pooling. Received: {input_shape[0]}x{input_shape[1]}."
+        )
+
+    def normalise() -> list[Any]:
+        return [layers.BatchNormalization(momentum=architecture.batch_norm_momentum)] * architecture.batch_norm
+
+    def drop(place: int) -> list[Any]:
+        return [layers.Dropout(rate) for rate in architecture.dropout[place : place + 1]]
+
+    stack: list[Any] = [Input(input_shape)]
+    if augmentation == "flip-shift":
+        height, width, _ = input_shape
+        stack += [layers.RandomFlip("horizontal"), layers.RandomTranslation(1 / height, 1 / width, "nearest")]
+    for place, filters in enumerate(architecture.filters):
+        for _ in range(architecture.convs_per_block):
+            stack.append(
+                layers.Conv2D(filters, 3, padding=architecture.padding, activation=architecture.conv_activation)
+            )
+            stack += normalise()
+        stack += [layers.MaxPooling2D(2), *drop(place)]
+    stack += [layers.Flatten(), layers.Dense(architecture.dense_units, activation=architecture.dense_activation)]
+    stack += normalise() + drop(len(architecture.filters))
+    stack.append(layers.Dense(n_classes, activation="softmax"))
+    return Sequential(stack)
+
+
+def compile_model(model: "keras.Sequential", training: Training) -> None:
+    """Compile a model with a trial's optimizer, learning rate and loss, and accuracy as its metric."""
+    from keras import optimizers
+
+    kinds = {
+        "sgd": optimizers.SGD,
+        "rmsprop": optimizers.RMSprop,
+        "adagrad": optimizers.Adagrad,
+        "adadelta": optimizers.Adadelta,
+        "adam": optimizers.Adam,
+        "adamax": optimizers.Adamax,
+        "nadam": optimizers.Nadam,
+    }
+    model.compile(
+        optimizer=kinds[training.optimizer](learning_rate=training.learning_rate),
+        loss=training.loss,
+        metrics=["accuracy"],
+    )
+
+
+def describe(
+    architecture: Architecture, input_shape: Shape = GRAY, n_classes: int = 10, augmentation: str = "none"
+) -> tuple[list[dict[str, str | int]], bytes]:
+    """Return a model's layers, as rows of a table, and its visualkeras drawing with legend, as a PNG file."""
+    import visualkeras
+
+    model = build(architecture, input_shape, n_classes, augmentation)
+    rows: list[dict[str, str | int]] = [
+        {
+            "layer": type(layer).__name__,
+            "output": " x ".join(map(str, layer.output.shape[1:])),
+            "params": layer.count_params(),
+        }
+        for layer in model.layers
+    ]
+    picture = io.BytesIO()
+    visualkeras.layered_view(model, legend=True, max_xy=400).save(picture, "PNG")
+    return rows, picture.getvalue()
+
+
+def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 0) -> NDArray[np.uint8]:
+    """Return images (n, h, w, c) uint8 as one epoch of training would show them."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    first = build(Architecture(), images.shape[1:], augmentation=augmentation).layers
+    shown: Any = images.astype(np.float32)
+    for layer in first:
+        if layer.name.startswith("random"):
+            shown = layer(shown, training=True)
+    pixels: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)
+    return np.rint(pixels).astype(np.uint8)
+
+
+def deployable(
+    architecture: Architecture, weights: list[Any], input_shape: Shape, n_classes: int, *, scale: bool
+) -> bytes:
+    """Return a trained model as the content of a `.keras` file that takes pixels of 0 to 255.
+
+    Args:
+        architecture: Its layers.
+        weights: Its weights, in the order of Keras's `get_weights`.
+        input_shape: Height, width and channels of an image.
+        n_classes: Number of classes.
+        scale: Whether it was trained on pixels divided by 255; the division then becomes its first layer.
+    """
+    from keras import Input, Sequential, layers
+
+    core = build(architecture, input_shape, n_classes)
+    core.set_weights(weights)
+    model = Sequential([Input(input_shape), *[layers.Rescaling(1 / 255)] * scale, *core.layers])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
+
+
+def _cnn(number: int, input_shape: Shape, n_classes: int, **changes: Any) -> "keras.Sequential":
+    return build(replace(published_architecture(number), **changes), input_shape, n_classes)
+
+
+def cnn_1(*, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
+    """Build CNN-1, the base model: three convolutions, each with its pooling, and a dense layer of 64."""
+    return _cnn(1, input_shape, n_classes)
+
+
+def cnn_2(convs_per_block: int = 2, *, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
+    """Build CNN-2: CNN-1 with two convolutions a block, same padding."""
+    return _cnn(2, input_shape, n_classes, convs_per_block=convs_per_block)
+
+
+def cnn_3(
+    filters: tuple[int, ...] = (32, 64, 128), *, input_shape: Shape = GRAY, n_classes: int = 10
+) -> "keras.Sequential":
+    """Build CNN-3: CNN-2 with other filters."""
+    return _cnn(3, input_shape, n_classes, filters=filters)
+
+
+def cnn_4(
+    dropout: tuple[float, ...] = (0.3, 0.4, 0.5, 0.3), *, input_shape: Shape = GRAY, n_classes: int = 10
+) -> "keras.Sequential":
+    """Build CNN-4: CNN-3 with dropout after the three poolings and the dense layer."""
+    return _cnn(4, input_shape, n_classes, dropout=dropout)
+
+
+def cnn_5(batch_norm: bool = True, *, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
+    """Build CNN-5: CNN-4 with batch normalisation after every convolution and the dense layer."""
+    return _cnn(5, input_shape, n_classes, batch_norm=batch_norm)
+
+
+def cnn_6(dense_units: int = 128, *, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
+    """Build CNN-6: CNN-5 with another width of the dense layer."""
+    return _cnn(6, input_shape, n_classes, dense_units=dense_units)
+
+
+def cnn_7(
+    conv_activation: str = "relu",
+    dense_activation: str = "tanh",
+    *,
+    input_shape: Shape = GRAY,
+    n_classes: int = 10,
+) -> "keras.Sequential":
+    """Build CNN-7: CNN-6 with other activations."""
+    return _cnn(7, input_shape, n_classes, conv_activation=conv_activation, dense_activation=dense_activation)
+
+
+def cnn_8(
+    optimizer: str = "adam",
+    learning_rate: float | None = 0.0004,
+    loss: str = "sparse_categorical_crossentropy",
+    *,
+    input_shape: Shape = GRAY,
+    n_classes: int = 10,
+) -> "keras.Sequential":
+    """Build and compile CNN-8: CNN-7 with an optimizer, its learning rate and a loss."""
+    model = _cnn(8, input_shape, n_classes)
+    compile_model(model, Training(optimizer=optimizer, learning_rate=learning_rate, loss=loss))
+    return model
+
+
+def cnn_9(augmentation: str = "flip-shift", *, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
+    """Build and compile CNN-9: CNN-8 as published, with augmentation as its first layers."""
+    model = build(published_architecture(9), input_shape, n_classes, augmentation)
+    compile_model(model, Training(learning_rate=0.0004))
+    return model

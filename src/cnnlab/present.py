@@ -1,0 +1,372 @@
+"""From results to tables and sentences. No sentence here says more than the numbers it is given."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, Markdown
+
+from cnnlab import plots
+from cnnlab.config import Trial
+from cnnlab.data import DataFolder, Dataset, Split
+from cnnlab.plots import Picture
+from cnnlab.protocols import Profile, Protocol
+from cnnlab.records import Record
+from cnnlab.tuning import StageResult, Tuning
+
+NOTHING = "-"
+
+
+def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, formats: Mapping[str, str] | None = None) -> HTML:
+    """Return a table as HTML. Missing numbers are shown as a dash; everything is escaped.
+
+    Args:
+        rows: One mapping a row, of column names to values.
+        formats: Format specification of a column's numbers, as ".3f".
+    """
+    frame = pd.DataFrame(rows)
+
+    def cell(value: Any, form: str) -> str:
+        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
+            return NOTHING
+        return html.escape(format(value, form) if isinstance(value, int | float | np.number) else str(value))
+
+    shown = pd.DataFrame(
+        {name: [cell(value, (formats or {}).get(str(name), "")) for value in frame[name]] for name in frame},
+        dtype=object,
+    )
+    return HTML(shown.to_html(index=False, border=0, escape=False, classes="cnnlab"))
+
+
+def mean_sd(values: Sequence[float]) -> str:
+    """Return "0.812 ± 0.004": mean and standard deviation; the mean alone for one value."""
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def text(value: str) -> str:
+    """Return a text from outside so that Markdown shows it as it is."""
+    return html.escape(value).replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;").replace("`", "&#96;")
+
+
+def settings(profile: Profile, protocol: Protocol) -> Markdown:
+    """Say how much is run and how."""
+    seeds = f"{profile.seeds} seed{'s' * (profile.seeds > 1)}"
+    rule = (
+        "every stage runs the published study's own fits and hands on its picks"
+        if protocol.pinned
+        else "a stage hands on the trial with the fewest parameters within one standard error of the best `val_f1`"
+    )
+    return Markdown(
+        f"Profile **{profile.name}**: {seeds} of each trial, at most {profile.epochs} epochs with a patience of "
+        f"{profile.patience}. Protocol **{protocol.name}**: {protocol.split} split; {rule}."
+    )
+
+
+def data_summary(folder: DataFolder, split: Split) -> Markdown:
+    """Say what images there are."""
+    images = folder.gray
+    height, width, _ = images.image_shape
+    origin = "derived from the colour images (BT.601 luma)" if folder.derived_gray else "read from the pickled batches"
+    colour = (
+        f"Colour images for Part B: {len(folder.colour.train_labels):,} to train on, "
+        f"{len(folder.colour.test_labels):,} to test on."
+        if folder.colour
+        else "There are no colour images, so Part B is left out."
+    )
+    return Markdown(
+        f"{len(images.train_labels):,} training and {len(images.test_labels):,} test images of {height} x {width} "
+        f"pixels in {len(images.class_names)} classes; the grayscale ones are {origin}. {colour}\n\n"
+        f"The runs use {len(split.train):,} images for `train`, {len(split.val):,} for `val` and {len(split.test):,} "
+        f"for `test`. Data digest `{images.digest[:12]}`, split digest `{split.digest[:12]}`."
+    )
+
+
+def class_table(dataset: Dataset, split: Split) -> HTML:
+    """Count the images of each class, in the files and in the split."""
+    n_classes = len(dataset.class_names)
+    counts = {
+        "train files": dataset.train_labels,
+        "test files": dataset.test_labels,
+        "train": dataset.train_labels[split.train],
+        "val": dataset.train_labels[split.val],
+        "test": dataset.test_labels[split.test],
+    }
+    columns = {name: np.bincount(labels, minlength=n_classes).tolist() for name, labels in counts.items()}
+    return table(pd.DataFrame({"class": dataset.class_names, **columns}))
+
+
+def pixel_table(folder: DataFolder) -> HTML:
+    """Return mean, spread and range of the pixels of each set of images and channel."""
+    rows = []
+    for kind, dataset in (("gray", folder.gray), ("colour", folder.colour)):
+        if dataset is None:
+            continue
+        for part, images in (("train", dataset.train_images), ("test", dataset.test_images)):
+            for channel, name in enumerate(("gray",) if images.shape[-1] == 1 else ("red", "green", "blue")):
+                # A mean over counts of the 256 values is exact and needs no copy of the images in floats.
+                counts = np.bincount(images[..., channel].ravel(), minlength=256)
+                values, total = np.arange(256), counts.sum()
+                mean = (counts * values).sum() / total
+                present = np.flatnonzero(counts)
+                rows.append(
+                    {
+                        "images": kind,
+                        "part": part,
+                        "channel": name,
+                        "mean": mean,
+                        "SD": np.sqrt((counts * (values - mean) ** 2).sum() / total),
+                        "lowest": int(present[0]),
+                        "highest": int(present[-1]),
+                    }
+                )
+    return table(rows, {"mean": ".1f", "SD": ".1f"})
+
+
+def sample_images(dataset: Dataset, split: Split) -> Picture:
+    """Show two training images of each of the first ten classes, with their class names."""
+    labels = dataset.train_labels[split.train]
+    shown = range(min(10, len(dataset.class_names)))
+    picks = [split.train[np.flatnonzero(labels == label)[turn::2][:1]] for turn in (0, 1) for label in shown]
+    chosen = np.concatenate(picks)
+    names = [dataset.class_names[label] for label in dataset.train_labels[chosen]]
+    kind = "grayscale" if dataset.image_shape[-1] == 1 else "colour"
+    return plots.images(
+        dataset.train_images[chosen],
+        names,
+        f"{len(chosen)} {kind} training images of: {', '.join(dict.fromkeys(names))}.",
+    )
+
+
+def stage_intro(result: StageResult) -> Markdown:
+    """Give a stage's heading, question and reason, and what is left out of it."""
+    stage = result.stage
+    left_out = (
+        f"\n\nNot run in this profile, being 4 to 16 times as costly: {', '.join(result.left_out)}."
+        if result.left_out
+        else ""
+    )
+    return Markdown(f"# CNN-{stage.cnn}: {stage.title}\n\n**{stage.question}**\n\n{stage.why}{left_out}")
+
+
+def model_table(layers: Sequence[Mapping[str, str | int]]) -> HTML:
+    """Return a model's layers with output shapes and parameters, and their sum."""
+    total = {"layer": "total", "output": "", "params": sum(int(row["params"]) for row in layers)}
+    return table([*layers, total], {"params": ",d"})
+
+
+def model_picture(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Picture:
+    """Return a visualkeras drawing with its text alternative."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    names = ", ".join(str(row["layer"]) for row in layers)
+    return Picture(png, f"Drawing of the model, layer by layer: {names}.", Image.open(BytesIO(png)).width)
+
+
+def trial_table(result: StageResult) -> HTML:
+    """Return the stage's trials with size, cost and scores; the chosen one is marked."""
+    rows = []
+    for candidate in result.candidates:
+        found = result.records(candidate.name)
+        mark = " (chosen)" if candidate.name == result.decision.chosen else ""
+        rows.append(
+            {
+                "trial": candidate.name + mark,
+                "incumbent": "yes" if candidate.incumbent else "",
+                **_score_columns(found),
+                "published F1": candidate.published_f1,
+            }
+        )
+    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f", "published F1": ".3f"})
+
+
+def _score_columns(found: Sequence[Record]) -> dict[str, Any]:
+    return {
+        "params": found[0].params,
+        "runs": len(found),
+        "epochs": float(np.mean([record.epochs for record in found])),
+        "seconds": float(np.mean([record.train_seconds for record in found])),
+        "val_f1": mean_sd([record.scores["val_f1"] for record in found]),
+        "test_f1": mean_sd([record.scores["test_f1"] for record in found]),
+    }
+
+
+def test_predictions(tuning: Tuning, found: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return true and predicted test classes, (runs x images,) int64 each, and the class names."""
+    arrays = [tuning.store.arrays(record.digest) for record in found]
+    truth = np.concatenate([of["test_labels"] for of in arrays])
+    predicted = np.concatenate([of["test_probs"].argmax(axis=1) for of in arrays])
+    return truth, predicted, list(found[0].data["class_names"])
+
+
+def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown, Picture]:
+    """Return the chosen trial's classification report, its summary and its confusion matrix, all seeds together."""
+    from sklearn.metrics import classification_report, confusion_matrix
+
+    found = result.records(result.decision.chosen)
+    truth, predicted, names = test_predictions(tuning, found)
+    labels = range(len(names))
+    report = classification_report(
+        truth, predicted, labels=labels, target_names=names, output_dict=True, zero_division=0
+    )
+    rows = [
+        {"class": name, **{key: report[name][key] for key in ("precision", "recall", "f1-score")},
+         "images": int(report[name]["support"])}
+        for name in [*names, "macro avg", "weighted avg"]
+    ]  # fmt: skip
+    f1 = mean_sd([record.scores["test_f1"] for record in found])
+    accuracy = mean_sd([record.scores["test_accuracy"] for record in found])
+    runs = f"{len(found)} run{'s' * (len(found) > 1)}"
+    summary = Markdown(
+        f"**{text(result.decision.chosen)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
+        f"({runs}; the table and the matrix count the predictions of all of them)."
+    )
+    matrix = confusion_matrix(truth, predicted, labels=labels)
+    return (
+        table(rows, dict.fromkeys(("precision", "recall", "f1-score"), ".3f")),
+        summary,
+        plots.confusion(matrix, names),
+    )
+
+
+def overfitting(result: StageResult) -> Markdown:
+    """Say how far training and validation are apart in the chosen trial, and what happened after the best epoch."""
+    found = result.records(result.decision.chosen)
+    at_best = [record.best_epoch - 1 for record in found]
+    train, val = (
+        float(np.mean([record.history[name][epoch] for record, epoch in zip(found, at_best, strict=True)]))
+        for name in ("accuracy", "val_accuracy")
+    )
+    gap = 100 * (train - val)
+    rise = float(np.mean([r.history["val_loss"][-1] - min(r.history["val_loss"]) for r in found]))
+    later = float(np.mean([record.epochs - record.best_epoch for record in found]))
+    if gap > 5:
+        reading = "the model fits the training images better than new ones: it overfits"
+    elif gap < -5:
+        reading = "the model does better without the noise of training (dropout, augmentation) than with it"
+    else:
+        reading = "within five points of each other, so there is little overfitting at that epoch"
+    after = (
+        f" In the {later:.1f} epochs after it, `val_loss` ended {rise:.3f} above its lowest value."
+        if later
+        else " It was the last one, so the fit was still improving when its epochs ran out."
+    )
+    return Markdown(
+        f"At the epoch with the lowest `val_loss`, training accuracy is {train:.3f} and validation accuracy {val:.3f} "
+        f"(mean of {len(found)}), {abs(gap):.1f} points apart: {reading}.{after}"
+    )
+
+
+def decision(result: StageResult) -> Markdown:
+    """Say what the stage hands on and why."""
+    made = result.decision
+    spread = "" if np.isnan(made.val_f1_se) else f", standard error {made.val_f1_se:.3f}"
+    lines = [
+        f"**{text(made.chosen)}** goes on ({made.rule}): mean `val_f1` {made.val_f1_mean:.3f}{spread}, "
+        f"{made.chosen_params:,} parameters."
+    ]
+    if made.chosen != made.best:
+        best = float(np.mean([record.scores["val_f1"] for record in result.records(made.best)]))
+        lines.append(f"The best mean is that of {text(made.best)}, {best:.3f}.")
+    if made.verdict:
+        margin = "" if np.isnan(made.margin) else f" ± {made.margin:.3f} (95 % t interval, pooled SD)"
+        lines.append(f"Against the incumbent: {made.difference:+.3f}{margin}, **{made.verdict}**.")
+    elif result.stage.keeps_incumbent and len(result.candidates) > 1:
+        lines.append("It is what the stage before handed on: this stage changes nothing.")
+    published = next((c.published_f1 for c in result.candidates if c.name == made.published_choice), None)
+    if published is not None and len(result.candidates) > 1:
+        agreement = "the same" if made.agrees else "another one"
+        lines.append(
+            f"The published study picked {text(made.published_choice)} (test F1 {published:.3f}, one run): {agreement}."
+        )
+    return Markdown(" ".join(lines))
+
+
+def summary(results: Sequence[StageResult]) -> HTML:
+    """Return the model that each stage handed on, one row a stage."""
+    rows = []
+    for result in results:
+        found = result.records(result.decision.chosen)
+        rows.append(
+            {
+                "stage": result.stage.name,
+                "CNN": f"CNN-{result.stage.cnn}",
+                "handed on": result.decision.chosen,
+                **_score_columns(found),
+                "against incumbent": result.decision.verdict,
+                "published pick": result.decision.published_choice,
+            }
+        )
+    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+
+
+def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
+    """Return the best trials of all stages by mean `val_f1`, equal trials once."""
+    best: dict[Trial, tuple[float, dict[str, Any]]] = {}
+    for result in results:
+        for candidate in result.candidates:
+            found = result.records(candidate.name)
+            score = float(np.mean([record.scores["val_f1"] for record in found]))
+            line = {"stage": result.stage.name, "trial": candidate.name, **_score_columns(found)}
+            best.setdefault(candidate.trial, (score, line))
+    ranked = sorted(best.values(), key=lambda pair: -pair[0])[:rows]
+    return table([line for _, line in ranked], {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+
+
+def compare(title: str, one: Sequence[Record], other: Sequence[Record], names: tuple[str, str]) -> Markdown:
+    """Say how two trials' test macro-F1 compare, without a claim beyond their means and spreads."""
+    scores = [[record.scores["test_f1"] for record in found] for found in (one, other)]
+    difference = float(np.mean(scores[1]) - np.mean(scores[0]))
+    return Markdown(
+        f"{title} {text(names[0])} scores a `test_f1` of {mean_sd(scores[0])}, {text(names[1])} {mean_sd(scores[1])} "
+        f"({len(one)} and {len(other)} runs): a difference of {100 * difference:+.1f} points."
+    )
+
+
+def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
+    """Return what the study came to, as Markdown sentences, most important first."""
+    gray = [result for result in results if "colour" not in result.stage.axis]
+    lines: list[str] = []
+    if not gray:
+        return ["No stage has a result."]
+    first, last = gray[0], gray[-1]
+    ends = [[r.scores["test_f1"] for r in result.records(result.decision.chosen)] for result in (first, last)]
+    gain = 100 * float(np.mean(ends[1]) - np.mean(ends[0]))
+    lines.append(
+        f"The final grayscale model, {last.decision.chosen_params:,} parameters, reaches a test macro-F1 of "
+        f"**{mean_sd(ends[1])}** (n = {len(ends[1])}); the first one, CNN-{first.stage.cnn} with "
+        f"{first.decision.chosen_params:,} parameters, {mean_sd(ends[0])}: **{gain:+.1f} points**."
+    )
+    choosing = [result for result in gray if len(result.candidates) > 1]
+    by_verdict = {
+        verdict: [result.stage.title.lower() for result in choosing if result.decision.verdict == verdict]
+        for verdict in ("better", "worse", "not distinguishable")
+    }
+    kept = [result.stage.title.lower() for result in choosing if not result.decision.verdict]
+    for verdict, sentence in (
+        ("better", "Changed the model, and the change is better than noise"),
+        ("not distinguishable", "Changed the model, but not by more than noise"),
+        ("worse", "Changed the model for a worse one"),
+    ):
+        if by_verdict[verdict]:
+            lines.append(f"{sentence}: {', '.join(by_verdict[verdict])}.")
+    if kept:
+        lines.append(f"Changed nothing: {', '.join(kept)}.")
+    agreeing = sum(result.decision.agrees for result in choosing)
+    lines.append(f"{agreeing} of {len(choosing)} choices are those of the published study.")
+    colour = [result for result in results if "colour" in result.stage.axis]
+    if colour:
+        scores = [r.scores["test_f1"] for r in colour[0].records(colour[0].decision.chosen)]
+        lines.append(f"On the colour images the same network reaches {mean_sd(scores)} (n = {len(scores)}).")
+    split = first.records(first.decision.chosen)[0].split
+    lines.append(
+        f"All this from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test images, "
+        f"{profile.seeds} run{'s' * (profile.seeds > 1)} a trial. A difference is called better or worse where it is "
+        "larger than its 95 % interval."
+    )
+    return lines

@@ -1,0 +1,379 @@
+"""Execute the notebooks with papermill, once a stage, and stitch them into one HTML page."""
+
+import hashlib
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from cnnlab import models, plots, present, progress
+from cnnlab.config import Trial, digest
+from cnnlab.engine import ADDRESS, silence
+from cnnlab.errors import ConfigError, DataError, RunError
+from cnnlab.tuning import StageResult, Tuning
+
+NOTEBOOK_SECONDS = 1800
+"""Longest time a cell of a notebook may take: its runs are stored before it is executed."""
+
+
+@dataclass
+class Chapter:
+    """One executed notebook of the report, or why it is missing."""
+
+    name: str
+    title: str
+    path: Path
+    error: str = ""
+    body: str = ""
+
+
+def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -> list[Chapter]:
+    """Run the study and write its report.
+
+    Runs that are stored are not repeated; notebooks whose text, parameters and results are those of the last time are
+    not executed again. A stage that fails does not lose the others.
+
+    Args:
+        tuning: The study.
+        out: Folder of the report; made if missing.
+        notebooks: Folder of the notebooks.
+
+    Returns:
+        The chapters, in order; those with an `error` are missing.
+
+    Raises:
+        ConfigError: The notebooks are not there, or the report's folder cannot be made.
+        DataError: The images cannot be used.
+        RecordError: The run store cannot be written.
+    """
+    begin = time.time()
+    out, notebooks = Path(out), Path(notebooks)
+    if not (notebooks / "02-stage.ipynb").is_file():
+        raise ConfigError(
+            f"Expected the notebooks in {str(notebooks)!r}. Received: none. Run cnnlab in the project's folder."
+        )
+    stages = tuning.stages  # reads the images, so that bad ones end the command before anything is written
+    for colour in {False, any("colour" in stage.axis for stage in stages)}:
+        tuning.split(tuning.dataset(colour))
+    try:
+        (out / "notebooks").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"Expected to write the report to {str(out)!r}. Received: {error.strerror}. Name another (REPORT=...)."
+        ) from error
+    book = _Book(tuning, out / "notebooks", notebooks)
+    results: list[StageResult] = []
+    with progress.Bar(progress.plan(tuning)) as bar, _notebook_process() as executor:
+        tuning.watcher = bar
+        book.add(executor, "data", "The images", "01-data.ipynb", [])
+        for stage in stages:
+            source = "03-colour.ipynb" if "colour" in stage.axis else "02-stage.ipynb"
+            title = f"CNN-{stage.cnn}: {stage.title}"
+            try:
+                results.append(tuning.result(stage.name))
+            except (RunError, DataError) as error:
+                tuning.without.add(stage.name)
+                book.lose(stage.name, title, str(error))
+                bar.say(f"{stage.name}: {error}")
+                continue
+            book.add(executor, stage.name, title, source, results, stage=stage.name)
+        if results:
+            book.add(executor, "comparison", "Comparison and conclusion", "04-comparison.ipynb", results)
+        chapters = book.finish(bar)
+    tuning.results_frame(results).to_csv(out / "results.csv", index=False)
+    tuning.decisions_frame(results).to_csv(out / "decisions.csv", index=False)
+    manifest = _manifest(tuning, results, chapters, begin)
+    if results:
+        manifest["model"] = _write_model(tuning, results, out)
+    _write(out / "index.html", _page(tuning, results, chapters, manifest).encode())
+    _write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
+    return chapters
+
+
+def _write(path: Path, content: bytes) -> None:
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_bytes(content)
+    scratch.replace(path)
+
+
+class _Book:
+    """The notebooks of a report, executed one after the other beside the runs of the stages to come."""
+
+    def __init__(self, tuning: Tuning, out: Path, sources: Path) -> None:
+        self._tuning = tuning
+        self._out = out
+        self._sources = sources
+        self._chapters: list[tuple[Chapter, Future[str] | None]] = []
+        self._code = _code_digest()
+
+    def lose(self, name: str, title: str, error: str) -> None:
+        """Add a chapter that cannot be made."""
+        self._chapters.append((Chapter(name, title, self._path(name), error), None))
+
+    def add(
+        self, executor: Executor, name: str, title: str, source: str, results: list[StageResult], **more: str
+    ) -> None:
+        """Add a chapter, and execute its notebook unless that has been done."""
+        tuning, chapter = self._tuning, Chapter(name, title, self._path(name))
+        parameters = {
+            "data": os.path.relpath(tuning.data, self._sources),
+            "runs": os.path.relpath(tuning.store.path, self._sources),
+            "profile": tuning.profile.name,
+            "protocol": tuning.protocol.name,
+            "without": ",".join(sorted(tuning.without)),
+            **more,
+        }
+        key = digest(
+            {
+                "source": (self._sources / source).read_text(encoding="utf-8"),
+                "parameters": parameters,
+                "code": self._code,
+                "data": [dataset.digest for dataset in (tuning.folder.gray, tuning.folder.colour) if dataset],
+                "runs": [[r.digest, r.train_seconds] for result in results for r in result.runs.values()],
+            }
+        )
+        future = None
+        if _key(chapter.path) != key:
+            os.environ[ADDRESS] = tuning.engine.address  # the kernels join these workers
+            future = executor.submit(
+                _execute, (self._sources / source).resolve(), chapter.path.resolve(), parameters, key
+            )
+        self._chapters.append((chapter, future))
+
+    def _path(self, name: str) -> Path:
+        return self._out / f"{len(self._chapters) + 1:02d}-{name}.ipynb"
+
+    def finish(self, bar: progress.Bar) -> list[Chapter]:
+        """Wait for the notebooks, and remove those of an earlier report that this one does not have."""
+        for chapter, future in self._chapters:
+            try:
+                chapter.error = chapter.error or (future.result() if future else "")
+            except BrokenProcessPool:
+                chapter.error = "the process that executes the notebooks ended early"
+            if future and chapter.error:
+                bar.say(f"{chapter.name}: {chapter.error}")
+        kept = {chapter.path for chapter, _ in self._chapters if not chapter.error}
+        for path in self._out.glob("*.ipynb"):
+            if path not in kept:
+                path.unlink()
+        return [chapter for chapter, _ in self._chapters]
+
+
+def _code_digest() -> str:
+    """Return a digest of cnnlab's own code: another version may draw the same results otherwise."""
+    sha = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
+def _key(path: Path) -> str:
+    """Return what an executed notebook was made from; "" if it is not there or not ours."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["metadata"]["cnnlab"]["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _notebook_process() -> ProcessPoolExecutor:
+    """Return a process that executes notebooks: papermill changes the working directory of the one it runs in."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), silence)
+
+
+def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str) -> str:
+    """Execute a notebook and put it in place once it has gone through; return why it has not, or ""."""
+    import nbformat
+    import papermill
+
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not one of the user's
+    scratch = target.with_name(f".{target.stem}.part.ipynb")
+    try:
+        papermill.execute_notebook(
+            source,
+            scratch,
+            dict(parameters),
+            kernel_name="python3",
+            cwd=source.parent,
+            progress_bar=False,
+            execution_timeout=NOTEBOOK_SECONDS,
+        )
+        notebook = nbformat.read(scratch, as_version=4)
+        notebook.metadata["cnnlab"] = {"key": key}
+        nbformat.write(notebook, scratch)
+        scratch.replace(target)
+    except Exception as error:  # whatever a notebook died of, the others are worth having
+        kind = getattr(error, "ename", "") or type(error).__name__
+        message = getattr(error, "evalue", "") or str(error)
+        return f"{kind}: {' '.join(message.split())[:300]}"
+    finally:
+        scratch.unlink(missing_ok=True)
+    return ""
+
+
+def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
+    """Write the final grayscale model: of the last such stage's choice, the run with the best `val_f1`."""
+    last = [result for result in results if "colour" not in result.stage.axis][-1]
+    record = max(last.records(last.decision.chosen), key=lambda record: record.scores["val_f1"])
+    about = {"run": record.digest, "stage": last.stage.name, "trial": last.decision.chosen, "seed": record.seed}
+    target = out / "model.keras"
+    try:
+        if json.loads((out / "manifest.json").read_bytes())["model"] == about and target.exists():
+            return about
+    except (OSError, ValueError, KeyError):
+        pass
+    arrays = tuning.store.arrays(record.digest)
+    trial = Trial.from_canonical(record.trial)
+    content = tuning.engine.call(
+        models.deployable,
+        trial.architecture,
+        [arrays[name] for name in sorted(arrays) if name.startswith("weight_")],
+        tuple(record.data["shape"]),
+        len(record.data["class_names"]),
+        scale=trial.input.scale,
+    )
+    _write(target, content)
+    return about
+
+
+def _manifest(
+    tuning: Tuning, results: Sequence[StageResult], chapters: Sequence[Chapter], begin: float
+) -> dict[str, Any]:
+    folder = tuning.folder
+    records = {record.digest: record for result in results for record in result.runs.values()}
+    packages = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
+    return {
+        "profile": asdict(tuning.profile),
+        "protocol": {**asdict(tuning.protocol), "settings": dict(tuning.protocol.settings)},
+        "data": {
+            "gray_digest": folder.gray.digest,
+            "colour_digest": folder.colour.digest if folder.colour else None,
+            "classes": list(folder.gray.class_names),
+        },
+        "splits": sorted({record.split["digest"] for record in records.values()}),
+        "seeds": sorted({record.seed for record in records.values()}),
+        "runs": len(records),
+        "runs_made_now": len(tuning.made),
+        "train_seconds": round(sum(record.train_seconds for record in records.values()), 1),
+        "wall_seconds": round(time.time() - begin, 1),
+        "missing": {chapter.name: chapter.error for chapter in chapters if chapter.error},
+        "commit": _commit(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in packages if _installed(name)},
+        "run_on": sorted({json.dumps(record.provenance, sort_keys=True) for record in records.values()}),
+        "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _commit() -> str:
+    """Return the git commit that this code is of, marked if there are changes on top; "unknown" outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _page(
+    tuning: Tuning, results: Sequence[StageResult], chapters: Sequence[Chapter], manifest: Mapping[str, Any]
+) -> str:
+    from jinja2 import Environment, FileSystemLoader
+    from nbconvert.filters import markdown2html
+    from pygments.formatters import HtmlFormatter
+
+    with as_file(files("cnnlab") / "templates") as templates:
+        exporter = _exporter(templates)
+        for chapter in chapters:
+            if not chapter.error:
+                chapter.body = _body(exporter, chapter)
+        page = Environment(loader=FileSystemLoader(templates), autoescape=True).get_template("page.html.j2")
+        style = "\n".join(
+            [
+                (templates / "page.css").read_text(encoding="utf-8"),
+                HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight"),
+                "@media (prefers-color-scheme: dark) {",
+                HtmlFormatter(style="github-dark", nobackground=True).get_style_defs(".highlight"),
+                "}",
+            ]
+        )
+    shown = {
+        "Commit": manifest["commit"],
+        "Seeds": ", ".join(map(str, manifest["seeds"])),
+        "Runs": f"{manifest['runs']}, {manifest['runs_made_now']} of them made by this command",
+        "Training time": f"{manifest['train_seconds']:,.0f} s over all runs",
+        "Wall time": f"{manifest['wall_seconds']:,.0f} s for this command",
+        "Machine": f"{manifest['machine']['system']}, {manifest['machine']['cores']} cores",
+        "Versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
+        "Data digest": manifest["data"]["gray_digest"],
+        "Split digests": ", ".join(manifest["splits"]),
+    }
+    picture = plots.path(results) if results else None
+    return page.render(
+        title="CNN tuning study",
+        byline=(
+            f"Profile {tuning.profile.name}, protocol {tuning.protocol.name}, "
+            f"{len(tuning.folder.gray.class_names)} classes, data {manifest['data']['gray_digest'][:12]}, "
+            f"{time.strftime('%Y-%m-%d')}"
+        ),
+        style=style,
+        chapters=chapters,
+        missing=[chapter for chapter in chapters if chapter.error],
+        findings=[
+            markdown2html(line).removeprefix("<p>").removesuffix("</p>")
+            for line in present.findings(results, tuning.profile)
+        ],
+        path=_img(picture) if picture else "",
+        summary=f'<div class="scroll">{present.summary(results).data}</div>' if results else "",
+        manifest=shown,
+    )
+
+
+def _img(picture: plots.Picture) -> str:
+    from base64 import b64encode
+
+    content = b64encode(picture.png).decode()
+    return f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
+
+
+def _exporter(templates: Path) -> Any:
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    return HTMLExporter(
+        config=Config({"HTMLExporter": {"extra_template_basedirs": [str(templates)], "template_name": "cnnlab"}})
+    )
+
+
+def _body(exporter: Any, chapter: Chapter) -> str:
+    """Render an executed notebook; its headings move down a level, since the page has a heading of its own."""
+    import nbformat
+    from bs4 import BeautifulSoup
+
+    body, _ = exporter.from_notebook_node(nbformat.read(chapter.path, as_version=4))
+    soup = BeautifulSoup(body, "html.parser")
+    for anchor in soup.select("a.anchor-link"):
+        anchor.decompose()
+    for heading in soup.find_all(re.compile("^h[1-5]$")):
+        heading.name = f"h{int(heading.name[1]) + 1}"
+        slug = re.sub(r"[^a-z0-9]+", "-", heading.get_text().lower()).strip("-")
+        heading["id"] = f"{chapter.name}-{slug}"
+    return str(soup)

@@ -1,0 +1,233 @@
+"""Walk through the study: each stage's runs, its decision, and what it hands on to the next."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cnnlab import data, evidence, protocols, records
+from cnnlab.config import Trial
+from cnnlab.data import DataFolder, Dataset, Split
+from cnnlab.engine import Engine, Work
+from cnnlab.errors import DataError
+from cnnlab.evidence import Decision
+from cnnlab.protocols import Candidate
+from cnnlab.records import Record, RunStore
+from cnnlab.study import STAGES, Stage, find_stage
+from cnnlab.training import Run
+
+
+class Watcher:
+    """Is told how the work goes on; this one keeps it to itself."""
+
+    def begin(self, stage: Stage, runs: int, missing: int) -> None:
+        """Note that a stage begins, with so many runs, of which so many are not stored yet."""
+
+    def done(self, record: Record, cached: bool) -> None:
+        """Note that a run is there, stored before (cached) or just made."""
+
+    def end(self, result: "StageResult") -> None:
+        """Note what a stage came to."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage came to.
+
+    Attributes:
+        stage: The stage.
+        candidates: Its trials, in the order of the study.
+        runs: (candidate's name, seed) to record.
+        decision: What it hands on, and why.
+        left_out: Names of the trials that the profile does not run.
+    """
+
+    stage: Stage
+    candidates: tuple[Candidate, ...]
+    runs: dict[tuple[str, int], Record]
+    decision: Decision
+    left_out: tuple[str, ...]
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that is handed on."""
+        return self.candidate(self.decision.chosen)
+
+    def candidate(self, name: str) -> Candidate:
+        """Return a candidate by its name."""
+        return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def records(self, name: str) -> list[Record]:
+        """Return a candidate's records, in the order of its seeds."""
+        return [self.runs[name, seed] for seed in self.candidate(name).seeds]
+
+
+class Tuning:
+    """A study on one data folder, under one protocol and profile; stages are run when they are asked for.
+
+    Args:
+        data: Folder with the images.
+        runs: Folder of stored runs.
+        profile: "smoke", "quick" or "full".
+        protocol: "corrected" or "published".
+        scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
+        fresh: Repeat stored runs too.
+        without: Names of stages to leave out; the stage after one starts from what the stage before it handed on.
+
+    Raises:
+        ConfigError: No such profile, protocol or stage.
+        DataError: The images cannot be used (raised when they are first needed).
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        runs: str | Path,
+        profile: str = "quick",
+        protocol: str = "corrected",
+        *,
+        scheduler: str | None = None,
+        fresh: bool = False,
+        without: Iterable[str] = (),
+    ) -> None:
+        self.profile = protocols.find_profile(profile)
+        self.protocol = protocols.find_protocol(protocol)
+        self.engine = Engine(scheduler)
+        self.store = RunStore(runs, fresh=fresh)
+        self.without = {find_stage(name).name for name in without}
+        self.watcher = Watcher()
+        self.made: set[str] = set()
+        self.data = Path(data)
+        self._results: dict[str, StageResult] = {}
+        self._splits: dict[str, Split] = {}
+
+    def __enter__(self) -> "Tuning":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.close()
+
+    @cached_property
+    def folder(self) -> DataFolder:
+        """The images, read when first needed.
+
+        Raises:
+            DataError: They cannot be used.
+        """
+        return data.load(self.data)
+
+    def dataset(self, colour: bool) -> Dataset:
+        """Return the grayscale or the colour images.
+
+        Raises:
+            DataError: There are no colour images.
+        """
+        if not colour:
+            return self.folder.gray
+        if self.folder.colour is None:
+            raise DataError(
+                f"Expected {data.ARCHIVE} in {str(self.data)!r} for the colour stage. Received: grayscale batches only."
+            )
+        return self.folder.colour
+
+    def split(self, dataset: Dataset) -> Split:
+        """Return which of a dataset's images the runs see."""
+        if dataset.digest not in self._splits:
+            self._splits[dataset.digest] = data.split(
+                dataset, self.protocol.split, self.profile.train, self.profile.val, self.profile.test
+            )
+        return self._splits[dataset.digest]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages to run: not those left out, and the colour stage only where there are colour images."""
+        return tuple(
+            stage
+            for stage in STAGES
+            if stage.name not in self.without and ("colour" not in stage.axis or self.folder.colour is not None)
+        )
+
+    def incumbent(self, stage: Stage) -> Trial:
+        """Return what the stages before hand on, which runs them if they have not been run."""
+        if self.protocol.pinned:
+            return protocols.published_trial(stage, self.profile, self.protocol)
+        before = [earlier for earlier in STAGES[: STAGES.index(stage)] if earlier.name not in self.without]
+        return self.result(before[-1].name).chosen.trial if before else protocols.start(self.profile, self.protocol)
+
+    def result(self, name: str) -> StageResult:
+        """Return what a stage came to. Runs that are stored are not repeated.
+
+        Raises:
+            ConfigError: No such stage.
+            DataError: The images cannot be used.
+            RunError: A run failed.
+        """
+        if name not in self._results:
+            stage = find_stage(name)
+            candidates = protocols.candidates(stage, self.incumbent(stage), self.profile, self.protocol)
+            self._results[name] = self._run(stage, candidates)
+        return self._results[name]
+
+    def results(self, last: str | None = None) -> list[StageResult]:
+        """Return what the stages came to, all of them or up to one.
+
+        Raises:
+            ConfigError: No such stage.
+        """
+        end = STAGES.index(find_stage(last)) if last else len(STAGES)
+        return [self.result(stage.name) for stage in self.stages if STAGES.index(stage) <= end]
+
+    def work(self, trial: Trial, seeds: Sequence[int]) -> list[Work]:
+        """Return a trial's runs with the images they need."""
+        dataset = self.dataset(trial.input.colour)
+        split = self.split(dataset)
+        return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed in seeds]
+
+    def _run(self, stage: Stage, candidates: tuple[Candidate, ...]) -> StageResult:
+        work = {
+            (candidate.name, item[0].seed): item
+            for candidate in candidates
+            for item in self.work(candidate.trial, candidate.seeds)
+        }
+
+        digests = {item[0].digest for item in work.values()}
+        self.watcher.begin(stage, len(digests), sum(self.store.get(digest) is None for digest in digests))
+
+        def note(record: Record, cached: bool) -> None:
+            if not cached:
+                self.made.add(record.digest)
+            self.watcher.done(record, cached)
+
+        found = self.engine.records(list(work.values()), self.store, note)
+        runs = {key: found[item[0].digest] for key, item in work.items()}
+        frame = pd.DataFrame([{"trial": name, **records.row(record)} for (name, _), record in runs.items()])
+        incumbent = next((candidate.name for candidate in candidates if candidate.incumbent), None)
+        decision = evidence.decide(stage.name, frame, incumbent, stage.pick, pinned=self.protocol.pinned)
+        result = StageResult(stage, candidates, runs, decision, protocols.left_out(stage, self.profile))
+        self.watcher.end(result)
+        return result
+
+    def results_frame(self, results: Sequence[StageResult]) -> pd.DataFrame:
+        """Return the runs of some stages as a table, one row a run; one that stages share stands in each."""
+        rows: list[dict[str, Any]] = []
+        for result in results:
+            for (name, _), record in result.runs.items():
+                rows.append(
+                    {
+                        "stage": result.stage.name,
+                        "trial": name,
+                        "protocol": self.protocol.name,
+                        **records.row(record),
+                        "published_f1": result.candidate(name).published_f1,
+                        "cached": record.digest not in self.made,
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    @staticmethod
+    def decisions_frame(results: Sequence[StageResult]) -> pd.DataFrame:
+        """Return the decisions of some stages as a table, one row a stage."""
+        return pd.DataFrame([asdict(result.decision) for result in results])
