@@ -33,6 +33,9 @@ WORKER_ENV = {
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
 
+CONNECT_SECONDS = 20
+"""How long a scheduler may take to answer."""
+
 Work = tuple[Run, Dataset, Split]
 _Result = TypeVar("_Result")
 
@@ -92,7 +95,7 @@ class Engine:
         if self._client is None:
             if self._scheduler:
                 try:
-                    self._client = Client(self._scheduler, timeout="20s", set_as_default=False)
+                    self._client = Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
                 except (OSError, ValueError) as error:
                     raise ConfigError(
                         f"Expected a Dask scheduler at {self._scheduler}. Received: {type(error).__name__}. Start one "

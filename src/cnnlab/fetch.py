@@ -3,11 +3,17 @@
 import hashlib
 from pathlib import Path
 
+import requests
+from tqdm.auto import tqdm
+
 from cnnlab.data import ARCHIVE
 from cnnlab.errors import DataError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+
+STALLED_SECONDS = 60
+"""How long the server may send nothing."""
 
 
 def fetch(directory: str | Path, url: str = URL, sha256: str = SHA256) -> Path:
@@ -24,10 +30,6 @@ def fetch(directory: str | Path, url: str = URL, sha256: str = SHA256) -> Path:
     Raises:
         DataError: The server cannot be reached or sends something else.
     """
-    import certifi
-    import pycurl
-    from tqdm.auto import tqdm
-
     target = Path(directory) / ARCHIVE
     if target.exists():
         _check(target, sha256)
@@ -35,41 +37,33 @@ def fetch(directory: str | Path, url: str = URL, sha256: str = SHA256) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{ARCHIVE}.part")
     have = part.stat().st_size if part.exists() else 0
-    curl = pycurl.Curl()
-    with part.open("ab") as stream, tqdm(initial=have, unit="B", unit_scale=True, desc=ARCHIVE, disable=None) as bar:
-
-        def show(total: float, now: float, *_: float) -> None:
-            bar.total = have + int(total) or None
-            bar.update(have + int(now) - bar.n)
-
-        for option, value in (
-            (pycurl.URL, url),
-            (pycurl.CAINFO, certifi.where()),
-            (pycurl.FOLLOWLOCATION, True),
-            (pycurl.FAILONERROR, True),
-            (pycurl.CONNECTTIMEOUT, 30),
-            # Give up on a connection that has stalled for a minute.
-            (pycurl.LOW_SPEED_LIMIT, 1),
-            (pycurl.LOW_SPEED_TIME, 60),
-            (pycurl.RESUME_FROM_LARGE, have),
-            (pycurl.NOPROGRESS, False),
-            (pycurl.XFERINFOFUNCTION, show),
-            (pycurl.WRITEDATA, stream),
-        ):
-            curl.setopt(option, value)
-        try:
-            curl.perform()
-        except pycurl.error as error:
+    try:
+        headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"}
+        with requests.get(url, headers=headers, stream=True, timeout=STALLED_SECONDS) as answer:
             # 416: the part is already as long as the file, and the checksum below decides.
-            if curl.getinfo(pycurl.RESPONSE_CODE) != 416:
-                raise DataError(
-                    f"Expected {ARCHIVE} from {url}. Received: {error.args[1]}. Try again: what has come is kept."
-                ) from error
-        finally:
-            curl.close()
+            if answer.status_code != requests.codes.requested_range_not_satisfiable:
+                answer.raise_for_status()
+                _write(answer, part, have if answer.status_code == requests.codes.partial_content else 0)
+    except requests.RequestException as error:
+        raise DataError(
+            f"Expected {ARCHIVE} from {url}. Received: {error}. Try again: what has come is kept."
+        ) from error
     _check(part, sha256)
     part.replace(target)
     return target
+
+
+def _write(answer: requests.Response, part: Path, start: int) -> None:
+    """Write what comes to a file, from a byte on: 0 where the server does not go on from the middle."""
+    total = start + int(answer.headers.get("Content-Length", 0)) or None
+    with (
+        part.open("r+b" if part.exists() else "wb") as stream,
+        tqdm(initial=start, total=total, unit="B", unit_scale=True, desc=ARCHIVE, disable=None) as bar,
+    ):
+        stream.seek(start)
+        stream.truncate()
+        for piece in answer.iter_content(1 << 16):
+            bar.update(stream.write(piece))
 
 
 def _check(path: Path, sha256: str) -> None:

@@ -59,8 +59,7 @@ class Picture:
 
 def _picture(figure: Figure, alt: str) -> Picture:
     raw = io.BytesIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(raw, format="png", dpi=DPI * SHARPNESS, facecolor="white")
+    figure.savefig(raw, format="png", dpi=DPI * SHARPNESS, facecolor="white")
     image = Image.open(raw).convert("RGB")
     small = io.BytesIO()
     # A palette of 256 colours makes a chart's file a third as large; nobody can see the difference.
@@ -69,11 +68,11 @@ def _picture(figure: Figure, alt: str) -> Picture:
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+@mpl.rc_context(STYLE)
 def class_counts(dataset: Dataset, split: Split) -> Picture:
     """Draw how many images of each class stand in each part of the split."""
     parts = {
@@ -95,6 +94,7 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     return _picture(figure, f"Images per class, bars for each of {n_classes} classes: {ranges}.")
 
 
+@mpl.rc_context(STYLE)
 def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns: int = 10) -> Picture:
     """Draw images (n, h, w, c) uint8 in a grid, each under its title."""
     columns = min(columns, len(pictures))
@@ -109,6 +109,7 @@ def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns
     return _picture(figure, alt)
 
 
+@mpl.rc_context(STYLE)
 def scores(result: StageResult) -> Picture:
     """Draw each trial's `val_f1`: a dot a run, a bar for the mean with its pooled standard error."""
     names = [candidate.name for candidate in result.candidates]
@@ -136,13 +137,14 @@ def scores(result: StageResult) -> Picture:
     )
 
 
+@mpl.rc_context(STYLE)
 def curves(result: StageResult) -> Picture:
     """Draw loss and accuracy by epoch for every trial and seed: training dashed, validation solid."""
     names = [candidate.name for candidate in result.candidates]
     columns = min(4, len(names))
     blocks = -(-len(names) // columns)
     figure, axes = _figure(0.6 + 2.1 * columns, 2.9 * blocks, 2 * blocks, columns)
-    for axis in axes.flat[:]:
+    for axis in axes.flat:
         axis.axis("off")
     for place, name in enumerate(names):
         block, column = divmod(place, columns)
@@ -158,15 +160,14 @@ def curves(result: StageResult) -> Picture:
                 axis.set_title(name, fontsize=8, parse_math=False)
             if column == 0:
                 axis.set_ylabel(metric)
-    with mpl.rc_context(STYLE):
-        figure.legend(
-            handles=[
-                mpl.lines.Line2D([], [], color="#555555", linestyle="--", label="train"),
-                mpl.lines.Line2D([], [], color="#555555", label="val"),
-            ],
-            loc="outside upper center",
-            ncols=2,
-        )
+    figure.legend(
+        handles=[
+            mpl.lines.Line2D([], [], color="#555555", linestyle="--", label="train"),
+            mpl.lines.Line2D([], [], color="#555555", label="val"),
+        ],
+        loc="outside upper center",
+        ncols=2,
+    )
     lasts = []
     for name in names:
         histories = [record.history for record in result.records(name)]
@@ -183,9 +184,12 @@ def _curve(axis: Axes, record: Record, metric: str, colour: str) -> None:
     axis.plot(epochs, record.history[metric], color=colour, linestyle="--", linewidth=1, marker=marker, alpha=0.6)
     axis.plot(epochs, record.history[f"val_{metric}"], color=colour, linewidth=1.3, marker=marker)
     axis.axvline(record.best_epoch, color=colour, linewidth=0.6, linestyle=":", alpha=0.6)
-    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator("auto", integer=True))
+    # Room on both sides, so that a fit of one epoch has an axis of whole epochs too.
+    axis.set_xlim(min(axis.get_xlim()[0], 0.5), max(axis.get_xlim()[1], record.epochs + 0.5))
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
+@mpl.rc_context(STYLE)
 def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
     """Draw a confusion matrix.
 
@@ -219,6 +223,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
     )
 
 
+@mpl.rc_context(STYLE)
 def path(results: Sequence[StageResult]) -> Picture:
     """Draw the model that each stage hands on: a dot a run, val hollow and test filled, with their means."""
     names = [result.stage.name for result in results]

@@ -248,7 +248,10 @@ def overfitting(result: StageResult) -> Markdown:
     if gap > 5:
         reading = "the model fits the training images better than new ones: it overfits"
     elif gap < -5:
-        reading = "the model does better without the noise of training (dropout, augmentation) than with it"
+        reading = (
+            "training accuracy is the lower one, being a mean over the epoch, with dropout and augmentation at work; "
+            "no sign of overfitting"
+        )
     else:
         reading = "within five points of each other, so there is little overfitting at that epoch"
     after = (
@@ -265,10 +268,10 @@ def overfitting(result: StageResult) -> Markdown:
 def decision(result: StageResult) -> Markdown:
     """Say what the stage hands on and why."""
     made = result.decision
-    spread = "" if np.isnan(made.val_f1_se) else f", standard error {made.val_f1_se:.3f}"
+    spread = "" if np.isnan(made.val_f1_se) else f" with a standard error of {made.val_f1_se:.3f}"
     lines = [
-        f"**{text(made.chosen)}** goes on ({made.rule}): mean `val_f1` {made.val_f1_mean:.3f}{spread}, "
-        f"{made.chosen_params:,} parameters."
+        f"**{text(made.chosen)}** goes on: mean `val_f1` {made.val_f1_mean:.3f}{spread}, "
+        f"{made.chosen_params:,} parameters. Rule: {made.rule}."
     ]
     if made.chosen != made.best:
         best = float(np.mean([record.scores["val_f1"] for record in result.records(made.best)]))
@@ -348,10 +351,11 @@ def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
         for verdict in ("better", "worse", "not distinguishable")
     }
     kept = [result.stage.title.lower() for result in choosing if not result.decision.verdict]
+    unclear = "by no more than noise" if profile.seeds > 1 else "though one run each says nothing about noise"
     for verdict, sentence in (
-        ("better", "Changed the model, and the change is better than noise"),
-        ("not distinguishable", "Changed the model, but not by more than noise"),
-        ("worse", "Changed the model for a worse one"),
+        ("better", "Changed the model for a better one, by more than noise"),
+        ("not distinguishable", f"Changed the model, {unclear}"),
+        ("worse", "Changed the model for a smaller one that is worse by more than noise"),
     ):
         if by_verdict[verdict]:
             lines.append(f"{sentence}: {', '.join(by_verdict[verdict])}.")
@@ -366,7 +370,11 @@ def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
     split = first.records(first.decision.chosen)[0].split
     lines.append(
         f"All this from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test images, "
-        f"{profile.seeds} run{'s' * (profile.seeds > 1)} a trial. A difference is called better or worse where it is "
-        "larger than its 95 % interval."
+        f"{profile.seeds} run{'s' * (profile.seeds > 1)} a trial"
+        + (
+            ". A difference counts as more than noise where its 95 % interval leaves out zero."
+            if profile.seeds > 1
+            else "."
+        )
     )
     return lines

@@ -179,5 +179,6 @@ def to_frame(path: str | Path) -> pd.DataFrame:
     rows = []
     for record in RunStore(path).records():
         settings = {name: value for part in record.trial.values() for name, value in part.items()}
-        rows.append({**row(record), **settings})
+        # The setting is how many epochs a fit may take, the record's own figure how many it took.
+        rows.append({**settings, "max_epochs": settings["epochs"], **row(record)})
     return pd.DataFrame(rows)

@@ -359,7 +359,13 @@ def _exporter(templates: Path) -> Any:
     from traitlets.config import Config
 
     return HTMLExporter(
-        config=Config({"HTMLExporter": {"extra_template_basedirs": [str(templates)], "template_name": "cnnlab"}})
+        config=Config(
+            {
+                "HTMLExporter": {"extra_template_basedirs": [str(templates)], "template_name": "cnnlab"},
+                # The defaults, which the injected parameters replace, and housekeeping.
+                "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": {"parameters", "close"}},
+            }
+        )
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab import __version__, models
-from cnnlab.config import SPARSE_LOSS, Input, Trial, digest
+from cnnlab.config import SPARSE_LOSS, Input, Training, Trial, digest
 from cnnlab.data import Dataset, Split
 from cnnlab.records import Record
 
@@ -50,29 +50,39 @@ def prepare(images: NDArray[np.uint8], settings: Input) -> NDArray[np.float32]:
     return pixels
 
 
-def scores(probs: NDArray[np.float32], labels: NDArray[np.int64], loss: str, split: str) -> dict[str, float]:
+def targets(labels: NDArray[np.int64], n_classes: int, settings: Training) -> NDArray[Any]:
+    """Turn labels (n,) into what a trial gives its loss.
+
+    Returns:
+        (n, n_classes) float32 one-hot labels where the loss needs them, else (n, 1) int64. Where a loss needs one-hot
+        labels and is not given them, Keras compares the label with every class, as it did for the published study.
+    """
+    if settings.one_hot and settings.loss != SPARSE_LOSS:
+        return np.eye(n_classes, dtype=np.float32)[labels]
+    return labels[:, None]
+
+
+def scores(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Training, split: str) -> dict[str, float]:
     """Return `<split>_loss`, `<split>_f1` (macro-F1 over all classes) and `<split>_accuracy` of predictions.
 
     Args:
         probs: (n, n_classes) predicted probabilities.
-        labels: (n,) labels; for a loss other than the sparse one also (n, n_classes), as the model was given them.
-        loss: Name of the trial's loss.
+        labels: (n,) labels.
+        settings: Of the trial, which name the loss.
         split: "val" or "test".
     """
     import keras
     from sklearn.metrics import accuracy_score, f1_score
 
-    truth = labels.argmax(axis=1) if labels.ndim == 2 else labels
     predicted = probs.argmax(axis=1)
-    # Integer labels of a loss that needs one-hot ones are compared with every column, as in Keras's own fit.
-    target = labels[:, None] if labels.ndim == 1 and loss != SPARSE_LOSS else labels
-    values = keras.ops.convert_to_numpy(keras.losses.get(loss)(target.astype(np.float32), probs))
+    target = targets(labels, probs.shape[1], settings).astype(np.float32)
+    values = keras.ops.convert_to_numpy(keras.losses.get(settings.loss)(target, probs))
     return {
         f"{split}_loss": float(np.mean(values)),
         f"{split}_f1": float(
-            f1_score(truth, predicted, average="macro", labels=range(probs.shape[1]), zero_division=0)
+            f1_score(labels, predicted, average="macro", labels=range(probs.shape[1]), zero_division=0)
         ),
-        f"{split}_accuracy": float(accuracy_score(truth, predicted)),
+        f"{split}_accuracy": float(accuracy_score(labels, predicted)),
     }
 
 
@@ -99,10 +109,6 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
     model = models.build(trial.architecture, dataset.image_shape, n_classes, trial.input.augmentation)
     models.compile_model(model, training)
 
-    def labels_for_loss(labels: NDArray[np.int64]) -> NDArray[Any]:
-        needs_one_hot = training.one_hot and training.loss != SPARSE_LOSS
-        return np.eye(n_classes, dtype=np.float32)[labels] if needs_one_hot else labels
-
     val_images = prepare(dataset.train_images[split.val], trial.input)
     val_labels = dataset.train_labels[split.val]
     stopping = keras.callbacks.EarlyStopping(
@@ -114,10 +120,10 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
     begin = time.perf_counter()
     history = model.fit(
         prepare(dataset.train_images[split.train], trial.input),
-        labels_for_loss(dataset.train_labels[split.train]),
+        targets(dataset.train_labels[split.train], n_classes, training),
         batch_size=training.batch_size,
         epochs=training.epochs,
-        validation_data=(val_images, labels_for_loss(val_labels)),
+        validation_data=(val_images, targets(val_labels, n_classes, training)),
         validation_batch_size=PREDICT_BATCH,
         callbacks=[stopping],
         verbose=0,
@@ -143,8 +149,7 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
         history={name: [float(value) for value in values] for name, values in history.items()},
         best_epoch=1 + int(np.argmin(np.where(np.isnan(losses), np.inf, losses))),
         train_seconds=round(seconds, 3),
-        scores=scores(val_probs, labels_for_loss(val_labels), training.loss, "val")
-        | scores(test_probs, labels_for_loss(test_labels), training.loss, "test"),
+        scores=scores(val_probs, val_labels, training, "val") | scores(test_probs, test_labels, training, "test"),
         provenance={
             "cnnlab": __version__,
             "python": platform.python_version(),

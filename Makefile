@@ -1,0 +1,66 @@
+# `make` lists what there is. Every target makes the environment first if it is missing.
+
+PROFILE ?= quick
+PROTOCOL ?= corrected
+DATA ?= data/sample
+REPORT ?= reports/$(PROFILE)
+RUNS ?= reports/runs
+SCHEDULER ?=
+FRESH ?=
+
+PYTHON ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lab data lint lock clean
+
+help: ## Show this list
+	@echo "Targets:"
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@echo
+	@echo "Variables of make report (now):"
+	@echo "  PROFILE=$(PROFILE)    how much is run: smoke, quick, full"
+	@echo "  PROTOCOL=$(PROTOCOL)    how it is run: corrected, published"
+	@echo "  DATA=$(DATA)    folder of images, see data/README.md"
+	@echo "  REPORT=$(REPORT)    folder of the report"
+	@echo "  RUNS=$(RUNS)    folder of stored runs"
+	@echo "  SCHEDULER=$(SCHEDULER)    address of a Dask scheduler; none: this machine"
+	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
+
+report: $(READY) ## Run every stage that is not stored yet and write the report
+	@$(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
+		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(FRESH),--fresh)
+
+test: $(READY) ## Run every test, slow ones too
+	@$(BIN)/python -m pytest
+
+lab: $(READY) ## Open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/02-stage.ipynb
+
+data: $(READY) ## Download the real CIFAR-10 into data/cifar10, checksummed
+	@$(BIN)/cnnlab data fetch data/cifar10
+
+lint: $(READY) ## Check format, style and types
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+
+lock: $(READY) ## Renew requirements.lock from pyproject.toml (needs uv)
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --upgrade --output-file requirements.lock --quiet
+
+clean: ## Remove reports (and the stored runs in them), caches and the built-in sample; the environment stays
+	@rm -rf reports data/sample .pytest_cache .mypy_cache .ruff_cache
+
+$(READY): requirements.lock pyproject.toml
+	@set -e; for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+		if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then \
+			echo "Making .venv with $$("$$python" --version) (about 3 GB; a few minutes)"; \
+			"$$python" -m venv .venv; \
+			$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+			$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+			touch $@; exit 0; \
+		fi; \
+	done; \
+	echo "Expected Python 3.11, 3.12 or 3.13. Received: none of them. Name one: make PYTHON=/path/to/python3.11" >&2; exit 2

@@ -1,0 +1,55 @@
+"""Settings are validated, and equal trials have equal digests."""
+
+import pytest
+
+from cnnlab.config import Architecture, Input, Training, Trial, digest
+from cnnlab.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Architecture(filters=()), "at least one block"),
+        (lambda: Architecture(filters=(32, 0)), "filters"),
+        (lambda: Architecture(padding="full"), "valid, same"),
+        (lambda: Architecture(dropout=(0.5,)), "4 rates"),
+        (lambda: Architecture(dropout=(0.5, 0.5, 0.5, 1.0)), "between"),
+        (lambda: Architecture(dense_units=True), "whole number"),
+        (lambda: Training(optimizer="adam2"), "sgd"),
+        (lambda: Training(learning_rate=-1), "above 0"),
+        (lambda: Training(learning_rate=float("nan")), "above 0"),
+        (lambda: Training(loss="huber"), "hinge"),
+        (lambda: Training(patience=0), "at least 1"),
+        (lambda: Input(augmentation="mixup"), "flip-shift"),
+        (lambda: Trial().change(dropuot=()), "dropuot"),
+        (lambda: Trial.from_canonical({"architecture": {}}), "settings of a trial"),
+    ],
+)
+def test_a_bad_setting_is_refused_with_what_was_expected_and_what_came(make, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        make()
+    assert "Expected" in str(caught.value)
+    assert "Received" in str(caught.value)
+
+
+def test_an_optimizer_at_its_default_rate_is_the_same_trial_as_one_with_that_rate():
+    assert Trial().change(optimizer="sgd") == Trial().change(optimizer="sgd", learning_rate=0.01)
+    assert digest(Trial().canonical()) == digest(Trial().change(learning_rate=0.001).canonical())
+
+
+def test_changing_the_optimizer_forgets_the_old_ones_rate():
+    assert Trial().change(learning_rate=0.3).change(optimizer="sgd").training.learning_rate == 0.01
+
+
+def test_a_trial_survives_its_canonical_form():
+    trial = Trial().change(filters=(1, 2, 3), dropout=(0.1, 0.2, 0.3, 0.4), colour=True, patience=None)
+    assert Trial.from_canonical(trial.canonical()) == trial
+
+
+def test_default_rates_are_those_of_keras():
+    from keras import optimizers
+
+    from cnnlab.config import DEFAULT_RATES
+
+    for name, rate in DEFAULT_RATES.items():
+        assert float(optimizers.get(name).learning_rate) == pytest.approx(rate)

@@ -1,0 +1,96 @@
+"""Real Dask workers: equal runs once, stored runs never again, a failed run alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cnnlab import data
+from cnnlab.config import Architecture, Training, Trial
+from cnnlab.engine import Engine
+from cnnlab.errors import ConfigError, RunError
+from cnnlab.records import RunStore
+from cnnlab.training import Run
+
+TRIAL = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
+
+
+@pytest.fixture
+def work(tiny):
+    split = data.split(tiny, "stratified", 20, 8, 10)
+
+    def of(trial, seed):
+        return Run(trial, seed, tiny.digest, split.digest), tiny, split
+
+    return of
+
+
+def test_equal_runs_are_done_once_and_stored_runs_never_again(engine, work, tmp_path):
+    seen = []
+
+    def note(record, cached):
+        seen.append((record.seed, cached))
+
+    store = RunStore(tmp_path)
+    items = [work(TRIAL, 1), work(TRIAL, 2), work(TRIAL, 1)]
+    first = engine.records(items, store, note)
+    assert sorted(seen) == [(1, False), (2, False)]
+    seen.clear()
+    again = engine.records([*items, work(TRIAL, 3)], store, note)
+    assert sorted(seen) == [(1, True), (2, True), (3, False)]
+    assert {key: again[key] for key in first} == first
+
+
+def test_workers_give_the_record_that_this_process_gives(engine, work, tmp_path):
+    from cnnlab import training
+
+    item = work(TRIAL, 1)
+    (record,) = engine.records([item], RunStore(tmp_path)).values()
+    here, arrays = training.run(*item)
+    assert record.history.keys() == here.history.keys()
+    # Not bit by bit: the threads of the two processes differ in number, and with them the order of sums.
+    assert record.scores["test_loss"] == pytest.approx(here.scores["test_loss"], rel=1e-4)
+    np.testing.assert_allclose(RunStore(tmp_path).arrays(record.digest)["val_probs"], arrays["val_probs"], rtol=1e-3)
+
+
+def test_a_run_that_fails_is_reported_and_the_others_are_stored(engine, work, tmp_path):
+    store = RunStore(tmp_path)
+    too_small = TRIAL.change(filters=(2,) * 5)
+    with pytest.raises(RunError, match=r"1 failed.*seed 7.*12x12"):
+        engine.records([work(TRIAL, 1), work(too_small, 7), work(TRIAL, 2)], store)
+    assert sorted(record.seed for record in store.records()) == [1, 2]
+
+
+def test_images_are_sent_to_the_workers_once(engine, work, tmp_path):
+    engine.records([work(TRIAL, 1)], RunStore(tmp_path))
+    before = dict(engine._scattered)
+    engine.records([work(TRIAL, 2)], RunStore(tmp_path))
+    assert engine._scattered == before
+
+
+def test_another_engine_joins_the_workers_at_an_address(engine):
+    with Engine(engine.address) as joined:
+        assert joined.call(pow, 2, 5) == 32
+        assert joined.address == engine.address
+    assert engine.call(pow, 2, 5) == 32
+
+
+def test_no_scheduler_at_the_address_is_one_line(monkeypatch):
+    monkeypatch.setattr("cnnlab.engine.CONNECT_SECONDS", 1)
+    with pytest.raises(ConfigError, match="leave SCHEDULER out"), Engine("tcp://127.0.0.1:1") as engine:
+        _ = engine.client
+
+
+def test_an_engine_that_is_asked_for_nothing_starts_nothing(work, tmp_path, engine):
+    store = RunStore(tmp_path)
+    engine.records([work(TRIAL, 1)], store)
+    with Engine() as idle:
+        idle.records([work(TRIAL, 1)], store)
+        assert idle._client is None
+
+
+def test_a_dataset_changed_by_one_pixel_is_another_run(work, tiny):
+    pixels = tiny.train_images.copy()
+    pixels[0, 0, 0, 0] ^= 1
+    other = replace(tiny, train_images=pixels)
+    assert replace(work(TRIAL, 1)[0], data_digest=other.digest).digest != work(TRIAL, 1)[0].digest

@@ -1,0 +1,30 @@
+"""The study's table holds together, and with the published fits."""
+
+import pytest
+
+from cnnlab.errors import ConfigError
+from cnnlab.study import STAGES, UNCHANGED, find_stage, published_fits
+
+
+def test_the_published_study_has_51_fits_each_of_a_known_trial():
+    fits = published_fits()
+    assert len(fits) == 51
+    for fit in fits:
+        assert fit.trial in {v.name for v in find_stage(fit.stage).variants} | {UNCHANGED}
+
+
+def test_every_stage_of_the_study_has_published_fits_and_a_pick_among_its_trials():
+    assert [stage.name for stage in STAGES] == list(dict.fromkeys(fit.stage for fit in published_fits()))
+    for stage in STAGES:
+        assert stage.pick in {v.name for v in stage.variants} | {UNCHANGED}
+
+
+def test_a_stage_changes_only_the_settings_of_its_axis():
+    for stage in STAGES:
+        for variant in stage.variants:
+            assert set(variant.changes) <= set(stage.axis)
+
+
+def test_an_unknown_stage_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"base, depth.*Received: 'pooling'"):
+        find_stage("pooling")

@@ -1,0 +1,117 @@
+"""Real fits of a small network on forty images."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cnnlab import data, training
+from cnnlab.config import Architecture, Training, Trial
+from cnnlab.training import Run
+
+SMALL = Trial(
+    Architecture(filters=(4, 8), padding="same", dense_units=8, dropout=(0.1, 0.1, 0.1)),
+    Training(epochs=4, batch_size=8),
+)
+
+
+@pytest.fixture(scope="module")
+def split(tiny):
+    return data.split(tiny, "stratified", 20, 8, 10)
+
+
+@pytest.fixture(scope="module")
+def fit(tiny, split):
+    def go(trial=SMALL, seed=1, dataset=tiny, split=split):
+        return training.run(Run(trial, seed, dataset.digest, split.digest), dataset, split)
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def done(fit):
+    return fit()
+
+
+def test_a_run_leaves_scores_history_and_probabilities(done, tiny, split):
+    record, arrays = done
+    assert record.epochs == 4
+    assert set(record.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert record.split == {"digest": split.digest, "train": 20, "val": 6, "test": 10}
+    assert arrays["val_probs"].shape == (6, 2)
+    np.testing.assert_allclose(arrays["test_probs"].sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(arrays["test_labels"], tiny.test_labels[split.test])
+    assert record.scores["test_accuracy"] == (arrays["test_probs"].argmax(1) == arrays["test_labels"]).mean()
+
+
+def test_the_same_run_twice_gives_bit_identical_weights(done, fit):
+    record, arrays = fit()
+    assert record.scores == done[0].scores
+    for name, values in done[1].items():
+        np.testing.assert_array_equal(arrays[name], values)
+
+
+def test_another_seed_gives_another_fit(done, fit):
+    assert fit(seed=2)[0].history != done[0].history
+
+
+def test_the_test_images_reach_nothing_but_the_test_scores(done, fit, tiny):
+    other = replace(tiny, test_images=255 - tiny.test_images, test_labels=1 - tiny.test_labels)
+    record, arrays = fit(dataset=other)
+    assert record.history == done[0].history
+    for name in arrays:
+        if not name.startswith("test"):
+            np.testing.assert_array_equal(arrays[name], done[1][name])
+
+
+def test_the_best_epochs_weights_are_scored_unless_the_last_are_asked_for(fit):
+    trial = SMALL.change(epochs=8, learning_rate=2.0, optimizer="sgd", patience=8)
+    best, last = fit(trial)[0], fit(trial.change(restore_best_weights=False))[0]
+    assert best.history == last.history
+    assert best.best_epoch < 8, "the fit must get worse for this test to show anything"
+    assert best.scores["val_loss"] == pytest.approx(min(best.history["val_loss"]), rel=1e-4)
+    assert last.scores["val_loss"] == pytest.approx(last.history["val_loss"][-1], rel=1e-4)
+
+
+def test_a_fit_ends_when_patience_runs_out(fit):
+    trial = SMALL.change(epochs=60, learning_rate=2.0, optimizer="sgd", patience=2)
+    record = fit(trial)[0]
+    assert record.epochs == record.best_epoch + 2
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "mean_squared_logarithmic_error", "hinge", "kl_divergence"])
+def test_a_loss_that_needs_one_hot_labels_learns_with_them(fit, loss):
+    record = fit(SMALL.change(loss=loss, epochs=12, learning_rate=0.01, patience=None))[0]
+    assert record.scores["val_accuracy"] > 0.8
+    assert record.scores["val_loss"] == pytest.approx(min(record.history["val_loss"]), rel=1e-3, abs=1e-5)
+
+
+def test_integer_labels_for_every_loss_can_be_repeated_and_score_as_keras_scores_them(fit):
+    record = fit(SMALL.change(loss="mean_squared_error", one_hot=False))[0]
+    assert record.scores["val_loss"] == pytest.approx(min(record.history["val_loss"]), rel=1e-3)
+
+
+def test_the_published_layout_scrambles_colours_and_leaves_gray_alone(colour, gray):
+    scrambled = SMALL.change(colour=True, layout="published", scale=False).input
+    first = training.prepare(colour.train_images[:1], scrambled)[0]
+    flat = colour.train_images[0].transpose(2, 0, 1).ravel()
+    np.testing.assert_array_equal(first.ravel(), flat)
+    assert first.max() > 1
+    same = SMALL.change(layout="published").input
+    np.testing.assert_array_equal(training.prepare(gray.train_images[:2], same) * 255, gray.train_images[:2])
+
+
+def test_a_run_that_diverges_is_a_result(fit):
+    record, _ = fit(SMALL.change(optimizer="sgd", learning_rate=1e30, loss="mean_squared_error"))
+    assert 0 <= record.scores["test_f1"] <= 1
+
+
+def test_runs_are_told_apart_by_trial_seed_data_and_split():
+    run = Run(SMALL, 1, "d", "s")
+    others = [
+        replace(run, trial=SMALL.change(epochs=5)),
+        replace(run, seed=2),
+        replace(run, data_digest="e"),
+        replace(run, split_digest="t"),
+    ]
+    assert len({run.digest, *[other.digest for other in others]}) == 5
