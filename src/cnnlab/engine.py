@@ -107,7 +107,7 @@ class Engine:
                     n_workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
                     # Keras needs about 1 GB; Dask's default limit, memory by cores, would stop it on small machines.
                     memory_limit=0,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                     env=WORKER_ENV,
                 )

@@ -378,6 +378,8 @@ def _body(exporter: Any, chapter: Chapter) -> str:
     soup = BeautifulSoup(body, "html.parser")
     for anchor in soup.select("a.anchor-link"):
         anchor.decompose()
+    for cell in soup.select("[id^='cell-id=']"):
+        del cell["id"]  # cells of different notebooks share their ids
     for heading in soup.find_all(re.compile("^h[1-5]$")):
         heading.name = f"h{int(heading.name[1]) + 1}"
         slug = re.sub(r"[^a-z0-9]+", "-", heading.get_text().lower()).strip("-")

@@ -1,0 +1,189 @@
+"""Whole reports, made by the real command, with real kernels and real workers."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from cnnlab import report, sample
+from cnnlab.errors import RunError
+from cnnlab.study import STAGES
+from cnnlab.tuning import Tuning
+from conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def command(*words, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-m", "cnnlab", *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def made(folder, tmp_path_factory):
+    """A smoke report of every stage: its folder, its run store, and the command's output."""
+    place = tmp_path_factory.mktemp("report")
+    words = ["report", "--profile", "smoke", "--data", folder, "--runs", place / "runs", "--report", place / "out"]
+    done = command(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "out", place / "runs", done, words
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    return BeautifulSoup((made[0] / "index.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_page_holds_every_stage_and_opens_with_the_findings(page):
+    links = [link["href"] for link in page.select("nav a")]
+    assert links == ["#findings", "#data", *(f"#{stage.name}" for stage in STAGES), "#comparison", "#how"]
+    for link in links:
+        assert page.select_one(link)
+    assert "test macro-F1" in page.select_one("#findings").get_text()
+    for stage in STAGES:
+        chapter = page.select_one(f"#{stage.name}")
+        assert stage.question in chapter.get_text()
+        headings = {heading.get_text() for heading in chapter.select("h3")}
+        assert {
+            "Trials",
+            "Learning curves",
+            "The chosen trial on the test images",
+            "Overfitting",
+            "Decision",
+        } <= headings
+
+
+def test_the_page_is_one_file_whose_pictures_have_alt_texts(page, made):
+    for element in page.find_all(["script", "link", "iframe", "object"]):
+        pytest.fail(f"{element.name} loads or runs something")
+    assert not re.search(r'(?:src|href)="(?!data:|#)', (made[0] / "index.html").read_text(encoding="utf-8"))
+    images = page.find_all("img")
+    assert len(images) > 5 * len(STAGES) / 2
+    assert all(len(image["alt"]) > 20 and "No description" not in image["alt"] for image in images)
+
+
+def test_headings_have_ids_of_their_own(page):
+    ids = [element["id"] for element in page.select("[id]")]
+    assert len(ids) == len(set(ids))
+
+
+def test_tables_lie_beside_the_page(made):
+    with (made[0] / "decisions.csv").open(newline="") as stream:
+        assert [row["stage"] for row in csv.DictReader(stream)] == [stage.name for stage in STAGES]
+    with (made[0] / "results.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["stage"] for row in rows} == {stage.name for stage in STAGES}
+    assert {row["cached"] for row in rows} == {"False"}
+    manifest = json.loads((made[0] / "manifest.json").read_bytes())
+    assert manifest["missing"] == {}
+    assert manifest["runs"] == manifest["runs_made_now"] == len({row["digest"] for row in rows})
+    assert len(list(made[1].glob("*.json"))) == manifest["runs"]
+
+
+def test_every_notebook_was_executed_to_its_end(made):
+    paths = sorted((made[0] / "notebooks").iterdir())
+    assert [path.stem.split("-", 1)[1] for path in paths] == ["data", *(stage.name for stage in STAGES), "comparison"]
+    for path in paths:
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells)
+        assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+
+
+def test_the_final_model_takes_raw_pixels(made, gray):
+    import keras
+
+    model = keras.saving.load_model(made[0] / "model.keras")
+    assert model.predict(gray.test_images[:2].astype("float32"), verbose=0).sum() == pytest.approx(2, rel=1e-4)
+
+
+def test_progress_is_one_line_an_event_where_there_is_no_terminal(made):
+    lines = made[2].stderr.splitlines()
+    assert len(lines) == 2 * len(STAGES)
+    assert lines[0] == "base: 1 runs, 0 of them stored"
+    assert made[2].stdout.strip().endswith("index.html")
+
+
+def test_a_second_report_repeats_no_run_and_no_notebook(made):
+    times = {path: path.stat().st_mtime_ns for path in (made[0] / "notebooks").iterdir()}
+    done = command(*made[3])
+    assert done.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (made[0] / "notebooks").iterdir()} == times
+    assert json.loads((made[0] / "manifest.json").read_bytes())["runs_made_now"] == 0
+    with (made[0] / "results.csv").open(newline="") as stream:
+        assert {row["cached"] for row in csv.DictReader(stream)} == {"True"}
+
+
+@pytest.fixture
+def short(tmp_path):
+    """Notebooks of one cell each, for what does not depend on what they hold."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name in ("01-data", "02-stage", "03-colour", "04-comparison"):
+        names = nbformat.v4.new_code_cell('stage = data = runs = profile = protocol = without = ""')
+        names.metadata["tags"] = ["parameters"]
+        check = nbformat.v4.new_code_cell('assert stage != "dense", "no dense layer today"')
+        nbformat.write(nbformat.v4.new_notebook(cells=[names, check]), folder / f"{name}.ipynb")
+    return folder
+
+
+def test_a_notebook_that_fails_is_named_and_the_others_are_there(made, folder, short, tmp_path):
+    with Tuning(folder, made[1], "smoke") as tuning:
+        chapters = report.make(tuning, tmp_path / "out", short)
+    assert {c.name: c.error for c in chapters if c.error} == {"dense": "AssertionError: no dense layer today"}
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "This report is not complete" in page
+    assert "AssertionError: no dense layer today" in page
+    assert len(list((tmp_path / "out" / "notebooks").iterdir())) == len(STAGES) + 1
+
+
+def test_a_stage_that_fails_does_not_lose_the_others(made, folder, short, tmp_path, monkeypatch):
+    def fail(self, name, whole=Tuning.result):
+        if name == "dense":
+            raise RunError("Expected 5 runs to finish. Received: 1 failed.")
+        return whole(self, name)
+
+    monkeypatch.setattr(Tuning, "result", fail)
+    with Tuning(folder, made[1], "smoke") as tuning:
+        chapters = report.make(tuning, tmp_path / "out", short)
+    assert [c.name for c in chapters if c.error] == ["dense"]
+    with (tmp_path / "out" / "decisions.csv").open(newline="") as stream:
+        stages = [row["stage"] for row in csv.DictReader(stream)]
+    assert stages == [stage.name for stage in STAGES if stage.name != "dense"]
+
+
+def test_notebooks_run_in_jupyter_with_their_default_parameters(tmp_path):
+    from nbclient import NotebookClient
+
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    sample.write(tmp_path / "data" / "sample")
+    for name in ("01-data", "02-stage"):
+        notebook = nbformat.read(tmp_path / "notebooks" / f"{name}.ipynb", as_version=4)
+        resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
+        NotebookClient(notebook, kernel_name="python3", timeout=300, resources=resources).execute()
+    assert len(list((tmp_path / "reports" / "runs").glob("*.json"))) == 2
+
+
+def test_a_study_of_grayscale_batches_alone_has_no_colour_stage(folder, tmp_path):
+    for path in folder.glob("*.pkl"):
+        shutil.copy(path, tmp_path)
+    with Tuning(tmp_path, tmp_path / "runs", "smoke", without=[s.name for s in STAGES[1:-1]]) as tuning:
+        chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks")
+    assert [(c.name, c.error) for c in chapters] == [("data", ""), ("base", ""), ("comparison", "")]
+    assert "Part B is left out" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_published_protocol_runs_its_fits_without_notebooks(folder, tmp_path):
+    done = command(
+        "run", "--profile", "smoke", "--protocol", "published", "--data", folder, "--runs", tmp_path / "runs"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(STAGES)
+    # 51 published fits less the two wide ones; repeats of one trial stay runs of their own.
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 49

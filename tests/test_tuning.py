@@ -1,0 +1,124 @@
+"""The walk through the stages: choices are handed on, and nothing is run twice."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from cnnlab import data
+from cnnlab.errors import ConfigError, DataError
+from cnnlab.protocols import candidates
+from cnnlab.records import SCORES, Record
+from cnnlab.tuning import Tuning, Watcher
+
+
+def made_up(store, scores):
+    """Stand in for the workers: a record for each run, its val_f1 made up from its trial; remembers what was asked."""
+    asked = []
+
+    def records(work, _store, done):
+        found = {}
+        for run, _, _ in work:
+            asked.append(run)
+            found[run.digest] = Record(
+                digest=run.digest, trial=run.trial.canonical(), seed=run.seed, data={}, split={},
+                params=sum(run.trial.architecture.filters), history={"loss": [1.0]}, best_epoch=1, train_seconds=1.0,
+                scores=dict.fromkeys(SCORES, scores(run.trial) + run.seed / 1000), provenance={},
+            )  # fmt: skip
+            done(found[run.digest], False)
+        return found
+
+    return SimpleNamespace(records=records, close=lambda: None, asked=asked)
+
+
+@pytest.fixture
+def tuning(folder, tmp_path):
+    study = Tuning(folder, tmp_path)
+    study.engine = made_up(study.store, lambda trial: 0.5 + 0.1 * trial.architecture.batch_norm)
+    return study
+
+
+def test_what_a_stage_chooses_is_what_the_next_one_starts_from(tuning):
+    assert tuning.result("batchnorm").decision.chosen == "batch normalisation"
+    dense = tuning.result("dense")
+    assert all(candidate.trial.architecture.batch_norm for candidate in dense.candidates)
+
+
+def test_a_stage_that_finds_nothing_better_hands_on_what_it_got(tuning):
+    results = tuning.results("dropout")
+    assert [result.decision.chosen for result in results][-1] == "unchanged"
+    assert results[-1].chosen.trial == results[-2].chosen.trial
+
+
+def test_a_stage_that_is_left_out_hands_on_what_the_one_before_did(folder, tmp_path):
+    study = Tuning(folder, tmp_path, without=["depth"])
+    study.engine = made_up(study.store, lambda trial: 0.5)
+    assert study.incumbent(study.result("filters").stage) == study.result("base").chosen.trial
+    assert "depth" not in {stage.name for stage in study.stages}
+
+
+def test_the_published_protocol_runs_stages_independently_of_our_scores(folder, tmp_path):
+    study = Tuning(folder, tmp_path, protocol="published")
+    study.engine = made_up(study.store, lambda trial: 0.9 if trial.architecture.dense_units == 32 else 0.1)
+    assert study.result("dense").decision.chosen == "128"
+    assert {candidate.trial.architecture.dense_units for candidate in study.result("activation").candidates} == {128}
+    assert len({run.digest for run in study.engine.asked}) == len(study.engine.asked)
+
+
+def test_tables_have_the_columns_that_others_rely_on(tuning):
+    results = tuning.results("filters")
+    wanted = (
+        "stage trial seed protocol params batch_size epochs train_seconds val_loss val_f1 val_accuracy "
+        "test_loss test_f1 test_accuracy published_f1 digest cached"
+    )
+    frame = tuning.results_frame(results)
+    assert set(wanted.split()) <= set(frame.columns)
+    assert len(frame) == sum(len(result.runs) for result in results)
+    wanted = "stage chosen rule chosen_params best val_f1_mean val_f1_se n_seeds verdict published_choice agrees"
+    assert set(wanted.split()) <= set(tuning.decisions_frame(results).columns)
+
+
+def test_there_is_no_colour_stage_without_colour_images(folder, tmp_path):
+    for path in folder.glob("*.pkl"):
+        shutil.copy(path, tmp_path)
+    study = Tuning(tmp_path, tmp_path / "runs")
+    assert [stage.name for stage in study.stages][-1] == "augmentation"
+    with pytest.raises(DataError, match=data.ARCHIVE):
+        study.dataset(colour=True)
+
+
+def test_unknown_names_are_refused(folder, tmp_path):
+    with pytest.raises(ConfigError, match="profile"):
+        Tuning(folder, tmp_path, profile="slow")
+    with pytest.raises(ConfigError, match="protocol"):
+        Tuning(folder, tmp_path, protocol="sloppy")
+    with pytest.raises(ConfigError, match="stage"):
+        Tuning(folder, tmp_path, without=["pooling"])
+    with pytest.raises(ConfigError, match="stage"):
+        Tuning(folder, tmp_path).result("pooling")
+
+
+def test_a_watcher_is_told_of_stages_runs_and_ends(tuning):
+    told = []
+
+    class Notes(Watcher):
+        def begin(self, stage, runs, missing):
+            told.append((stage.name, runs, missing))
+
+        def done(self, record, cached):
+            told.append(record.seed)
+
+        def end(self, result):
+            told.append(result.decision.chosen)
+
+    tuning.watcher = Notes()
+    tuning.result("base")
+    assert told == [("base", 2, 2), 1, 2, "base"]
+
+
+def test_all_candidates_of_a_stage_share_its_split(tuning):
+    result = tuning.result("depth")
+    assert len({run.split_digest for run in tuning.engine.asked}) == 1
+    assert result.candidates == candidates(
+        result.stage, tuning.incumbent(result.stage), tuning.profile, tuning.protocol
+    )
