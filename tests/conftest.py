@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from cnnlab import data, sample
+from cnnlab import data, evidence, records, sample
+from cnnlab.config import Trial
 from cnnlab.data import Dataset
 from cnnlab.engine import Engine
+from cnnlab.protocols import Candidate
+from cnnlab.records import SCORES, Record
+from cnnlab.study import find_stage
+from cnnlab.tuning import StageResult
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,3 +54,33 @@ def engine() -> Iterator[Engine]:
     """Real Dask workers, started once for all tests that need some."""
     with Engine() as shared:
         yield shared
+
+
+def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
+    """A record made up by hand: two epochs, all scores 0.5 unless told."""
+    scores = dict.fromkeys(SCORES, 0.5) | changes.pop("scores", {})
+    history = {"loss": [2.0, 1.0], "accuracy": [0.3, 0.6], "val_loss": [2.0, 1.5], "val_accuracy": [0.3, 0.5]}
+    values = {
+        "digest": f"{seed:064x}", "trial": trial.canonical(), "seed": seed,
+        "data": {"digest": "d", "class_names": ["a", "b"], "shape": [12, 12, 1]},
+        "split": {"digest": "s", "train": 20, "val": 6, "test": 10},
+        "params": 100, "history": history, "best_epoch": 2, "train_seconds": 1.0, "scores": scores,
+        "provenance": {},
+    }  # fmt: skip
+    return Record(**{**values, **changes})
+
+
+def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
+    """A stage's result made up from the val_f1 of each of its trials; the first one is the incumbent."""
+    row = find_stage(stage)
+    candidates, runs = [], {}
+    for place, (name, values) in enumerate(val_f1.items()):
+        trial = Trial().change(dense_units=10 + place)
+        seeds = tuple(range(1, len(values) + 1))
+        candidates.append(Candidate(name, trial, seeds, place == 0 and row.keeps_incumbent, 0.8))
+        for seed, value in zip(seeds, values, strict=True):
+            scores = {"val_f1": value, "test_f1": value}
+            runs[name, seed] = make_record(trial, seed, params=100 + place, scores=scores)
+    frame = pd.DataFrame([{"trial": name, **records.row(record)} for (name, _), record in runs.items()])
+    incumbent = candidates[0].name if row.keeps_incumbent else None
+    return StageResult(row, tuple(candidates), runs, evidence.decide(stage, frame, incumbent, row.pick), ())

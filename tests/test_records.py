@@ -7,21 +7,10 @@ import pytest
 
 from cnnlab.config import Trial
 from cnnlab.errors import RecordError
-from cnnlab.records import SCORES, Record, RunStore, to_frame
+from cnnlab.records import RunStore, to_frame
+from conftest import make_record
 
-RECORD = Record(
-    digest="ab" * 32,
-    trial=Trial().canonical(),
-    seed=3,
-    data={"digest": "d", "class_names": ["a"], "shape": [4, 4, 1]},
-    split={"digest": "s", "train": 1, "val": 1, "test": 1},
-    params=10,
-    history={"loss": [2.0, float("nan")]},
-    best_epoch=1,
-    train_seconds=1.5,
-    scores=dict.fromkeys(SCORES, 0.5),
-    provenance={"keras": "3"},
-)
+RECORD = make_record(Trial(), 3, digest="ab" * 32, params=10, history={"loss": [2.0, float("nan")]})
 ARRAYS = {"val_probs": np.eye(2, dtype=np.float32)}
 
 

@@ -13,9 +13,10 @@ def test_the_published_study_has_51_fits_each_of_a_known_trial():
         assert fit.trial in {v.name for v in find_stage(fit.stage).variants} | {UNCHANGED}
 
 
-def test_every_stage_of_the_study_has_published_fits_and_a_pick_among_its_trials():
-    assert [stage.name for stage in STAGES] == list(dict.fromkeys(fit.stage for fit in published_fits()))
-    for stage in STAGES:
+def test_every_published_stage_has_fits_and_a_pick_among_its_trials():
+    published = [stage for stage in STAGES if stage.pick]
+    assert [stage.name for stage in published] == list(dict.fromkeys(fit.stage for fit in published_fits()))
+    for stage in published:
         assert stage.pick in {v.name for v in stage.variants} | {UNCHANGED}
 
 

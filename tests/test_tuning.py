@@ -8,8 +8,9 @@ import pytest
 from cnnlab import data
 from cnnlab.errors import ConfigError, DataError
 from cnnlab.protocols import candidates
-from cnnlab.records import SCORES, Record
+from cnnlab.records import SCORES
 from cnnlab.tuning import Tuning, Watcher
+from conftest import make_record
 
 
 def made_up(store, scores):
@@ -20,11 +21,9 @@ def made_up(store, scores):
         found = {}
         for run, _, _ in work:
             asked.append(run)
-            found[run.digest] = Record(
-                digest=run.digest, trial=run.trial.canonical(), seed=run.seed, data={}, split={},
-                params=sum(run.trial.architecture.filters), history={"loss": [1.0]}, best_epoch=1, train_seconds=1.0,
-                scores=dict.fromkeys(SCORES, scores(run.trial) + run.seed / 1000), provenance={},
-            )  # fmt: skip
+            score = dict.fromkeys(SCORES, scores(run.trial) + run.seed / 1000)
+            size = sum(run.trial.architecture.filters)
+            found[run.digest] = make_record(run.trial, run.seed, digest=run.digest, scores=score, params=size)
             done(found[run.digest], False)
         return found
 

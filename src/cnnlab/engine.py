@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from dask.system import CPU_COUNT
 from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
+from distributed.system import MEMORY_LIMIT
 
 from cnnlab import training
 from cnnlab.data import Dataset, Split
@@ -33,6 +35,8 @@ WORKER_ENV = {
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
 
+WORKER_BYTES = 1_500_000_000
+"""Memory that a worker needs for Keras and the images: on a machine with little, not every core gets a worker."""
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer."""
 
@@ -104,9 +108,8 @@ class Engine:
             else:
                 self._cluster = LocalCluster(
                     threads_per_worker=1,
-                    n_workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-                    # Keras needs about 1 GB; Dask's default limit, memory by cores, would stop it on small machines.
-                    memory_limit=0,
+                    n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
+                    memory_limit=0,  # Dask would pause and restart workers that Keras makes large
                     dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                     env=WORKER_ENV,

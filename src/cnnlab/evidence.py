@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -26,7 +26,7 @@ class Decision:
         margin: Half the width of its 95 % t interval.
         verdict: The chosen trial against the incumbent: "better", "worse", "not distinguishable", or "" where there
             is nothing to compare.
-        published_choice: The published study's pick.
+        published_choice: The published study's pick, or "".
         agrees: Whether it is the one chosen.
     """
 
@@ -100,7 +100,7 @@ def decide(
     if incumbent is not None and chosen != incumbent:
         difference = mean[chosen] - mean[incumbent]
         if freedom:
-            margin = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * sd * np.sqrt(2 / n_seeds))
+            margin = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2) * sd * np.sqrt(2 / n_seeds))
         verdict = "not distinguishable"
         if abs(difference) > margin:
             verdict = "better" if difference > 0 else "worse"

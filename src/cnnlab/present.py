@@ -361,8 +361,9 @@ def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
             lines.append(f"{sentence}: {', '.join(by_verdict[verdict])}.")
     if kept:
         lines.append(f"Changed nothing: {', '.join(kept)}.")
-    agreeing = sum(result.decision.agrees for result in choosing)
-    lines.append(f"{agreeing} of {len(choosing)} choices are those of the published study.")
+    published = [result for result in choosing if result.stage.pick]
+    agreeing = sum(result.decision.agrees for result in published)
+    lines.append(f"{agreeing} of {len(published)} choices are those of the published study.")
     colour = [result for result in results if "colour" in result.stage.axis]
     if colour:
         scores = [r.scores["test_f1"] for r in colour[0].records(colour[0].decision.chosen)]

@@ -75,7 +75,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         ) from error
     book = _Book(tuning, out / "notebooks", notebooks)
     results: list[StageResult] = []
-    with progress.Bar(progress.plan(tuning)) as bar, _notebook_process() as executor:
+    with progress.Bar(progress.plan(tuning)) as bar, _notebook_processes() as executor:
         tuning.watcher = bar
         book.add(executor, "data", "The images", "01-data.ipynb", [])
         for stage in stages:
@@ -109,7 +109,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 class _Book:
-    """The notebooks of a report, executed one after the other beside the runs of the stages to come."""
+    """The notebooks of a report, executed beside the runs of the stages to come."""
 
     def __init__(self, tuning: Tuning, out: Path, sources: Path) -> None:
         self._tuning = tuning
@@ -187,9 +187,9 @@ def _key(path: Path) -> str:
         return ""
 
 
-def _notebook_process() -> ProcessPoolExecutor:
-    """Return a process that executes notebooks: papermill changes the working directory of the one it runs in."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), silence)
+def _notebook_processes() -> ProcessPoolExecutor:
+    """Return processes that execute notebooks: papermill changes the working directory of the one it runs in."""
+    return ProcessPoolExecutor(min(4, os.cpu_count() or 1), multiprocessing.get_context("spawn"), silence)
 
 
 def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str) -> str:

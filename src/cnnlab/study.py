@@ -41,7 +41,7 @@ class Stage:
         why: Why the answer matters.
         axis: Settings it varies.
         variants: Its trials.
-        pick: Name of the published study's choice.
+        pick: Name of the published study's choice; "" for a stage that it did not have.
         keeps_incumbent: Whether what the stage before handed on is a candidate too.
     """
 
@@ -52,7 +52,7 @@ class Stage:
     why: str
     axis: tuple[str, ...]
     variants: tuple[Variant, ...]
-    pick: str
+    pick: str = ""
     keeps_incumbent: bool = True
 
 

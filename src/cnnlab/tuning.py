@@ -143,11 +143,17 @@ class Tuning:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages to run: not those left out, and the colour stage only where there are colour images."""
+        """The stages to run.
+
+        Not those left out; the colour stage only where there are colour images; under the published protocol only
+        those of the published study.
+        """
         return tuple(
             stage
             for stage in STAGES
-            if stage.name not in self.without and ("colour" not in stage.axis or self.folder.colour is not None)
+            if stage.name not in self.without
+            and ("colour" not in stage.axis or self.folder.colour is not None)
+            and (stage.pick or not self.protocol.pinned)
         )
 
     def incumbent(self, stage: Stage) -> Trial:
