@@ -30,7 +30,7 @@ help: ## Show this list
 
 report: $(READY) ## Run every stage that is not stored yet and write the report
 	@$(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
-		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(FRESH),--fresh)
+		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh)
 
 test: $(READY) ## Run every test, slow ones too
 	@$(BIN)/python -m pytest

@@ -77,7 +77,7 @@ def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
     for place, (name, values) in enumerate(val_f1.items()):
         trial = Trial().change(dense_units=10 + place)
         seeds = tuple(range(1, len(values) + 1))
-        candidates.append(Candidate(name, trial, seeds, place == 0 and row.keeps_incumbent, 0.8))
+        candidates.append(Candidate(name, trial, seeds, place == 0 and row.keeps_incumbent, None))
         for seed, value in zip(seeds, values, strict=True):
             scores = {"val_f1": value, "test_f1": value}
             runs[name, seed] = make_record(trial, seed, params=100 + place, scores=scores)

@@ -152,6 +152,14 @@ def spoil_kind(path):
     write_batch(path / "test_batch1.pkl", np.ones((2, 4, 4)) * 9, ["0", "1"])
 
 
+def spoil_no_pixels(path):
+    pd.DataFrame({"label": [0, 1]}).to_pickle(path / "train_batch1.pkl")
+
+
+def spoil_one_kind(path):
+    write_batch(path / "train_batch2.pkl", np.ones((2, 4, 4)) * 9, ["0", "1"])
+
+
 def spoil_type(path):
     (path / "train_batch1.pkl").write_bytes(pickle.dumps([1, 2]))
 
@@ -172,6 +180,8 @@ def spoil_type(path):
         (spoil_shape, "square images.*15"),
         (spoil_size, "16 pixel columns in train_batch2.pkl.*25"),
         (spoil_kind, "labels of one kind"),
+        (spoil_one_kind, "labels of one kind"),
+        (spoil_no_pixels, "rows of pixels"),
         (spoil_type, "Received: a list"),
     ],
 )
@@ -195,6 +205,7 @@ ROWS = np.zeros((2, 48), np.uint8)
         (lambda path: make_archive(path, ROWS[:, :-1], [0, 1]), "square images"),
         (lambda path: make_archive(path, [1], [0]), "data .one row an image"),
         (lambda path: make_archive(path, ROWS, ["a", "b"]), "Received: 'a'"),
+        (lambda path: make_archive(path, ROWS, [[0], [1]]), r"Received: \[0\]"),
         (lambda path: make_archive(path, ROWS, [0, 1], names=()), "label_names"),
     ],
 )
@@ -235,6 +246,16 @@ def test_a_stratified_split_keeps_shares_shares_no_image_and_is_always_the_same(
 def test_a_split_larger_than_the_data_takes_a_fifth_for_validation(gray):
     split = data.split(gray, "stratified", 40_000, 10_000, 10_000)
     assert (len(split.train), len(split.val), len(split.test)) == (160, 40, 100)
+
+
+@pytest.mark.parametrize("size", [91, 99, 100, 101])
+def test_a_split_that_would_leave_fewer_images_than_classes_over_takes_them_too(gray, size):
+    assert len(data.split(gray, "stratified", 100, 40, size).test) == 100
+
+
+def test_a_profile_too_small_for_the_classes_is_named(gray):
+    with pytest.raises(DataError, match=r"as many images as there are classes, 10. Received: one of 7"):
+        data.split(gray, "stratified", 100, 40, 7)
 
 
 def test_the_published_split_validates_on_the_last_fifth(gray):

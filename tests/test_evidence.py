@@ -52,6 +52,15 @@ def test_a_change_is_better_only_beyond_its_interval(scores, verdict):
     assert made.verdict == verdict
 
 
+def test_better_is_rare_where_there_is_no_difference():
+    rng = np.random.default_rng(0)
+    better = 0
+    for _ in range(400):
+        trials = {f"t{i}": (100, rng.normal(0.8, 0.01, 3)) for i in range(6)}
+        better += decide("s", frame(**trials), "t0", "").verdict == "better"
+    assert better / 400 <= 0.05
+
+
 def test_keeping_the_incumbent_has_no_verdict():
     assert decide("s", frame(old=(1, [0.8, 0.9]), new=(9, [0.8, 0.9])), "old", "new").verdict == ""
 

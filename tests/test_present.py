@@ -48,8 +48,8 @@ def test_findings_tell_changes_beyond_noise_from_the_others():
         make_result("batchnorm", old=(0.9, 0.91), new=(0.5, 0.51)),
     ]
     lines = "\n".join(present.findings(results, QUICK))
-    assert "better one, by more than noise: dense units." in lines
-    assert "by no more than noise: dropout." in lines
+    assert "better one, by more than the noise between seeds: dense units." in lines
+    assert "by no more than the noise between seeds: dropout." in lines
     assert "Changed nothing: batch normalisation." in lines
     assert "**+39.5 points**" in lines
 

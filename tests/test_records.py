@@ -40,14 +40,25 @@ def test_a_record_under_another_digest_or_without_its_arrays_counts_as_missing(t
     assert store.get(RECORD.digest) is None
 
 
-def test_changed_arrays_are_noticed(tmp_path):
+def test_a_record_with_one_digit_changed_counts_as_missing(tmp_path):
+    store = RunStore(tmp_path)
+    store.put(RECORD, ARRAYS)
+    path = tmp_path / f"{RECORD.digest}.json"
+    text = path.read_text()
+    assert text.count('"val_f1": 0.5') == 1
+    path.write_text(text.replace('"val_f1": 0.5', '"val_f1": 0.9'))
+    assert store.get(RECORD.digest) is None
+
+
+def test_changed_arrays_are_noticed_and_count_as_missing(tmp_path):
     store = RunStore(tmp_path)
     store.put(RECORD, ARRAYS)
     path = tmp_path / f"{RECORD.digest}.npz"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(RecordError, match="as they were stored"):
+    assert store.get(RECORD.digest) is None
+    with pytest.raises(RecordError, match="damaged"):
         store.arrays(RECORD.digest)
 
 

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from cnnlab import report, sample
+from cnnlab import report
 from cnnlab.errors import RunError
 from cnnlab.study import STAGES
 from cnnlab.tuning import Tuning
@@ -120,6 +120,14 @@ def test_a_second_report_repeats_no_run_and_no_notebook(made):
         assert {row["cached"] for row in csv.DictReader(stream)} == {"True"}
 
 
+def test_a_report_never_overwrites_the_notebooks_it_is_made_from(folder, tmp_path):
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    done = command("report", "--data", folder, "--report", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a folder of its own" in done.stderr
+    assert len(list((tmp_path / "notebooks").iterdir())) == 4
+
+
 @pytest.fixture
 def short(tmp_path):
     """Notebooks of one cell each, for what does not depend on what they hold."""
@@ -134,13 +142,17 @@ def short(tmp_path):
 
 
 def test_a_notebook_that_fails_is_named_and_the_others_are_there(made, folder, short, tmp_path):
+    (tmp_path / "out" / "notebooks").mkdir(parents=True)
+    (tmp_path / "out" / "notebooks" / "mine.ipynb").write_text("{}")
     with Tuning(folder, made[1], "smoke") as tuning:
         chapters = report.make(tuning, tmp_path / "out", short)
     assert {c.name: c.error for c in chapters if c.error} == {"dense": "AssertionError: no dense layer today"}
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "This report is not complete" in page
     assert "AssertionError: no dense layer today" in page
-    assert len(list((tmp_path / "out" / "notebooks").iterdir())) == len(STAGES) + 1
+    names = {path.name for path in (tmp_path / "out" / "notebooks").iterdir()}
+    assert len(names) == len(STAGES) + 2
+    assert "mine.ipynb" in names, "a notebook that is not ours is left alone"
 
 
 def test_a_stage_that_fails_does_not_lose_the_others(made, folder, short, tmp_path, monkeypatch):
@@ -162,7 +174,6 @@ def test_notebooks_run_in_jupyter_with_their_default_parameters(tmp_path):
     from nbclient import NotebookClient
 
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    sample.write(tmp_path / "data" / "sample")
     for name in ("01-data", "02-stage"):
         notebook = nbformat.read(tmp_path / "notebooks" / f"{name}.ipynb", as_version=4)
         resources = {"metadata": {"path": str(tmp_path / "notebooks")}}

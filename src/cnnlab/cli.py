@@ -20,8 +20,11 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except CnnlabError as error:
-            click.echo(f"cnnlab: {error}", err=True)
-            ctx.exit(2)
+            message = str(error)
+        except OSError as error:
+            message = f"{error.strerror or error}: {error.filename}. Free space or give leave to write there."
+        click.echo(f"cnnlab: {message}", err=True)
+        return ctx.exit(2)
 
 
 @click.group(cls=_Group, context_settings={"max_content_width": 110})
@@ -46,15 +49,10 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _tuning(data: Path, **settings: Any) -> Any:
-    """Open the study; the built-in sample is made when it is asked for and not there."""
-    from cnnlab import sample
+    """Open the study."""
     from cnnlab.tuning import Tuning
 
-    tuning = Tuning(data, **settings)
-    if data == Path("data/sample") and not data.is_dir():
-        click.echo("Making the built-in sample in data/sample.", err=True)
-        sample.write(data)
-    return tuning
+    return Tuning(data, **settings)
 
 
 @main.command(epilog="Example: cnnlab report --profile smoke --report reports/try")
@@ -132,10 +130,12 @@ def data_check(directory: Path) -> None:
     from cnnlab import data as images
 
     folder = images.load(directory)
+    default = protocols.PROFILES["quick"]
     for kind, found in (("grayscale", folder.gray), ("colour", folder.colour)):
         if found is None:
             click.echo("colour: none, so the colour stage will be left out")
             continue
+        images.split(found, "stratified", default.train, default.val, default.test)
         height, width, _ = found.image_shape
         origin = ", derived from the archive" if kind == "grayscale" and folder.derived_gray else ""
         click.echo(

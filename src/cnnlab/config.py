@@ -186,14 +186,6 @@ class Trial:
             parts.setdefault(part_of(name), {})[name] = value
         return replace(self, **{part: replace(getattr(self, part), **values) for part, values in parts.items()})
 
-    def setting(self, name: str) -> Any:
-        """Return the value of one setting, named by its field alone.
-
-        Raises:
-            ConfigError: No such setting.
-        """
-        return getattr(getattr(self, part_of(name)), name)
-
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, from which the digest is made."""
         form: dict[str, Any] = json.loads(json.dumps(asdict(self)))

@@ -127,7 +127,13 @@ def _draw(
     labels: NDArray[np.int64], among: NDArray[np.int64], size: int, names: tuple[str, ...], *, whole: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw a stratified sample of `size` indices out of `among`; return it and the rest."""
-    if size >= len(among):
+    present = len(np.unique(labels[among]))
+    if size < present < len(among):
+        raise DataError(
+            f"Expected a sample of at least as many images as there are classes, {present}. Received: one of {size}. "
+            "Use a larger profile."
+        )
+    if size > len(among) - present:  # all, or too few left over for a stratified rest
         return among, among[:0]
     from sklearn.model_selection import train_test_split
 
@@ -219,8 +225,7 @@ def load_gray_batches(directory: str | Path) -> Dataset:
     frames = {part: [_read_gray(path) for path in _numbered(directory, part)] for part in ("train", "test")}
     side = _side(frames["train"][0].pixels.shape[1], 1, _numbered(directory, "train")[0])
     labels = {part: np.concatenate([frame.labels for frame in frames[part]]) for part in frames}
-    strings = {part: labels[part].dtype.kind not in "iu" for part in frames}
-    if strings["train"] != strings["test"]:
+    if len({frame.labels.dtype.kind in "iu" for part in frames for frame in frames[part]}) > 1:
         raise DataError("Expected labels of one kind in all batches. Received: strings in some, numbers in others.")
     classes = np.unique(labels["train"])
     unknown = set(labels["test"].tolist()) - set(classes.tolist())
@@ -281,7 +286,7 @@ def _read_gray(path: Path) -> _Batch:
         ) from error
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"Expected {path.name} to hold a DataFrame. Received: a {type(frame).__name__}.")
-    if list(frame.columns).count("label") != 1 or frame.empty:
+    if list(frame.columns).count("label") != 1 or frame.empty or len(frame.columns) < 2:
         raise DataError(
             f"Expected rows of pixels and one column named label in {path.name}. Received: {len(frame)} rows, columns "
             f"{', '.join(map(str, frame.columns[:3]))} ... {', '.join(map(str, frame.columns[-1:]))}."
@@ -342,7 +347,8 @@ def load_cifar10(path: str | Path) -> Dataset:
     if not path.exists():
         raise DataError(f"Expected a CIFAR-10 archive or folder. Received: {str(path)!r}, which does not exist.")
     batches = dict(_folder_batches(path) if path.is_dir() else _archive_batches(path))
-    train_names = [f"data_batch_{number}" for number in range(1, max(5, len(batches) - 2) + 1)]
+    last = max((int(name.rpartition("_")[2]) for name in batches if name.startswith("data_batch_")), default=1)
+    train_names = [f"data_batch_{number}" for number in range(1, last + 1)]
     wanted = ["batches.meta", "test_batch", *train_names]
     missing = [name for name in wanted if name not in batches]
     if missing:
@@ -413,8 +419,8 @@ def _cifar_batch(batch: Mapping[str, Any], name: str, n_classes: int) -> tuple[N
         numbers = np.asarray(labels, np.int64)
     except (TypeError, ValueError, OverflowError):
         numbers = np.array([-1])
-    if not ((numbers >= 0) & (numbers < n_classes)).all():
-        worst = next((label for label in labels if label not in range(n_classes)), labels[0])
+    if numbers.ndim != 1 or not ((numbers >= 0) & (numbers < n_classes)).all():
+        worst = next((label for label in labels if not isinstance(label, int) or not 0 <= label < n_classes), labels[0])
         raise DataError(
             f"Expected labels of 0 to {n_classes - 1} in {name}, one a class of batches.meta. Received: {worst!r}."
         )

@@ -120,8 +120,8 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """The scheduler's address."""
-        return str(self.client.scheduler_info()["address"])
+        """The scheduler's address, as this machine reaches it; workers are started if there are none yet."""
+        return self._scheduler or str(self.client.scheduler_info()["address"])
 
     def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
         """Have a worker, which has Keras loaded, call a function, ahead of the runs that wait."""
@@ -164,7 +164,8 @@ class Engine:
                 try:
                     record, arrays = future.result()
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
-                    failures.append(f"seed {missing[key][0].seed}: {type(error).__name__}: {error}")
+                    message = " ".join(str(error).split())[:300]
+                    failures.append(f"seed {missing[key][0].seed}: {type(error).__name__}: {message}")
                     continue
                 store.put(record, arrays)
                 found[key] = record
@@ -197,6 +198,14 @@ class Engine:
 
     def _scatter(self, value: Dataset | Split) -> Future:
         """Send images to every worker once, whatever number of runs uses them."""
-        if value.digest not in self._scattered:
-            self._scattered[value.digest] = self.client.scatter(value, broadcast=True, hash=False)
-        return self._scattered[value.digest]
+        future = self._scattered.get(value.digest)
+        if future is None or future.status != "finished":  # lost with the last worker that held it
+            try:
+                future = self.client.scatter(value, broadcast=True, hash=False, timeout=CONNECT_SECONDS)
+            except TimeoutError as error:
+                raise ConfigError(
+                    f"Expected workers at {self.address}. Received: none in {CONNECT_SECONDS} s. Start some "
+                    "(`dask worker ADDRESS --nthreads 1`)."
+                ) from error
+            self._scattered[value.digest] = future
+        return future

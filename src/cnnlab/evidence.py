@@ -7,6 +7,8 @@ import pandas as pd
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
+PINNED = "published pick"
+"""The rule of a stage that hands on the published study's choice, whatever its scores are."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,11 @@ class Decision:
         val_f1_mean: Mean `val_f1` of the chosen trial.
         val_f1_se: Standard error of that mean, from the SD pooled over the stage's trials; NaN with one seed.
         n_seeds: Runs of each trial.
-        difference: Mean `val_f1` of the chosen trial less the incumbent's; NaN without an incumbent.
-        margin: Half the width of its 95 % t interval.
-        verdict: The chosen trial against the incumbent: "better", "worse", "not distinguishable", or "" where there
-            is nothing to compare.
+        difference: Mean `val_f1` of the chosen trial less the reference's; NaN where they are the same.
+        margin: Half the width of its 95 % t interval, with Bonferroni's correction for the number of trials that
+            might have been chosen.
+        verdict: The chosen trial against the reference: "better", "not distinguishable" (a trial within one standard
+            error of the best is never worse), or "" where they are the same.
         published_choice: The published study's pick, or "".
         agrees: Whether it is the one chosen.
     """
@@ -62,7 +65,7 @@ def pooled_sd(frame: pd.DataFrame) -> tuple[float, int]:
 
 
 def decide(
-    stage: str, frame: pd.DataFrame, incumbent: str | None, published_choice: str, *, pinned: bool = False
+    stage: str, frame: pd.DataFrame, reference: str | None, published_choice: str, *, pinned: bool = False
 ) -> Decision:
     """Choose the trial that a stage hands on.
 
@@ -74,7 +77,7 @@ def decide(
     Args:
         stage: Name of the stage.
         frame: One row a run, with `trial`, `seed`, `params` and `val_f1`.
-        incumbent: Name of the trial that the stage before handed on, if it stands among them.
+        reference: Name of the trial that the choice is held against: what the stage before handed on.
         published_choice: The published study's pick.
         pinned: Hand on that pick whatever the scores are.
     """
@@ -88,7 +91,7 @@ def decide(
     if len(mean) == 1:
         chosen, rule = best, "only one trial"
     elif pinned and published_choice in mean:
-        chosen, rule = published_choice, "published pick"
+        chosen, rule = published_choice, PINNED
     elif np.isnan(error):
         chosen, rule = best, "best val_f1 (one seed, so no standard error)"
     else:
@@ -97,13 +100,12 @@ def decide(
         rule = "fewest parameters within one standard error of the best val_f1"
     difference = margin = float("nan")
     verdict = ""
-    if incumbent is not None and chosen != incumbent:
-        difference = mean[chosen] - mean[incumbent]
+    if reference is not None and chosen != reference and not pinned:
+        difference = mean[chosen] - mean[reference]
         if freedom:
-            margin = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2) * sd * np.sqrt(2 / n_seeds))
-        verdict = "not distinguishable"
-        if abs(difference) > margin:
-            verdict = "better" if difference > 0 else "worse"
+            error_rate = (1 - CONFIDENCE) / (len(mean) - 1)
+            margin = float(stdtrit(freedom, 1 - error_rate / 2) * sd * np.sqrt(2 / n_seeds))
+        verdict = "better" if difference > margin else "not distinguishable"
     return Decision(
         stage=stage,
         chosen=chosen,

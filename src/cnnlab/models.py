@@ -57,10 +57,7 @@ def build(
     def drop(place: int) -> list[Any]:
         return [layers.Dropout(rate) for rate in architecture.dropout[place : place + 1]]
 
-    stack: list[Any] = [Input(input_shape)]
-    if augmentation == "flip-shift":
-        height, width, _ = input_shape
-        stack += [layers.RandomFlip("horizontal"), layers.RandomTranslation(1 / height, 1 / width, "nearest")]
+    stack: list[Any] = [Input(input_shape), *_augmentation(augmentation, input_shape)]
     for place, filters in enumerate(architecture.filters):
         for _ in range(architecture.convs_per_block):
             stack.append(
@@ -72,6 +69,15 @@ def build(
     stack += normalise() + drop(len(architecture.filters))
     stack.append(layers.Dense(n_classes, activation="softmax"))
     return Sequential(stack)
+
+
+def _augmentation(name: str, shape: Shape) -> list[Any]:
+    """Return the layers of an augmentation."""
+    from keras import layers
+
+    height, width, _ = shape
+    shift = layers.RandomTranslation(1 / height, 1 / width, "nearest")
+    return {"none": [], "flip-shift": [layers.RandomFlip("horizontal"), shift]}[name]
 
 
 def compile_model(model: "keras.Sequential", training: Training) -> None:
@@ -119,11 +125,9 @@ def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 1) -> NDAr
     import keras
 
     keras.utils.set_random_seed(seed)
-    first = build(Architecture(), images.shape[1:], augmentation=augmentation).layers
     shown: Any = images.astype(np.float32)
-    for layer in first:
-        if layer.name.startswith("random"):
-            shown = layer(shown, training=True)
+    for layer in _augmentation(augmentation, images.shape[1:]):
+        shown = layer(shown, training=True)
     pixels: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)
     return np.rint(pixels).astype(np.uint8)
 
@@ -202,13 +206,18 @@ def cnn_7(
 
 def cnn_8(
     optimizer: str = "adam",
-    learning_rate: float | None = 0.0004,
+    learning_rate: float | None = None,
     loss: str = "sparse_categorical_crossentropy",
     *,
     input_shape: Shape = GRAY,
     n_classes: int = 10,
 ) -> "keras.Sequential":
-    """Build and compile CNN-8: CNN-7 with an optimizer, its learning rate and a loss."""
+    """Build and compile CNN-8: CNN-7 with an optimizer, its learning rate and a loss.
+
+    Without a rate, Adam gets the published choice, 0.0004, and any other optimizer its default.
+    """
+    if learning_rate is None and optimizer == "adam":
+        learning_rate = 0.0004
     model = _cnn(8, input_shape, n_classes)
     compile_model(model, Training(optimizer=optimizer, learning_rate=learning_rate, loss=loss))
     return model

@@ -86,7 +86,7 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     axis: Axes = axes[0, 0]
     for place, (part, values) in enumerate(counts.items()):
         axis.bar(np.arange(n_classes) + (place - 1) * 0.27, values, 0.25, label=part, color=COLOURS[place])
-    axis.set_xticks(range(n_classes), dataset.class_names, rotation=30 if n_classes > 6 else 0, ha="right")
+    axis.set_xticks(range(n_classes), dataset.class_names, rotation=30, ha="right", parse_math=False)
     axis.set_ylabel("images")
     axis.grid(False, axis="x")
     axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -130,11 +130,8 @@ def scores(result: StageResult) -> Picture:
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.set_xlabel("val_f1 (dot: one run; bar: mean with one standard error)")
     listed = ", ".join(f"{name} {np.mean(of):.3f}" for name, of in zip(names, values, strict=True))
-    return _picture(
-        figure,
-        f"Mean val_f1 of each trial: {listed}. One standard error {sd / np.sqrt(len(values[0])):.3f}. "
-        f"Chosen: {result.decision.chosen}.",
-    )
+    spread = f" One standard error {sd / np.sqrt(len(values[0])):.3f}." if len(values[0]) > 1 else ""
+    return _picture(figure, f"Mean val_f1 of each trial: {listed}.{spread} Chosen: {result.decision.chosen}.")
 
 
 @mpl.rc_context(STYLE)
@@ -218,7 +215,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
     true, predicted = divmod(int(mistakes.argmax()), n_classes)
     return _picture(
         figure,
-        f"Confusion matrix of {int(matrix.sum())} test images, {int(np.trace(matrix))} of them right. Most frequent "
+        f"Confusion matrix of {int(matrix.sum())} predictions, {int(np.trace(matrix))} of them right. Most frequent "
         f"mistake: {class_names[true]} taken for {class_names[predicted]}, {int(mistakes.max())} times.",
     )
 

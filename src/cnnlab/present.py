@@ -11,8 +11,9 @@ from IPython.display import HTML, Markdown
 from cnnlab import plots
 from cnnlab.config import Trial
 from cnnlab.data import DataFolder, Dataset, Split
+from cnnlab.evidence import PINNED
 from cnnlab.plots import Picture
-from cnnlab.protocols import Profile, Protocol
+from cnnlab.protocols import Candidate, Profile, Protocol
 from cnnlab.records import Record
 from cnnlab.tuning import StageResult, Tuning
 
@@ -179,10 +180,28 @@ def trial_table(result: StageResult) -> HTML:
                 "trial": candidate.name + mark,
                 "incumbent": "yes" if candidate.incumbent else "",
                 **_score_columns(found),
-                "published F1": candidate.published_f1,
+                "published F1": _published(candidate),
             }
         )
-    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f", "published F1": ".3f"})
+    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+
+
+def _published(candidate: Candidate) -> str:
+    """Return the published study's figure, with a star where its fit was not what it says."""
+    fit = candidate.published
+    return f"{fit.test_f1:.3f}{'*' * bool(fit.changes)}" if fit else ""
+
+
+def published_note(result: StageResult) -> Markdown:
+    """Say how the published fits differ from our trials of the same name."""
+    notes = [
+        f"{text(fit.trial)}: {', '.join(f'{text(name)} {value}' for name, value in fit.changes.items())}"
+        for fit in (candidate.published for candidate in result.candidates)
+        if fit and fit.changes
+    ]
+    about = "Published F1: macro-F1 on the published study's own test images, one run each."
+    slips = f" \\* The study's fit was not what it says; it ran with {'; '.join(notes)}." if notes else ""
+    return Markdown(about + slips)
 
 
 def _score_columns(found: Sequence[Record]) -> dict[str, Any]:
@@ -216,7 +235,7 @@ def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown,
     )
     rows = [
         {"class": name, **{key: report[name][key] for key in ("precision", "recall", "f1-score")},
-         "images": int(report[name]["support"])}
+         "predictions": int(report[name]["support"])}
         for name in [*names, "macro avg", "weighted avg"]
     ]  # fmt: skip
     f1 = mean_sd([record.scores["test_f1"] for record in found])
@@ -253,11 +272,11 @@ def overfitting(result: StageResult) -> Markdown:
             "no sign of overfitting"
         )
     else:
-        reading = "within five points of each other, so there is little overfitting at that epoch"
+        reading = "little overfitting at that epoch, as far as a training accuracy averaged over the epoch can tell"
     after = (
         f" In the {later:.1f} epochs after it, `val_loss` ended {rise:.3f} above its lowest value."
         if later
-        else " It was the last one, so the fit was still improving when its epochs ran out."
+        else " It was the last one: the fit may have had more to gain."
     )
     return Markdown(
         f"At the epoch with the lowest `val_loss`, training accuracy is {train:.3f} and validation accuracy {val:.3f} "
@@ -277,16 +296,16 @@ def decision(result: StageResult) -> Markdown:
         best = float(np.mean([record.scores["val_f1"] for record in result.records(made.best)]))
         lines.append(f"The best mean is that of {text(made.best)}, {best:.3f}.")
     if made.verdict:
-        margin = "" if np.isnan(made.margin) else f" ± {made.margin:.3f} (95 % t interval, pooled SD)"
-        lines.append(f"Against the incumbent: {made.difference:+.3f}{margin}, **{made.verdict}**.")
-    elif result.stage.keeps_incumbent and len(result.candidates) > 1:
+        margin = "" if np.isnan(made.margin) else f" ± {made.margin:.3f} (95 % t interval, pooled SD, Bonferroni)"
+        reference = "the incumbent" if result.stage.keeps_incumbent else text(result.candidates[0].name)
+        lines.append(f"Against {reference}: {made.difference:+.3f}{margin}, **{made.verdict}**.")
+    elif result.chosen.incumbent and len(result.candidates) > 1:
         lines.append("It is what the stage before handed on: this stage changes nothing.")
-    published = next((c.published_f1 for c in result.candidates if c.name == made.published_choice), None)
-    if published is not None and len(result.candidates) > 1:
+    fit = next((c.published for c in result.candidates if c.published and c.name == made.published_choice), None)
+    if fit and len(result.candidates) > 1 and made.rule != PINNED:
         agreement = "the same" if made.agrees else "another one"
-        lines.append(
-            f"The published study picked {text(made.published_choice)} (test F1 {published:.3f}, one run): {agreement}."
-        )
+        star = "*" if fit.changes else ""
+        lines.append(f"The published study picked {text(fit.trial)} (test F1 {fit.test_f1:.3f}{star}): {agreement}.")
     return Markdown(" ".join(lines))
 
 
@@ -301,7 +320,7 @@ def summary(results: Sequence[StageResult]) -> HTML:
                 "CNN": f"CNN-{result.stage.cnn}",
                 "handed on": result.decision.chosen,
                 **_score_columns(found),
-                "against incumbent": result.decision.verdict,
+                "verdict": result.decision.verdict,
                 "published pick": result.decision.published_choice,
             }
         )
@@ -333,7 +352,7 @@ def compare(title: str, one: Sequence[Record], other: Sequence[Record], names: t
 
 def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
     """Return what the study came to, as Markdown sentences, most important first."""
-    gray = [result for result in results if "colour" not in result.stage.axis]
+    gray = [result for result in results if not result.stage.on_colour]
     lines: list[str] = []
     if not gray:
         return ["No stage has a result."]
@@ -345,17 +364,20 @@ def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
         f"**{mean_sd(ends[1])}** (n = {len(ends[1])}); the first one, CNN-{first.stage.cnn} with "
         f"{first.decision.chosen_params:,} parameters, {mean_sd(ends[0])}: **{gain:+.1f} points**."
     )
-    choosing = [result for result in gray if len(result.candidates) > 1]
+    choosing = [result for result in gray if len(result.candidates) > 1 and result.decision.rule != PINNED]
     by_verdict = {
         verdict: [result.stage.title.lower() for result in choosing if result.decision.verdict == verdict]
-        for verdict in ("better", "worse", "not distinguishable")
+        for verdict in ("better", "not distinguishable")
     }
-    kept = [result.stage.title.lower() for result in choosing if not result.decision.verdict]
-    unclear = "by no more than noise" if profile.seeds > 1 else "though one run each says nothing about noise"
+    kept = [result.stage.title.lower() for result in choosing if result.chosen.incumbent]
+    unclear = (
+        "by no more than the noise between seeds"
+        if profile.seeds > 1
+        else "though one run each says nothing about noise"
+    )
     for verdict, sentence in (
-        ("better", "Changed the model for a better one, by more than noise"),
+        ("better", "Changed the model for a better one, by more than the noise between seeds"),
         ("not distinguishable", f"Changed the model, {unclear}"),
-        ("worse", "Changed the model for a smaller one that is worse by more than noise"),
     ):
         if by_verdict[verdict]:
             lines.append(f"{sentence}: {', '.join(by_verdict[verdict])}.")
@@ -363,8 +385,11 @@ def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
         lines.append(f"Changed nothing: {', '.join(kept)}.")
     published = [result for result in choosing if result.stage.pick]
     agreeing = sum(result.decision.agrees for result in published)
-    lines.append(f"{agreeing} of {len(published)} choices are those of the published study.")
-    colour = [result for result in results if "colour" in result.stage.axis]
+    if published:
+        lines.append(f"{agreeing} of {len(published)} choices are those of the published study.")
+    else:
+        lines.append("The choices are the published study's own, whatever the scores here say.")
+    colour = [result for result in results if result.stage.on_colour]
     if colour:
         scores = [r.scores["test_f1"] for r in colour[0].records(colour[0].decision.chosen)]
         lines.append(f"On the colour images the same network reaches {mean_sd(scores)} (n = {len(scores)}).")

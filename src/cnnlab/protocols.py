@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnlab.config import Architecture, Trial
 from cnnlab.errors import ConfigError
-from cnnlab.study import STAGES, UNCHANGED, Stage, find, published_fits
+from cnnlab.study import STAGES, UNCHANGED, PublishedFit, Stage, find, published_fits
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class Candidate:
         trial: Its settings.
         seeds: One run for each.
         incumbent: Whether it is what the stage before handed on.
-        published_f1: Macro-F1 of the published study's fit of that name, on its test set; None if it made none.
+        published: The published study's fit of that name; None if it made none.
     """
 
     name: str
     trial: Trial
     seeds: tuple[int, ...]
     incumbent: bool
-    published_f1: float | None
+    published: PublishedFit | None
 
 
 def start(profile: Profile, protocol: Protocol) -> Trial:
@@ -110,12 +110,12 @@ def candidates(stage: Stage, incumbent: Trial, profile: Profile, protocol: Proto
     trials = {v.name: incumbent.change(**v.changes) for v in stage.variants if v.name not in skipped}
     if stage.keeps_incumbent and incumbent not in trials.values():
         trials = {UNCHANGED: incumbent, **trials}
-    scores: dict[str, float] = {}
+    fits: dict[str, PublishedFit] = {}
     for fit in published_fits():
         if fit.stage == stage.name:
-            scores.setdefault(fit.trial, fit.test_f1)
+            fits.setdefault(fit.trial, fit)
     return tuple(
-        Candidate(name, trial, seeds, trial == incumbent and stage.keeps_incumbent, scores.get(name))
+        Candidate(name, trial, seeds, trial == incumbent and stage.keeps_incumbent, fits.get(name))
         for name, trial in trials.items()
     )
 
@@ -139,7 +139,7 @@ def _published_candidates(stage: Stage, profile: Profile, protocol: Protocol) ->
             changes["epochs"] = min(changes["epochs"], profile.epochs)
         name = f"{fit.trial} (again)" if fit.trial in found else fit.trial
         seeds = tuple(number * 1000 + seed for seed in range(1, profile.seeds + 1))
-        found[name] = Candidate(name, incumbent.change(**changes), seeds, False, fit.test_f1)
+        found[name] = Candidate(name, incumbent.change(**changes), seeds, False, fit)
     return tuple(found.values())
 
 

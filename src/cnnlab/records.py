@@ -5,15 +5,17 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cnnlab import config
 from cnnlab.errors import RecordError
 
 SCHEMA = 1
@@ -59,7 +61,7 @@ class Record:
 class RunStore:
     """A folder of records: `<digest>.json`, and `<digest>.npz` with the run's arrays.
 
-    The arrays are written first and their hash stands in the record, so a record that is there and fits is whole.
+    The arrays are written first; their hash and the record's own stand in the record, and both are checked.
 
     Args:
         path: The folder; made when something is written.
@@ -76,12 +78,12 @@ class RunStore:
         try:
             if file.stat().st_mtime < self._ignore_before:
                 return None
-            record = _parse(file.read_bytes())
-        except FileNotFoundError:
+            form = _parse(file.read_bytes())
+            record = Record(**{setting.name: form[setting.name] for setting in fields(Record)})
+            whole = record.digest == digest and _sha256(self.path / f"{digest}.npz") == form["arrays_sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        except (OSError, RecordError):
-            return None
-        return record if record.digest == digest and (self.path / f"{digest}.npz").exists() else None
+        return record if whole else None
 
     def arrays(self, digest: str) -> dict[str, NDArray[Any]]:
         """Return a run's arrays, as `training.run` made them.
@@ -89,18 +91,11 @@ class RunStore:
         Raises:
             RecordError: They are missing or not the ones that were stored.
         """
-        file = self.path / f"{digest}.npz"
-        try:
-            expected = json.loads((self.path / f"{digest}.json").read_bytes())["arrays_sha256"]
-            content = file.read_bytes()
-        except (OSError, ValueError, KeyError) as error:
-            raise RecordError(f"Expected the stored run {digest[:12]}. Received: {error}. Run it again.") from error
-        if hashlib.sha256(content).hexdigest() != expected:
+        if self.get(digest) is None:
             raise RecordError(
-                f"Expected the arrays of run {digest[:12]} as they were stored. Received: others. Delete {file} and "
-                "run it again."
+                f"Expected the stored run {digest[:12]}. Received: none, or a damaged one. Run it again (make report)."
             )
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(self.path / f"{digest}.npz", allow_pickle=False) as arrays:
             return dict(arrays)
 
     def put(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -111,21 +106,33 @@ class RunStore:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            target = self.path / f"{record.digest}.npz"
-            with tempfile.NamedTemporaryFile(dir=self.path, suffix=".part", delete=False) as scratch:
-                np.savez(scratch, **arrays)  # type: ignore[arg-type]
-            sha = hashlib.sha256(Path(scratch.name).read_bytes()).hexdigest()
-            _settle(Path(scratch.name), target)
-            form = {"schema": SCHEMA, "arrays_sha256": sha, **asdict(record)}
-            text = json.dumps(form, indent=1).encode()
-            with tempfile.NamedTemporaryFile(dir=self.path, suffix=".part", delete=False) as scratch:
-                scratch.write(text)
-            _settle(Path(scratch.name), self.path / f"{record.digest}.json")
+            with self._scratch(record.digest, ".npz") as stream:
+                np.savez(stream, **arrays)  # type: ignore[arg-type]
+            form = {
+                "schema": SCHEMA,
+                "arrays_sha256": _sha256(self.path / f"{record.digest}.npz"),
+                **asdict(record),
+            }
+            with self._scratch(record.digest, ".json") as stream:
+                stream.write(json.dumps({**form, "sha256": config.digest(form)}, indent=1).encode())
         except OSError as error:
             raise RecordError(
                 f"Expected to write runs to {str(self.path)!r}. Received: {error.strerror}. Free space there, or name "
                 "another folder (RUNS=...)."
             ) from error
+
+    @contextmanager
+    def _scratch(self, digest: str, suffix: str) -> Iterator[IO[bytes]]:
+        """Open a file that gets its name once it is whole and on the disk, so that nobody ever sees half of it."""
+        with tempfile.NamedTemporaryFile(dir=self.path, prefix=".", suffix=".part", delete=False) as stream:
+            try:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                Path(stream.name).chmod(0o644)
+                Path(stream.name).replace(self.path / f"{digest}{suffix}")
+            finally:
+                Path(stream.name).unlink(missing_ok=True)
 
     def records(self) -> list[Record]:
         """Return every record that can be read, in the order of their digests."""
@@ -133,22 +140,17 @@ class RunStore:
         return [record for record in found if record is not None]
 
 
-def _settle(scratch: Path, target: Path) -> None:
-    """Put a finished file in place, so that nobody ever sees half of it."""
-    with scratch.open("rb") as stream:
-        os.fsync(stream.fileno())
-    scratch.chmod(0o644)
-    scratch.replace(target)
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _parse(content: bytes) -> Record:
-    try:
-        form = json.loads(content)
-        if form["schema"] != SCHEMA:
-            raise ValueError(f"schema {form['schema']}")
-        return Record(**{setting.name: form[setting.name] for setting in fields(Record)})
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"Expected a stored run. Received: something else ({error}).") from error
+def _parse(content: bytes) -> dict[str, Any]:
+    """Return a record's file as it was written; anything else is a ValueError or a KeyError."""
+    form = json.loads(content)
+    if not isinstance(form, dict) or form.get("schema") != SCHEMA or form.pop("sha256") != config.digest(form):
+        raise ValueError("not a record as it was stored")
+    return form
 
 
 def row(record: Record) -> dict[str, Any]:

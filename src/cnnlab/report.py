@@ -24,8 +24,10 @@ from cnnlab.engine import ADDRESS, silence
 from cnnlab.errors import ConfigError, DataError, RunError
 from cnnlab.tuning import StageResult, Tuning
 
-NOTEBOOK_SECONDS = 1800
-"""Longest time a cell of a notebook may take: its runs are stored before it is executed."""
+NOTEBOOK_SECONDS = 6 * 3600
+"""Longest time a cell may take. Its runs are stored by then, but a drawing may wait for a worker to finish a run."""
+BROKEN = "a process that executes the notebooks ended early"
+_KERNELS = "cnnlab.kernels.KernelManager"
 
 
 @dataclass
@@ -64,8 +66,12 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         raise ConfigError(
             f"Expected the notebooks in {str(notebooks)!r}. Received: none. Run cnnlab in the project's folder."
         )
+    if (out / "notebooks").resolve() == notebooks.resolve():
+        raise ConfigError(
+            f"Expected a folder of its own for the report. Received: {str(out)!r}. Name one (REPORT=...)."
+        )
     stages = tuning.stages  # reads the images, so that bad ones end the command before anything is written
-    for colour in {False, any("colour" in stage.axis for stage in stages)}:
+    for colour in {False, any(stage.on_colour for stage in stages)}:
         tuning.split(tuning.dataset(colour))
     try:
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
@@ -79,7 +85,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         tuning.watcher = bar
         book.add(executor, "data", "The images", "01-data.ipynb", [])
         for stage in stages:
-            source = "03-colour.ipynb" if "colour" in stage.axis else "02-stage.ipynb"
+            source = "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
             title = f"CNN-{stage.cnn}: {stage.title}"
             try:
                 results.append(tuning.result(stage.name))
@@ -94,9 +100,12 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         chapters = book.finish(bar)
     tuning.results_frame(results).to_csv(out / "results.csv", index=False)
     tuning.decisions_frame(results).to_csv(out / "decisions.csv", index=False)
-    manifest = _manifest(tuning, results, chapters, begin)
-    if results:
-        manifest["model"] = _write_model(tuning, results, out)
+    model: dict[str, Any] = {}
+    try:
+        model = _write_model(tuning, results, out)
+    except Exception as error:  # a damaged store, or a worker that cannot: the page is worth having all the same
+        chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
+    manifest = {**_manifest(tuning, results, chapters, begin), "model": model}
     _write(out / "index.html", _page(tuning, results, chapters, manifest).encode())
     _write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return chapters
@@ -146,10 +155,11 @@ class _Book:
         )
         future = None
         if _key(chapter.path) != key:
-            os.environ[ADDRESS] = tuning.engine.address  # the kernels join these workers
-            future = executor.submit(
-                _execute, (self._sources / source).resolve(), chapter.path.resolve(), parameters, key
-            )
+            job = (self._sources / source).resolve(), chapter.path.resolve(), parameters, key, tuning.engine.address
+            try:
+                future = executor.submit(_execute, *job)
+            except BrokenProcessPool:
+                chapter.error = BROKEN
         self._chapters.append((chapter, future))
 
     def _path(self, name: str) -> Path:
@@ -161,12 +171,12 @@ class _Book:
             try:
                 chapter.error = chapter.error or (future.result() if future else "")
             except BrokenProcessPool:
-                chapter.error = "the process that executes the notebooks ended early"
+                chapter.error = BROKEN
             if future and chapter.error:
                 bar.say(f"{chapter.name}: {chapter.error}")
         kept = {chapter.path for chapter, _ in self._chapters if not chapter.error}
         for path in self._out.glob("*.ipynb"):
-            if path not in kept:
+            if path not in kept and _key(path):
                 path.unlink()
         return [chapter for chapter, _ in self._chapters]
 
@@ -192,12 +202,13 @@ def _notebook_processes() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(min(4, os.cpu_count() or 1), multiprocessing.get_context("spawn"), silence)
 
 
-def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str) -> str:
+def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str, scheduler: str) -> str:
     """Execute a notebook and put it in place once it has gone through; return why it has not, or ""."""
     import nbformat
     import papermill
 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not one of the user's
+    os.environ[ADDRESS] = scheduler  # the kernel joins these workers
     scratch = target.with_name(f".{target.stem}.part.ipynb")
     try:
         papermill.execute_notebook(
@@ -208,6 +219,7 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str
             cwd=source.parent,
             progress_bar=False,
             execution_timeout=NOTEBOOK_SECONDS,
+            kernel_manager_class=_KERNELS,
         )
         notebook = nbformat.read(scratch, as_version=4)
         notebook.metadata["cnnlab"] = {"key": key}
@@ -224,9 +236,18 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str
 
 def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
     """Write the final grayscale model: of the last such stage's choice, the run with the best `val_f1`."""
-    last = [result for result in results if "colour" not in result.stage.axis][-1]
+    gray = [result for result in results if not result.stage.on_colour]
+    if not gray:
+        return {}
+    last = gray[-1]
     record = max(last.records(last.decision.chosen), key=lambda record: record.scores["val_f1"])
-    about = {"run": record.digest, "stage": last.stage.name, "trial": last.decision.chosen, "seed": record.seed}
+    about = {
+        "run": record.digest,
+        "stage": last.stage.name,
+        "trial": last.decision.chosen,
+        "seed": record.seed,
+        "train_seconds": record.train_seconds,  # tells a run from its repetition
+    }
     target = out / "model.keras"
     try:
         if json.loads((out / "manifest.json").read_bytes())["model"] == about and target.exists():
@@ -338,7 +359,7 @@ def _page(
         chapters=chapters,
         missing=[chapter for chapter in chapters if chapter.error],
         findings=[
-            markdown2html(line).removeprefix("<p>").removesuffix("</p>")
+            markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
             for line in present.findings(results, tuning.profile)
         ],
         path=_img(picture) if picture else "",

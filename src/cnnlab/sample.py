@@ -18,6 +18,8 @@ from cnnlab import data
 from cnnlab.data import Dataset
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PLACE = ("data", "sample")
+"""The folder whose missing sample is made: `data/sample`, wherever the project lies."""
 SIDE = 32
 SEED = 7
 

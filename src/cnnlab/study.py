@@ -55,6 +55,11 @@ class Stage:
     pick: str = ""
     keeps_incumbent: bool = True
 
+    @property
+    def on_colour(self) -> bool:
+        """Whether it is run on the colour images."""
+        return "colour" in self.axis
+
 
 def _over(setting: str, values: Mapping[str, Any], **more: Any) -> tuple[Variant, ...]:
     return tuple(Variant(name, {setting: value, **more}) for name, value in values.items())
@@ -247,7 +252,7 @@ STAGES: tuple[Stage, ...] = (
         9,
         "Colour",
         "What does the grayscale network do on the colour images?",
-        "The network that was tuned on grayscale images is fitted to the same images in colour, without and with "
+        "The network that was tuned on grayscale images is fitted to the colour images, without and with "
         "augmentation. Only its first layer grows.",
         ("colour", "augmentation"),
         (

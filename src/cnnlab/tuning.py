@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cnnlab import data, evidence, protocols, records
+from cnnlab import data, evidence, protocols, records, sample
 from cnnlab.config import Trial
 from cnnlab.data import DataFolder, Dataset, Split
 from cnnlab.engine import Engine, Work
@@ -112,11 +112,13 @@ class Tuning:
 
     @cached_property
     def folder(self) -> DataFolder:
-        """The images, read when first needed.
+        """The images, read when first needed; the built-in sample is made where its folder is missing.
 
         Raises:
             DataError: They cannot be used.
         """
+        if self.data.parts[-2:] == sample.PLACE and not self.data.exists():
+            sample.write(self.data)
         return data.load(self.data)
 
     def dataset(self, colour: bool) -> Dataset:
@@ -152,7 +154,7 @@ class Tuning:
             stage
             for stage in STAGES
             if stage.name not in self.without
-            and ("colour" not in stage.axis or self.folder.colour is not None)
+            and (not stage.on_colour or self.folder.colour is not None)
             and (stage.pick or not self.protocol.pinned)
         )
 
@@ -210,8 +212,9 @@ class Tuning:
         found = self.engine.records(list(work.values()), self.store, note)
         runs = {key: found[item[0].digest] for key, item in work.items()}
         frame = pd.DataFrame([{"trial": name, **records.row(record)} for (name, _), record in runs.items()])
-        incumbent = next((candidate.name for candidate in candidates if candidate.incumbent), None)
-        decision = evidence.decide(stage.name, frame, incumbent, stage.pick, pinned=self.protocol.pinned)
+        # Where what was handed on is no candidate, as on other images, the first trial is the reference.
+        reference = next((candidate for candidate in candidates if candidate.incumbent), candidates[0]).name
+        decision = evidence.decide(stage.name, frame, reference, stage.pick, pinned=self.protocol.pinned)
         result = StageResult(stage, candidates, runs, decision, protocols.left_out(stage, self.profile))
         self.watcher.end(result)
         return result
@@ -221,13 +224,14 @@ class Tuning:
         rows: list[dict[str, Any]] = []
         for result in results:
             for (name, _), record in result.runs.items():
+                published = result.candidate(name).published
                 rows.append(
                     {
                         "stage": result.stage.name,
                         "trial": name,
                         "protocol": self.protocol.name,
                         **records.row(record),
-                        "published_f1": result.candidate(name).published_f1,
+                        "published_f1": published.test_f1 if published else None,
                         "cached": record.digest not in self.made,
                     }
                 )
