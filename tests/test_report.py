@@ -121,7 +121,9 @@ def test_a_second_report_repeats_no_run_and_no_notebook(made):
 
 
 def test_a_report_never_overwrites_the_notebooks_it_is_made_from(folder, tmp_path):
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "notebooks").mkdir()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, tmp_path / "notebooks")
     done = command("report", "--data", folder, "--report", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "a folder of its own" in done.stderr
@@ -137,7 +139,10 @@ def short(tmp_path):
         names = nbformat.v4.new_code_cell('stage = data = runs = profile = protocol = without = ""')
         names.metadata["tags"] = ["parameters"]
         check = nbformat.v4.new_code_cell('assert stage != "dense", "no dense layer today"')
-        nbformat.write(nbformat.v4.new_notebook(cells=[names, check]), folder / f"{name}.ipynb")
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=[names, check], metadata={"language_info": {"name": "python"}}),
+            folder / f"{name}.ipynb",
+        )
     return folder
 
 
