@@ -13,7 +13,8 @@ def test_every_manager_has_sockets_of_its_own_and_leaves_none_behind():
     one, other = KernelManager(), KernelManager()
     assert one.transport == other.transport == "ipc"
     assert one.ip != other.ip
-    folder = Path(one.ip).parent
-    assert folder.is_dir()
-    one._folder.cleanup()
-    assert not folder.exists()
+    for manager in (one, other):
+        folder = Path(manager.ip).parent
+        assert folder.is_dir()
+        manager.cleanup_ipc_files()
+        assert not folder.exists()

@@ -18,5 +18,11 @@ class KernelManager(AsyncKernelManager):  # type: ignore[misc]
         if os.name == "nt":  # no such sockets there
             super().__init__(**settings)
             return
-        self._folder = TemporaryDirectory(prefix="cnnlab-")  # removed with the manager
+        self._folder = TemporaryDirectory(prefix="cnnlab-")
         super().__init__(**settings, transport="ipc", ip=str(Path(self._folder.name) / "kernel"))
+
+    def cleanup_ipc_files(self) -> None:
+        """Remove the sockets with their folder, once the kernel has ended."""
+        super().cleanup_ipc_files()
+        if os.name != "nt":
+            self._folder.cleanup()
