@@ -1,11 +1,13 @@
 """Real fits of a small network on forty images."""
 
+import random
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cnnlab import data, training
+from cnnlab import data, models, training
 from cnnlab.config import Architecture, Training, Trial
 from cnnlab.training import Run
 
@@ -49,6 +51,33 @@ def test_the_same_run_twice_gives_bit_identical_weights(done, fit):
     assert record.scores == done[0].scores
     for name, values in done[1].items():
         np.testing.assert_array_equal(arrays[name], values)
+
+
+def test_other_threads_that_draw_random_numbers_change_nothing(done, fit):
+    """Workers have such threads: they once changed every initial weight."""
+    stop = threading.Event()
+
+    def disturb():
+        while not stop.wait(0.0001):
+            random.random()
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        again = fit()[0]
+    finally:
+        stop.set()
+        thread.join()
+    assert again.history == done[0].history
+
+
+def test_trials_with_equal_layers_start_from_equal_weights(tiny):
+    def first(**changes):
+        trial = SMALL.change(**changes)
+        model = models.build(trial.architecture, tiny.image_shape, 2, trial.input.augmentation, seed=5)
+        return model.get_weights()[0]
+
+    np.testing.assert_array_equal(first(), first(dropout=(), augmentation="flip-shift"))
 
 
 def test_another_seed_gives_another_fit(done, fit):

@@ -1,7 +1,9 @@
 """Build Keras models: one builder for every architecture, and the study's CNN-1 to CNN-9."""
 
 import io
+import random
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,11 @@ GRAY: Shape = (32, 32, 1)
 
 
 def build(
-    architecture: Architecture, input_shape: Shape = GRAY, n_classes: int = 10, augmentation: str = "none"
+    architecture: Architecture,
+    input_shape: Shape = GRAY,
+    n_classes: int = 10,
+    augmentation: str = "none",
+    seed: int | None = None,
 ) -> "keras.Sequential":
     """Build the uncompiled Keras model of an architecture.
 
@@ -31,6 +37,8 @@ def build(
         n_classes: Units of the softmax output.
         augmentation: "flip-shift" puts random left-right flips and shifts of up to one pixel (bilinear, edges
             repeated: the study's `ImageDataGenerator` with a shift range of 1.0) in front, active in training only.
+        seed: Of the initial weights, dropout and augmentation; None draws one. Every layer is given a seed of its own:
+            Keras would draw them from Python's global generator, from which the other threads of a worker draw too.
 
     Returns:
         A model from float images (n, h, w, c) to class probabilities (n, n_classes).
@@ -38,7 +46,7 @@ def build(
     Raises:
         ConfigError: The images are too small for so many poolings.
     """
-    from keras import Input, Sequential, layers
+    from keras import Input, Sequential, initializers, layers
 
     side = min(input_shape[:2])
     for _ in architecture.filters:
@@ -51,33 +59,57 @@ def build(
             f"convolutions ({architecture.padding} padding) and a pooling. Received: {input_shape[0]}x{input_shape[1]}."
         )
 
+    weights, noise = _seeds(seed, "weights"), _seeds(seed, "noise")
+
     def normalise() -> list[Any]:
         return [layers.BatchNormalization(momentum=architecture.batch_norm_momentum)] * architecture.batch_norm
 
     def drop(place: int) -> list[Any]:
-        return [layers.Dropout(rate) for rate in architecture.dropout[place : place + 1]]
+        return [layers.Dropout(rate, seed=next(noise)) for rate in architecture.dropout[place : place + 1]]
 
-    stack: list[Any] = [Input(input_shape), *_augmentation(augmentation, input_shape)]
+    stack: list[Any] = [Input(input_shape), *_augmentation(augmentation, input_shape, noise)]
     for place, filters in enumerate(architecture.filters):
         for _ in range(architecture.convs_per_block):
             stack.append(
-                layers.Conv2D(filters, 3, padding=architecture.padding, activation=architecture.conv_activation)
+                layers.Conv2D(
+                    filters,
+                    3,
+                    padding=architecture.padding,
+                    activation=architecture.conv_activation,
+                    kernel_initializer=initializers.GlorotUniform(next(weights)),
+                )
             )
             stack += normalise()
         stack += [layers.MaxPooling2D(2), *drop(place)]
-    stack += [layers.Flatten(), layers.Dense(architecture.dense_units, activation=architecture.dense_activation)]
+
+    def dense(units: int, activation: str) -> Any:
+        initializer = initializers.GlorotUniform(next(weights))
+        return layers.Dense(units, activation=activation, kernel_initializer=initializer)
+
+    stack += [layers.Flatten(), dense(architecture.dense_units, architecture.dense_activation)]
     stack += normalise() + drop(len(architecture.filters))
-    stack.append(layers.Dense(n_classes, activation="softmax"))
+    stack.append(dense(n_classes, "softmax"))
     return Sequential(stack)
 
 
-def _augmentation(name: str, shape: Shape) -> list[Any]:
+def _seeds(seed: int | None, use: str) -> Iterator[int | None]:
+    """Yield seeds for one use, so that trials with equal layers start from equal weights whatever their noise."""
+    draw = random.Random(f"{seed} {use}")  # noqa: S311 - seeds are no secrets
+    while True:
+        yield None if seed is None else draw.getrandbits(31)
+
+
+def _augmentation(name: str, shape: Shape, seeds: Iterator[int | None]) -> list[Any]:
     """Return the layers of an augmentation."""
     from keras import layers
 
+    if name == "none":
+        return []
     height, width, _ = shape
-    shift = layers.RandomTranslation(1 / height, 1 / width, "nearest")
-    return {"none": [], "flip-shift": [layers.RandomFlip("horizontal"), shift]}[name]
+    return [
+        layers.RandomFlip("horizontal", seed=next(seeds)),
+        layers.RandomTranslation(1 / height, 1 / width, "nearest", seed=next(seeds)),
+    ]
 
 
 def compile_model(model: "keras.Sequential", training: Training) -> None:
@@ -124,9 +156,8 @@ def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 1) -> NDAr
     """Return images (n, h, w, c) uint8 as one epoch of training would show them."""
     import keras
 
-    keras.utils.set_random_seed(seed)
     shown: Any = images.astype(np.float32)
-    for layer in _augmentation(augmentation, images.shape[1:]):
+    for layer in _augmentation(augmentation, images.shape[1:], _seeds(seed, "noise")):
         shown = layer(shown, training=True)
     pixels: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)
     return np.rint(pixels).astype(np.uint8)

@@ -105,8 +105,8 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
     trial, training = what.trial, what.trial.training
     n_classes = len(dataset.class_names)
     keras.backend.clear_session()
-    keras.utils.set_random_seed(what.seed)
-    model = models.build(trial.architecture, dataset.image_shape, n_classes, trial.input.augmentation)
+    keras.utils.set_random_seed(what.seed)  # the order of the training images
+    model = models.build(trial.architecture, dataset.image_shape, n_classes, trial.input.augmentation, what.seed)
     models.compile_model(model, training)
 
     val_images = prepare(dataset.train_images[split.val], trial.input)
