@@ -40,7 +40,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("smoke", 1, 1, 5, 128, 64, 64, 0.9, wide=False),
-        Profile("quick", 2, 8, 5, 512, 200, 500, 0.9, wide=False),
+        Profile("quick", 2, 7, 5, 384, 200, 500, 0.9, wide=False),
         Profile("full", 5, 500, 5, 40_000, 10_000, 10_000, 0.99, wide=True),
     )
 }
