@@ -48,13 +48,6 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _tuning(data: Path, **settings: Any) -> Any:
-    """Open the study."""
-    from cnnlab.tuning import Tuning
-
-    return Tuning(data, **settings)
-
-
 @main.command(epilog="Example: cnnlab report --profile smoke --report reports/try")
 @_study_options
 @click.option("--report", type=FOLDER, help="Folder of the report.  [default: reports/PROFILE]")
@@ -64,8 +57,9 @@ def report(report: Path | None, profile: str, **settings: Any) -> None:
     A second run with nothing changed repeats no run and no notebook. Ends with 1 if a part of the report is missing.
     """
     from cnnlab import report as reports
+    from cnnlab.tuning import Tuning
 
-    with _tuning(profile=profile, **settings) as tuning:
+    with Tuning(profile=profile, **settings) as tuning:
         out = report or Path("reports") / tuning.profile.name
         chapters = reports.make(tuning, out)
     missing = [chapter for chapter in chapters if chapter.error]
@@ -80,8 +74,9 @@ def report(report: Path | None, profile: str, **settings: Any) -> None:
 def run(**settings: Any) -> None:
     """Run every stage that is not stored yet, without notebooks: on a cluster, say."""
     from cnnlab import progress
+    from cnnlab.tuning import Tuning
 
-    with _tuning(**settings) as tuning, progress.Bar(progress.plan(tuning)) as bar:
+    with Tuning(**settings) as tuning, progress.Bar(progress.plan(tuning)) as bar:
         tuning.watcher = bar
         results = tuning.results()
     for result in results:

@@ -85,7 +85,6 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         tuning.watcher = bar
         book.add(executor, "data", "The images", "01-data.ipynb", [])
         for stage in stages:
-            source = "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
             title = f"CNN-{stage.cnn}: {stage.title}"
             try:
                 results.append(tuning.result(stage.name))
@@ -94,7 +93,10 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
                 book.lose(stage.name, title, str(error))
                 bar.say(f"{stage.name}: {error}")
                 continue
-            book.add(executor, stage.name, title, source, results, stage=stage.name)
+            if stage.on_colour:
+                book.add(executor, stage.name, title, "03-colour.ipynb", results)
+            else:
+                book.add(executor, stage.name, title, "02-stage.ipynb", results, stage=stage.name)
         if results:
             book.add(executor, "comparison", "Comparison and conclusion", "04-comparison.ipynb", results)
         chapters = book.finish(bar)
@@ -182,10 +184,11 @@ class _Book:
 
 
 def _code_digest() -> str:
-    """Return a digest of cnnlab's own code: another version may draw the same results otherwise."""
+    """Return a digest of cnnlab's own code and tables: another version may show the same results otherwise."""
     sha = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        sha.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in (".py", ".csv"):
+            sha.update(path.read_bytes())
     return sha.hexdigest()
 
 
