@@ -80,7 +80,20 @@ def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
         candidates.append(Candidate(name, trial, seeds, place == 0 and row.keeps_incumbent, None))
         for seed, value in zip(seeds, values, strict=True):
             scores = {"val_f1": value, "test_f1": value}
-            runs[name, seed] = make_record(trial, seed, params=100 + place, scores=scores)
+            digest = f"{place:032x}{seed:032x}"
+            runs[name, seed] = make_record(trial, seed, digest=digest, params=100 + place, scores=scores)
     frame = pd.DataFrame([{"trial": name, **records.row(record)} for (name, _), record in runs.items()])
+    draws = np.zeros((len(frame), 5))  # images that add no noise
     incumbent = candidates[0].name if row.keeps_incumbent else None
-    return StageResult(row, tuple(candidates), runs, evidence.decide(stage, frame, incumbent, row.pick), ())
+    return StageResult(row, tuple(candidates), runs, evidence.decide(stage, frame, draws, incumbent, row.pick), ())
+
+
+def make_arrays(val_labels: np.ndarray, test_labels: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A run's arrays made up by hand: probabilities drawn at random."""
+    n_classes = int(val_labels.max()) + 1
+    return {
+        "val_labels": val_labels,
+        "test_labels": test_labels,
+        "val_probs": rng.dirichlet(np.ones(n_classes), len(val_labels)).astype(np.float32),
+        "test_probs": rng.dirichlet(np.ones(n_classes), len(test_labels)).astype(np.float32),
+    }

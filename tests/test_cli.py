@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from cnnlab import data
 from cnnlab.cli import main
+from test_diff import write_report
 
 
 def call(*words):
@@ -14,7 +15,8 @@ def call(*words):
 
 
 @pytest.mark.parametrize(
-    "command", [["report"], ["run"], ["data", "sample"], ["data", "fetch"], ["data", "gray"], ["data", "check"]]
+    "command",
+    [["report"], ["run"], ["diff"], ["data", "sample"], ["data", "fetch"], ["data", "gray"], ["data", "check"]],
 )
 def test_every_command_has_help_with_an_example(command):
     answer = call(*command, "--help")
@@ -29,6 +31,7 @@ def test_every_command_has_help_with_an_example(command):
         (["run", "--protocol", "own"], "Expected a protocol named corrected, published. Received: 'own'."),
         (["report", "--data", "nowhere"], "Expected a data folder. Received: 'nowhere'"),
         (["data", "check", "nowhere"], "Expected a data folder."),
+        (["diff", "nowhere", "notebooks"], "Expected a report (with manifest.json) or a folder of stored runs."),
         (["data", "gray", "nowhere"], "which does not exist"),
     ],
 )
@@ -79,3 +82,14 @@ def test_gray_writes_the_luma_of_an_archive_as_batches(folder, tmp_path):
 def test_a_sample_can_be_made_anywhere(tmp_path):
     assert call("data", "sample", tmp_path / "new" / "sample").exit_code == 0
     assert call("data", "check", tmp_path / "new" / "sample").exit_code == 0
+
+
+def test_diff_names_what_changed_and_what_moved(tmp_path):
+    for side, keras, shift in (("a", "3.15.1", 0.0), ("b", "3.16.0", 0.2)):
+        scores = {"base": [0.5, 0.51, 0.52], "dense": [0.6 + shift, 0.61 + shift, 0.62 + shift]}
+        write_report(tmp_path / side, {"base": "base", "dense": "128"}, scores, keras=keras)
+    answer = call("diff", tmp_path / "a", tmp_path / "b")
+    assert answer.exit_code == 0
+    assert "versions.keras: 3.15.1 -> 3.16.0" in answer.output
+    assert "base: base\n    0.510 -> 0.510, +0.000: same" in answer.output
+    assert "0.610 -> 0.810, +0.200 (+0.177 to +0.223): moved" in answer.output

@@ -23,11 +23,19 @@ def check(picture, *words):
 def test_scores_and_curves_name_every_trial():
     result = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8))
     check(plots.scores(result), "old 0.550", "new 0.750", "Chosen: new", "standard error 0.050")
-    check(plots.curves(result), "old train 0.60, val 0.50", "new train")
+    check(plots.curves(result.groups), "old train 0.60, val 0.50", "new train")
+
+
+def test_differences_are_given_with_their_intervals():
+    comparisons = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8), far=(0.1, 0.2)).decision.comparisons
+    picture = plots.differences({one.against: one for one in comparisons}, "val_f1")
+    check(picture, *(f"{one.against} {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}" for one in comparisons))
+    one_run = make_result("dense", old=(0.5,), new=(0.7,)).decision.comparisons
+    check(plots.differences({"old": one_run[0]}, "val_f1"), "old +0.200.")
 
 
 def test_nine_trials_have_room():
-    check(plots.curves(make_result("dense", **{f"trial {i}": (0.5,) for i in range(9)})), "trial 8")
+    check(plots.curves(make_result("dense", **{f"trial {i}": (0.5,) for i in range(9)}).groups), "trial 8")
 
 
 def test_the_path_gives_each_stages_test_score():

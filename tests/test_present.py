@@ -1,14 +1,14 @@
 """Tables and sentences say what the numbers say, and nothing from outside reaches a page as markup."""
 
 import math
+import re
+from dataclasses import replace
 
 import pytest
 
 from cnnlab import present
-from cnnlab.protocols import PROFILES
+from cnnlab.study import published_fits
 from conftest import make_record, make_result
-
-QUICK, SMOKE = PROFILES["quick"], PROFILES["smoke"]
 
 
 def test_a_table_escapes_what_it_shows_and_marks_what_is_missing():
@@ -39,29 +39,6 @@ def test_a_decision_is_told_with_its_verdict(scores, words):
     assert words in present.decision(make_result("dense", **scores)).data
 
 
-def test_findings_tell_changes_beyond_noise_from_the_others():
-    base = make_result("base", base=(0.5, 0.52))
-    results = [
-        base,
-        make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91)),
-        make_result("dropout", old=(0.5, 0.6), new=(0.6, 0.7)),
-        make_result("batchnorm", old=(0.9, 0.91), new=(0.5, 0.51)),
-    ]
-    lines = "\n".join(present.findings(results, QUICK))
-    assert "better one, by more than the noise between seeds: dense units." in lines
-    assert "by no more than the noise between seeds: dropout." in lines
-    assert "Changed nothing: batch normalisation." in lines
-    assert "**+39.5 points**" in lines
-
-
-def test_findings_from_one_run_each_claim_nothing_about_noise():
-    results = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
-    lines = "\n".join(present.findings(results, SMOKE))
-    assert "one run each says nothing about noise" in lines
-    assert "interval" not in lines
-    assert present.findings([], SMOKE) == ["No stage has a result."]
-
-
 @pytest.mark.parametrize(
     ("train", "val", "words"),
     [(0.9, 0.6, "30.0 points apart: the model fits"), (0.6, 0.58, "little overfitting"), (0.5, 0.6, "no sign of")],
@@ -75,6 +52,37 @@ def test_overfitting_is_told_from_the_accuracies_at_the_best_epoch(train, val, w
     assert "It was the last one" in told
 
 
-def test_equal_trials_stand_once_in_the_leaderboard():
-    results = [make_result("dense", old=(0.5,), new=(0.9,)), make_result("dropout", old=(0.5,), new=(0.9,))]
-    assert present.leaderboard(results).data.count("<tr>") == 2
+def test_a_verdict_says_what_could_have_been_shown_and_what_would_settle_it():
+    unclear = make_result("dense", old=(0.50, 0.60, 0.52), new=(0.55, 0.64, 0.58)).decision.evidence
+    told = present.verdict(unclear)
+    assert f"{unclear.low:+.3f} to {unclear.high:+.3f}" in told
+    assert f"probability of {unclear.probability:.2f}" in told
+    assert f"could have shown is {unclear.smallest:.3f}" in told
+    assert f"it takes {unclear.seeds_needed:.0f} seeds a trial" in told
+    clear = make_result("dense", old=(0.50, 0.51, 0.52), new=(0.80, 0.81, 0.82)).decision.evidence
+    assert f"Anything above {clear.smallest:.3f} would have been enough" in present.verdict(clear)
+
+
+def test_with_one_run_of_each_a_verdict_claims_nothing():
+    told = present.verdict(make_result("dense", old=(0.5,), new=(0.9,)).decision.evidence)
+    assert told == "+0.400, **not distinguishable**: one run of each says nothing about noise."
+
+
+def test_the_evidence_table_has_a_row_for_each_other_trial():
+    result = make_result("dense", a=(0.5, 0.52), b=(0.9, 0.92), c=(0.7, 0.72))
+    comparisons, reading = present.evidence(result)
+    assert comparisons.data.count("<tr>") == 2
+    assert "all pairs" in reading.data
+    nothing, _ = present.evidence(make_result("base", base=(0.5, 0.6)))
+    assert "nothing to compare" in nothing.data
+
+
+def test_published_fits_agree_within_two_standard_deviations_of_a_difference():
+    result = make_result("dense", old=(0.80, 0.84), new=(0.40, 0.44))
+    fit = published_fits()[0]
+    candidates = tuple(replace(c, published=replace(fit, test_f1=0.86)) for c in result.candidates)
+    fits, told = present.agreement_table([replace(result, candidates=candidates)])
+    # The SD of one of our runs is 0.0283; of the difference to their mean, 0.0346; 0.86 is 0.04 above 0.82.
+    assert "<td>0.069</td>" in fits.data
+    assert re.findall("<td>(yes|no)</td>", fits.data) == ["yes", "no"]
+    assert "1 of 2 fits agree" in told.data

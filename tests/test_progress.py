@@ -26,7 +26,7 @@ def stderr(monkeypatch):
 def test_without_a_terminal_a_stage_is_two_lines(stderr):
     stream = stderr(terminal=False)
     with progress.Bar({"dense": 2}) as bar:
-        bar.begin(RESULT.stage, 2, 1)
+        bar.begin(RESULT.stage.name, 2, 1)
         bar.done(make_record(RESULT.chosen.trial), True)
         bar.end(RESULT)
     assert stream.getvalue().splitlines() == [
@@ -38,7 +38,7 @@ def test_without_a_terminal_a_stage_is_two_lines(stderr):
 def test_in_a_terminal_a_bar_shows_runs_done_of_runs_planned(stderr):
     stream = stderr(terminal=True)
     with progress.Bar({"base": 4, "dense": 6}) as bar:
-        bar.begin(RESULT.stage, 2, 1)
+        bar.begin(RESULT.stage.name, 2, 1)
         bar.done(make_record(RESULT.chosen.trial), True)
         bar.done(make_record(RESULT.chosen.trial, 2), False)
     shown = re.split(r"[\r\n]", stream.getvalue())
@@ -51,7 +51,7 @@ def test_in_a_terminal_a_bar_shows_runs_done_of_runs_planned(stderr):
 def test_a_notebook_whose_runs_are_stored_shows_no_bar(stderr):
     stream = stderr(terminal=True)
     with progress.Bar() as bar:
-        bar.begin(RESULT.stage, 2, 0)
+        bar.begin(RESULT.stage.name, 2, 0)
         bar.done(make_record(RESULT.chosen.trial), True)
         bar.end(RESULT)
     assert stream.getvalue() == ""
@@ -60,6 +60,6 @@ def test_a_notebook_whose_runs_are_stored_shows_no_bar(stderr):
 def test_the_plan_counts_the_runs_of_every_stage(folder, tmp_path):
     tuning = Tuning(folder, tmp_path, "quick")
     plan = progress.plan(tuning)
-    assert list(plan) == [stage.name for stage in tuning.stages]
-    assert plan["base"] == 2
-    assert plan["activation"] == 8
+    assert list(plan) == [*(stage.name for stage in tuning.stages), "mistakes"]
+    assert plan["base"] == 3
+    assert plan["activation"] == 12

@@ -10,8 +10,12 @@ import sys
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from click.testing import CliRunner
 
-from cnnlab import report
+from cnnlab import present, report
+from cnnlab.claims import CHOSEN, CLAIMS, Claim
+from cnnlab.cli import main
+from cnnlab.defects import DEFECTS
 from cnnlab.errors import RunError
 from cnnlab.evidence import PINNED
 from cnnlab.study import STAGES, published_fits
@@ -44,7 +48,8 @@ def page(made):
 
 def test_the_page_holds_every_stage_and_opens_with_the_findings(page):
     links = [link["href"] for link in page.select("nav a")]
-    assert links == ["#findings", "#data", *(f"#{stage.name}" for stage in STAGES), "#comparison", "#how"]
+    chapters = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "mistakes"]
+    assert links == ["#findings", *(f"#{name}" for name in chapters), "#how"]
     for link in links:
         assert page.select_one(link)
     assert "test macro-F1" in page.select_one("#findings").get_text()
@@ -57,6 +62,7 @@ def test_the_page_holds_every_stage_and_opens_with_the_findings(page):
             "Learning curves",
             "The chosen trial on the test images",
             "Overfitting",
+            "Evidence",
             "Decision",
         } <= headings
 
@@ -75,6 +81,33 @@ def test_headings_have_ids_of_their_own(page):
     assert len(ids) == len(set(ids))
 
 
+def test_the_page_opens_with_the_claims_and_ends_with_what_the_mistakes_cost(page):
+    shown = page.select_one("#findings").get_text()
+    for claim in CLAIMS:
+        assert claim.sentence in shown
+    noise = page.select_one("#noise").get_text()
+    assert "0.0152 (11 degrees of freedom)" in noise
+    mistakes = page.select_one("#mistakes").get_text()
+    for defect in DEFECTS:
+        assert defect.title in mistakes
+
+
+def test_a_refuted_claim_ends_the_command_with_1_if_that_is_asked_for(made, folder, monkeypatch):
+    refuted = Claim("CNN-1 beats itself.", ("base", CHOSEN), ("base", CHOSEN), 0.01)
+    monkeypatch.setattr(report, "CLAIMS", (refuted,))
+    monkeypatch.chdir(ROOT)
+    plain, checked = (CliRunner().invoke(main, [str(word) for word in (*made[3], *more)]) for more in ([], ["--check"]))
+    assert (plain.exit_code, checked.exit_code) == (0, 1)
+    assert "Refuted: CNN-1 beats itself. (+0.000, +0.000 to +0.000)" in checked.output
+
+
+def test_a_report_does_not_differ_from_itself(made):
+    done = command("diff", made[0], made[0])
+    assert done.returncode == 0
+    assert "No setting differs." in done.stdout
+    assert done.stdout.count(": same") == len(STAGES)
+
+
 def test_tables_lie_beside_the_page(made):
     with (made[0] / "decisions.csv").open(newline="") as stream:
         assert [row["stage"] for row in csv.DictReader(stream)] == [stage.name for stage in STAGES]
@@ -84,13 +117,20 @@ def test_tables_lie_beside_the_page(made):
     assert {row["cached"] for row in rows} == {"False"}
     manifest = json.loads((made[0] / "manifest.json").read_bytes())
     assert manifest["missing"] == {}
-    assert manifest["runs"] == manifest["runs_made_now"] == len({row["digest"] for row in rows})
+    with (made[0] / "mistakes.csv").open(newline="") as stream:
+        mistakes = list(csv.DictReader(stream))
+    assert {row["mistake"] for row in mistakes} == {defect.name for defect in DEFECTS if defect.arms}
+    digests = {row["digest"] for row in rows + mistakes}
+    assert manifest["runs"] == manifest["runs_made_now"] == len(digests)
+    with (made[0] / "comparisons.csv").open(newline="") as stream:
+        assert {row["stage"] for row in csv.DictReader(stream)} <= {stage.name for stage in STAGES}
     assert len(list(made[1].glob("*.json"))) == manifest["runs"]
 
 
 def test_every_notebook_was_executed_to_its_end(made):
     paths = sorted((made[0] / "notebooks").iterdir())
-    assert [path.stem.split("-", 1)[1] for path in paths] == ["data", *(stage.name for stage in STAGES), "comparison"]
+    names = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "mistakes"]
+    assert [path.stem.split("-", 1)[1] for path in paths] == names
     for path in paths:
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells)
@@ -106,7 +146,7 @@ def test_the_final_model_takes_raw_pixels(made, gray):
 
 def test_progress_is_one_line_an_event_where_there_is_no_terminal(made):
     lines = made[2].stderr.splitlines()
-    assert len(lines) == 2 * len(STAGES)
+    assert len(lines) == 2 * len(STAGES) + 1
     assert lines[0] == "base: 1 runs, 0 of them stored"
     assert made[2].stdout.strip().endswith("index.html")
 
@@ -128,7 +168,7 @@ def test_a_report_never_overwrites_the_notebooks_it_is_made_from(folder, tmp_pat
     done = command("report", "--data", folder, "--report", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "a folder of its own" in done.stderr
-    assert len(list((tmp_path / "notebooks").iterdir())) == 4
+    assert len(list((tmp_path / "notebooks").iterdir())) == 6
 
 
 @pytest.fixture
@@ -136,7 +176,7 @@ def short(tmp_path):
     """Notebooks of one cell each, for what does not depend on what they hold."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    for name in ("01-data", "02-stage", "03-colour", "04-comparison"):
+    for name in ("01-data", "02-stage", "03-colour", "04-comparison", "05-noise", "06-mistakes"):
         names = nbformat.v4.new_code_cell('stage = data = runs = profile = protocol = without = ""')
         names.metadata["tags"] = ["parameters"]
         check = nbformat.v4.new_code_cell('assert stage != "dense", "no dense layer today"')
@@ -151,13 +191,13 @@ def test_a_notebook_that_fails_is_named_and_the_others_are_there(made, folder, s
     (tmp_path / "out" / "notebooks").mkdir(parents=True)
     (tmp_path / "out" / "notebooks" / "mine.ipynb").write_text("{}")
     with Tuning(folder, made[1], "smoke") as tuning:
-        chapters = report.make(tuning, tmp_path / "out", short)
+        chapters = report.make(tuning, tmp_path / "out", short).chapters
     assert {c.name: c.error for c in chapters if c.error} == {"dense": "AssertionError: no dense layer today"}
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "This report is not complete" in page
     assert "AssertionError: no dense layer today" in page
     names = {path.name for path in (tmp_path / "out" / "notebooks").iterdir()}
-    assert len(names) == len(STAGES) + 2
+    assert len(names) == len(STAGES) + 4
     assert "mine.ipynb" in names, "a notebook that is not ours is left alone"
 
 
@@ -169,7 +209,7 @@ def test_a_stage_that_fails_does_not_lose_the_others(made, folder, short, tmp_pa
 
     monkeypatch.setattr(Tuning, "result", fail)
     with Tuning(folder, made[1], "smoke") as tuning:
-        chapters = report.make(tuning, tmp_path / "out", short)
+        chapters = report.make(tuning, tmp_path / "out", short).chapters
     assert [c.name for c in chapters if c.error] == ["dense"]
     with (tmp_path / "out" / "decisions.csv").open(newline="") as stream:
         stages = [row["stage"] for row in csv.DictReader(stream)]
@@ -184,15 +224,16 @@ def test_notebooks_run_in_jupyter_with_their_default_parameters(tmp_path):
         notebook = nbformat.read(tmp_path / "notebooks" / f"{name}.ipynb", as_version=4)
         resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
         NotebookClient(notebook, kernel_name="python3", timeout=300, resources=resources).execute()
-    assert len(list((tmp_path / "reports" / "runs").glob("*.json"))) == 2
+    assert len(list((tmp_path / "reports" / "runs").glob("*.json"))) == 3
 
 
 def test_a_study_of_grayscale_batches_alone_has_no_colour_stage(folder, tmp_path):
     for path in folder.glob("*.pkl"):
         shutil.copy(path, tmp_path)
-    with Tuning(tmp_path, tmp_path / "runs", "smoke", without=[s.name for s in STAGES[1:-1]]) as tuning:
-        chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks")
-    assert [(c.name, c.error) for c in chapters] == [("data", ""), ("base", ""), ("comparison", "")]
+    without = [*(stage.name for stage in STAGES[1:-1]), "mistakes"]
+    with Tuning(tmp_path, tmp_path / "runs", "smoke", without=without) as tuning:
+        chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks").chapters
+    assert [(c.name, c.error) for c in chapters] == [("data", ""), ("base", ""), ("comparison", ""), ("noise", "")]
     assert "Part B is left out" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
@@ -201,7 +242,10 @@ def test_the_published_protocol_runs_the_published_fits_repeats_and_defects_and_
     others = [stage.name for stage in STAGES if stage.name not in stages]
     with Tuning(folder, tmp_path, "smoke", "published", without=others) as tuning:
         results = tuning.results()
+        fits, agreement = present.agreement_table(results)
     assert [result.stage.name for result in results] == list(stages)
+    assert fits.data.count("<tr>") == sum(len(result.candidates) for result in results)
+    assert "agree with the published figure" in agreement.data
     assert all(result.decision.agrees and result.decision.rule == PINNED for result in results)
     # Two pairs of the dropout fits are one trial each, by a slip of the study's, and adam was fitted twice.
     assert len(tuning.store.records()) == len([fit for fit in published_fits() if fit.stage in stages])

@@ -3,6 +3,7 @@
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from cnnlab import data
@@ -10,21 +11,27 @@ from cnnlab.errors import ConfigError, DataError
 from cnnlab.protocols import candidates
 from cnnlab.records import SCORES
 from cnnlab.tuning import Tuning, Watcher
-from conftest import make_record
+from conftest import make_arrays, make_record
 
 
-def made_up(store, scores):
+def made_up(store, scores, test_seed=0):
     """Stand in for the workers: a record for each run, its val_f1 made up from its trial; remembers what was asked."""
     asked = []
 
     def records(work, _store, done):
         found = {}
-        for run, _, _ in work:
+        for run, dataset, split in work:
             asked.append(run)
             score = dict.fromkeys(SCORES, scores(run.trial) + run.seed / 1000)
+            chance = np.random.default_rng([run.seed, test_seed])
+            score |= {"test_f1": chance.random(), "test_loss": chance.random()}
             size = sum(run.trial.architecture.filters)
-            found[run.digest] = make_record(run.trial, run.seed, digest=run.digest, scores=score, params=size)
-            done(found[run.digest], False)
+            record = make_record(run.trial, run.seed, digest=run.digest, scores=score, params=size)
+            arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], chance)
+            fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
+            store.put(record, arrays | {"val_probs": fixed["val_probs"]})
+            found[run.digest] = record
+            done(record, False)
         return found
 
     return SimpleNamespace(records=records, close=lambda: None, asked=asked)
@@ -73,8 +80,15 @@ def test_tables_have_the_columns_that_others_rely_on(tuning):
     frame = tuning.results_frame(results)
     assert set(wanted.split()) <= set(frame.columns)
     assert len(frame) == sum(len(result.runs) for result in results)
-    wanted = "stage chosen rule chosen_params best val_f1_mean val_f1_se n_seeds verdict published_choice agrees"
-    assert set(wanted.split()) <= set(tuning.decisions_frame(results).columns)
+    wanted = (
+        "stage chosen rule chosen_params best val_f1_mean val_f1_se n_seeds verdict published_choice agrees "
+        "against difference low high probability p_holm smallest seeds_needed"
+    )
+    decisions = tuning.decisions_frame(results)
+    assert set(wanted.split()) <= set(decisions.columns)
+    assert decisions.set_index("stage").loc["depth", "against"] == "two"
+    comparisons = tuning.comparisons_frame(results)
+    assert comparisons.groupby("stage").size().to_dict() == {"depth": 1, "filters": 2}
 
 
 def test_there_is_no_colour_stage_without_colour_images(folder, tmp_path):
@@ -101,8 +115,8 @@ def test_a_watcher_is_told_of_stages_runs_and_ends(tuning):
     told = []
 
     class Notes(Watcher):
-        def begin(self, stage, runs, missing):
-            told.append((stage.name, runs, missing))
+        def begin(self, name, runs, missing):
+            told.append((name, runs, missing))
 
         def done(self, record, cached):
             told.append(record.seed)
@@ -112,7 +126,7 @@ def test_a_watcher_is_told_of_stages_runs_and_ends(tuning):
 
     tuning.watcher = Notes()
     tuning.result("base")
-    assert told == [("base", 2, 2), 1, 2, "base"]
+    assert told == [("base", 3, 3), 1, 2, 3, "base"]
 
 
 def test_all_candidates_of_a_stage_share_its_split(tuning):
@@ -121,3 +135,37 @@ def test_all_candidates_of_a_stage_share_its_split(tuning):
     assert result.candidates == candidates(
         result.stage, tuning.incumbent(result.stage), tuning.profile, tuning.protocol
     )
+
+
+def test_test_scores_and_predictions_can_be_anything_without_a_decision_changing(folder, tmp_path):
+    decisions = []
+    for test_seed in (1, 2):
+        study = Tuning(folder, tmp_path / str(test_seed))
+        study.engine = made_up(study.store, lambda trial: 0.5 + 0.1 * trial.architecture.batch_norm, test_seed)
+        results = study.results("dense")
+        decisions.append([result.decision for result in results])
+        scores = study.results_frame(results)["test_f1"]
+    assert scores.nunique() > 1
+    # Through text, since a NaN (a stage of one trial has no difference) is not equal to itself.
+    assert repr(decisions[0]) == repr(decisions[1])
+
+
+def test_mistakes_share_the_corrected_model_and_are_compared_with_it(tuning):
+    found = {result.defect.name: result for result in tuning.mistakes()}
+    base = [record.digest for record in found["last-weights"].groups["corrected"]]
+    assert [record.digest for record in found["aug-unused"].groups["not augmented"]] == base
+    assert [cost.against for cost in found["colour"].costs] == ["scrambled", "unscaled", "both"]
+    assert all(cost.trial == "corrected" for cost in found["colour"].costs)
+    frame = tuning.defects_frame(tuning.mistakes())
+    assert len(frame) == sum(len(of) for result in found.values() for of in result.groups.values())
+
+
+def test_grayscale_images_alone_leave_the_colour_mistakes_out(folder, tmp_path):
+    for path in folder.glob("*.pkl"):
+        shutil.copy(path, tmp_path)
+    assert "colour" not in Tuning(tmp_path, tmp_path / "runs").defects
+
+
+def test_the_published_protocol_and_a_wish_leave_the_mistakes_out(folder, tmp_path):
+    assert Tuning(folder, tmp_path, protocol="published").defects == {}
+    assert Tuning(folder, tmp_path, without=["mistakes"]).defects == {}

@@ -51,7 +51,8 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 @main.command(epilog="Example: cnnlab report --profile smoke --report reports/try")
 @_study_options
 @click.option("--report", type=FOLDER, help="Folder of the report.  [default: reports/PROFILE]")
-def report(report: Path | None, profile: str, **settings: Any) -> None:
+@click.option("--check", is_flag=True, help="End with 1 if a declared claim is refuted.")
+def report(report: Path | None, profile: str, check: bool, **settings: Any) -> None:
     """Run every stage that is not stored yet and write the report.
 
     A second run with nothing changed repeats no run and no notebook. Ends with 1 if a part of the report is missing.
@@ -61,12 +62,17 @@ def report(report: Path | None, profile: str, **settings: Any) -> None:
 
     with Tuning(profile=profile, **settings) as tuning:
         out = report or Path("reports") / tuning.profile.name
-        chapters = reports.make(tuning, out)
-    missing = [chapter for chapter in chapters if chapter.error]
+        made = reports.make(tuning, out)
+    missing = [chapter for chapter in made.chapters if chapter.error]
+    refuted = [judgement for judgement in made.judgements if judgement.status == "refuted"] if check else []
     for chapter in missing:
         click.echo(f"Missing: {chapter.title}: {chapter.error}", err=True)
+    for judgement in refuted:
+        one = judgement.comparison
+        seen = f" ({one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f})" if one else ""
+        click.echo(f"Refuted: {judgement.claim.sentence}{seen}", err=True)
     click.echo(out / "index.html")
-    sys.exit(1 if missing else 0)
+    sys.exit(1 if missing or refuted else 0)
 
 
 @main.command(epilog="Example: cnnlab run --profile full --scheduler tcp://login1:8786")
@@ -79,9 +85,24 @@ def run(**settings: Any) -> None:
     with Tuning(**settings) as tuning, progress.Bar(progress.plan(tuning)) as bar:
         tuning.watcher = bar
         results = tuning.results()
+        tuning.mistakes()
     for result in results:
         made = result.decision
         click.echo(f"{made.stage:15} {made.chosen:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
+
+
+@main.command(epilog="Example: cnnlab diff reports/quick reports/mine")
+@click.argument("a", type=FOLDER)
+@click.argument("b", type=FOLDER)
+def diff(a: Path, b: Path) -> None:
+    """Compare two reports stage by stage, or two folders of stored runs trial by trial.
+
+    Says which settings, data and versions differ, and which scores moved by more than the noise between seeds.
+    """
+    from cnnlab import diff as differences
+
+    for line in differences.lines(differences.read(a), differences.read(b)):
+        click.echo(line)
 
 
 @main.group()

@@ -1,7 +1,7 @@
 """From results to pictures, each with its text alternative made from the same numbers."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnlab.data import Dataset, Split
-from cnnlab.evidence import pooled_sd
+from cnnlab.evidence import Comparison, pooled_sd
 from cnnlab.records import Record
 from cnnlab.tuning import StageResult
 
@@ -135,9 +135,42 @@ def scores(result: StageResult) -> Picture:
 
 
 @mpl.rc_context(STYLE)
-def curves(result: StageResult) -> Picture:
-    """Draw loss and accuracy by epoch for every trial and seed: training dashed, validation solid."""
-    names = [candidate.name for candidate in result.candidates]
+def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
+    """Draw differences of mean F1 with their 95 % intervals; those with a verdict are filled.
+
+    Args:
+        comparisons: Label to comparison.
+        score: What was compared, as "val_f1".
+    """
+    figure, axes = _figure(7, 0.7 + 0.3 * len(comparisons))
+    axis: Axes = axes[0, 0]
+    axis.axvline(0, color="#555555", linewidth=1)
+    for place, one in enumerate(comparisons.values()):
+        settled = one.verdict != "not distinguishable"
+        colour = COLOURS[0] if settled else "#777777"
+        if not np.isnan(one.low):
+            axis.plot([one.low, one.high], [place, place], color=colour, linewidth=1.6)
+        axis.plot(one.difference, place, "o", color=colour, markerfacecolor=colour if settled else "white")
+    axis.set_yticks(range(len(comparisons)), list(comparisons), parse_math=False)
+    axis.set_ylim(len(comparisons) - 0.5, -0.5)
+    axis.set_xlabel(f"difference of mean {score} (95 % interval; filled: better or worse after Holm's correction)")
+    listed = "; ".join(
+        f"{name} {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}, {one.verdict}"
+        if not np.isnan(one.low)
+        else f"{name} {one.difference:+.3f}"
+        for name, one in comparisons.items()
+    )
+    return _picture(figure, f"Differences of mean {score} with 95 % intervals: {listed}.")
+
+
+@mpl.rc_context(STYLE)
+def curves(groups: Mapping[str, Sequence[Record]]) -> Picture:
+    """Draw loss and accuracy by epoch for every trial and seed: training dashed, validation solid.
+
+    Args:
+        groups: Each trial's records, by its name.
+    """
+    names = list(groups)
     columns = min(4, len(names))
     blocks = -(-len(names) // columns)
     figure, axes = _figure(0.6 + 2.1 * columns, 2.9 * blocks, 2 * blocks, columns)
@@ -148,7 +181,7 @@ def curves(result: StageResult) -> Picture:
         for row, metric in enumerate(("loss", "accuracy")):
             axis = axes[2 * block + row, column]
             axis.axis("on")
-            for record in result.records(name):
+            for record in groups[name]:
                 _curve(axis, record, metric, COLOURS[place % len(COLOURS)])
             if metric == "accuracy":
                 axis.set_ylim(0, 1)
@@ -167,7 +200,7 @@ def curves(result: StageResult) -> Picture:
     )
     lasts = []
     for name in names:
-        histories = [record.history for record in result.records(name)]
+        histories = [record.history for record in groups[name]]
         final = [np.mean([history[part][-1] for history in histories]) for part in ("accuracy", "val_accuracy")]
         lasts.append(f"{name} train {final[0]:.2f}, val {final[1]:.2f}")
     return _picture(

@@ -1,4 +1,4 @@
-"""From results to tables and sentences. No sentence here says more than the numbers it is given."""
+"""From one stage's results to tables and sentences. No sentence here says more than the numbers it is given."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from cnnlab import plots
-from cnnlab.config import Trial
+from cnnlab import plots, published
 from cnnlab.data import DataFolder, Dataset, Split
-from cnnlab.evidence import PINNED
+from cnnlab.evidence import PINNED, Comparison, pooled_sd
 from cnnlab.plots import Picture
 from cnnlab.protocols import Candidate, Profile, Protocol
 from cnnlab.records import Record
@@ -179,7 +178,7 @@ def trial_table(result: StageResult) -> HTML:
             {
                 "trial": candidate.name + mark,
                 "incumbent": "yes" if candidate.incumbent else "",
-                **_score_columns(found),
+                **score_columns(found),
                 "published F1": _published(candidate),
             }
         )
@@ -204,7 +203,8 @@ def published_note(result: StageResult) -> Markdown:
     return Markdown(about + slips)
 
 
-def _score_columns(found: Sequence[Record]) -> dict[str, Any]:
+def score_columns(found: Sequence[Record]) -> dict[str, Any]:
+    """Return the columns that every table of trials has: size, cost, mean and SD of the scores."""
     return {
         "params": found[0].params,
         "runs": len(found),
@@ -215,21 +215,14 @@ def _score_columns(found: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def test_predictions(tuning: Tuning, found: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return true and predicted test classes, (runs x images,) int64 each, and the class names."""
-    arrays = [tuning.store.arrays(record.digest) for record in found]
-    truth = np.concatenate([of["test_labels"] for of in arrays])
-    predicted = np.concatenate([of["test_probs"].argmax(axis=1) for of in arrays])
-    return truth, predicted, list(found[0].data["class_names"])
-
-
 def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown, Picture]:
     """Return the chosen trial's classification report, its summary and its confusion matrix, all seeds together."""
     from sklearn.metrics import classification_report, confusion_matrix
 
     found = result.records(result.decision.chosen)
-    truth, predicted, names = test_predictions(tuning, found)
-    labels = range(len(names))
+    true, guesses, n_classes = tuning.predictions(found, "test")
+    truth, predicted = np.tile(true, len(found)), guesses.ravel()
+    names, labels = found[0].data["class_names"], range(n_classes)
     report = classification_report(
         truth, predicted, labels=labels, target_names=names, output_dict=True, zero_division=0
     )
@@ -295,12 +288,12 @@ def decision(result: StageResult) -> Markdown:
     if made.chosen != made.best:
         best = float(np.mean([record.scores["val_f1"] for record in result.records(made.best)]))
         lines.append(f"The best mean is that of {text(made.best)}, {best:.3f}.")
-    if made.verdict:
-        margin = "" if np.isnan(made.margin) else f" ± {made.margin:.3f} (95 % t interval, pooled SD, Bonferroni)"
-        reference = "the incumbent" if result.stage.keeps_incumbent else text(result.candidates[0].name)
-        lines.append(f"Against {reference}: {made.difference:+.3f}{margin}, **{made.verdict}**.")
-    elif result.chosen.incumbent and len(result.candidates) > 1:
+    if result.chosen.incumbent and len(result.candidates) > 1:
         lines.append("It is what the stage before handed on: this stage changes nothing.")
+    if made.evidence:
+        against = next(c for c in result.candidates if c.name == made.evidence.against)
+        name = "the incumbent" if against.incumbent else f"the next best trial, {text(against.name)}"
+        lines.append(f"Against {name}: {verdict(made.evidence)}")
     fit = next((c.published for c in result.candidates if c.published and c.name == made.published_choice), None)
     if fit and len(result.candidates) > 1 and made.rule != PINNED:
         agreement = "the same" if made.agrees else "another one"
@@ -309,98 +302,109 @@ def decision(result: StageResult) -> Markdown:
     return Markdown(" ".join(lines))
 
 
-def summary(results: Sequence[StageResult]) -> HTML:
-    """Return the model that each stage handed on, one row a stage."""
+def verdict(comparison: Comparison) -> str:
+    """Return a comparison as Markdown: difference, interval, probability, verdict, and what could have been shown."""
+    if np.isnan(comparison.low):
+        return f"{comparison.difference:+.3f}, **{comparison.verdict}**: one run of each says nothing about noise."
+    said = (
+        f"{comparison.difference:+.3f} (95 % interval {comparison.low:+.3f} to {comparison.high:+.3f}); a new run of "
+        f"it scores higher with a probability of {comparison.probability:.2f}. Verdict: **{comparison.verdict}** "
+        f"(p = {comparison.p_holm:.2g} after Holm's correction). "
+    )
+    if comparison.verdict != "not distinguishable":
+        return said + f"Anything above {comparison.smallest:.3f} would have been enough."
+    return said + (
+        f"The smallest difference that these runs could have shown is {comparison.smallest:.3f}; {seeds(comparison)}."
+    )
+
+
+def seeds(comparison: Comparison) -> str:
+    """Say how many seeds would settle a comparison that is not settled."""
+    if comparison.difference == 0:
+        return "there is no difference that more seeds could settle"
+    if np.isinf(comparison.seeds_needed):
+        return f"to settle one of {abs(comparison.difference):.3f}, more seeds alone will not do: it takes more images"
+    return f"to settle one of {abs(comparison.difference):.3f}, it takes {comparison.seeds_needed:.0f} seeds a trial"
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> HTML:
+    """Return comparisons as a table."""
     rows = []
-    for result in results:
-        found = result.records(result.decision.chosen)
+    for one in comparisons:
+        known = not np.isnan(one.low)
+        settled = one.verdict != "not distinguishable"
         rows.append(
             {
-                "stage": result.stage.name,
-                "CNN": f"CNN-{result.stage.cnn}",
-                "handed on": result.decision.chosen,
-                **_score_columns(found),
-                "verdict": result.decision.verdict,
-                "published pick": result.decision.published_choice,
+                "trial": one.trial,
+                "against": one.against,
+                "difference": one.difference,
+                "95 % interval": f"{one.low:+.3f} to {one.high:+.3f}" if known else "",
+                "P(new run higher)": one.probability,
+                "p (Holm)": one.p_holm,
+                "verdict": one.verdict,
+                "could have shown": one.smallest,
+                "seeds to settle": ""
+                if settled or not known
+                else "more images"
+                if np.isinf(one.seeds_needed)
+                else f"{one.seeds_needed:.0f}",
             }
         )
-    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+    formats = {"difference": "+.3f", "P(new run higher)": ".2f", "p (Holm)": ".2g", "could have shown": ".3f"}
+    return table(rows, formats)
 
 
-def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
-    """Return the best trials of all stages by mean `val_f1`, equal trials once."""
-    best: dict[Trial, tuple[float, dict[str, Any]]] = {}
+def evidence(result: StageResult) -> tuple[HTML | Markdown, Markdown]:
+    """Return the chosen trial's comparisons with all others, and how to read them."""
+    if not result.decision.comparisons:
+        return Markdown("There is one trial, so nothing to compare."), Markdown("")
+    images = result.records(result.decision.chosen)[0].split["val"]
+    n_seeds = result.decision.n_seeds
+    return comparison_table(result.decision.comparisons), Markdown(
+        f"Differences of mean `val_f1` over {n_seeds} seed{'s' * (n_seeds > 1)} and {images:,} validation images. An "
+        "interval is that of one comparison, over new seeds and new images; the verdict uses Holm's correction over "
+        "all pairs of the stage's trials, for any of them might have come out best. Could have shown: the smallest "
+        "difference that would have had a verdict. Seeds to settle: how many a trial would find a difference of this "
+        "size in 80 % of repetitions."
+    )
+
+
+def agreement_table(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
+    """Return each published fit beside our runs of it, and whether they agree within two standard deviations.
+
+    The SD is that of the difference between one published run and the mean of ours: the SD of our runs pooled over the
+    stage, times the root of 1 + 1/n; with one run each, the published replicates' SD takes its place.
+    """
+    rows = []
     for result in results:
-        for candidate in result.candidates:
-            found = result.records(candidate.name)
-            score = float(np.mean([record.scores["val_f1"] for record in found]))
-            line = {"stage": result.stage.name, "trial": candidate.name, **_score_columns(found)}
-            best.setdefault(candidate.trial, (score, line))
-    ranked = sorted(best.values(), key=lambda pair: -pair[0])[:rows]
-    return table([line for _, line in ranked], {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
-
-
-def compare(title: str, one: Sequence[Record], other: Sequence[Record], names: tuple[str, str]) -> Markdown:
-    """Say how two trials' test macro-F1 compare, without a claim beyond their means and spreads."""
-    scores = [[record.scores["test_f1"] for record in found] for found in (one, other)]
-    difference = float(np.mean(scores[1]) - np.mean(scores[0]))
-    return Markdown(
-        f"{title} {text(names[0])} scores a `test_f1` of {mean_sd(scores[0])}, {text(names[1])} {mean_sd(scores[1])} "
-        f"({len(one)} and {len(other)} runs): a difference of {100 * difference:+.1f} points."
-    )
-
-
-def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
-    """Return what the study came to, as Markdown sentences, most important first."""
-    gray = [result for result in results if not result.stage.on_colour]
-    lines: list[str] = []
-    if not gray:
-        return ["No stage has a result."]
-    first, last = gray[0], gray[-1]
-    ends = [[r.scores["test_f1"] for r in result.records(result.decision.chosen)] for result in (first, last)]
-    gain = 100 * float(np.mean(ends[1]) - np.mean(ends[0]))
-    lines.append(
-        f"The final grayscale model, {last.decision.chosen_params:,} parameters, reaches a test macro-F1 of "
-        f"**{mean_sd(ends[1])}** (n = {len(ends[1])}); the first one, CNN-{first.stage.cnn} with "
-        f"{first.decision.chosen_params:,} parameters, {mean_sd(ends[0])}: **{gain:+.1f} points**."
-    )
-    choosing = [result for result in gray if len(result.candidates) > 1 and result.decision.rule != PINNED]
-    by_verdict = {
-        verdict: [result.stage.title.lower() for result in choosing if result.decision.verdict == verdict]
-        for verdict in ("better", "not distinguishable")
-    }
-    kept = [result.stage.title.lower() for result in choosing if result.chosen.incumbent]
-    unclear = (
-        "by no more than the noise between seeds"
-        if profile.seeds > 1
-        else "though one run each says nothing about noise"
-    )
-    for verdict, sentence in (
-        ("better", "Changed the model for a better one, by more than the noise between seeds"),
-        ("not distinguishable", f"Changed the model, {unclear}"),
-    ):
-        if by_verdict[verdict]:
-            lines.append(f"{sentence}: {', '.join(by_verdict[verdict])}.")
-    if kept:
-        lines.append(f"Changed nothing: {', '.join(kept)}.")
-    published = [result for result in choosing if result.stage.pick]
-    agreeing = sum(result.decision.agrees for result in published)
-    if published:
-        lines.append(f"{agreeing} of {len(published)} choices are those of the published study.")
-    else:
-        lines.append("The choices are the published study's own, whatever the scores here say.")
-    colour = [result for result in results if result.stage.on_colour]
-    if colour:
-        scores = [r.scores["test_f1"] for r in colour[0].records(colour[0].decision.chosen)]
-        lines.append(f"On the colour images the same network reaches {mean_sd(scores)} (n = {len(scores)}).")
-    split = first.records(first.decision.chosen)[0].split
-    lines.append(
-        f"All this from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test images, "
-        f"{profile.seeds} run{'s' * (profile.seeds > 1)} a trial"
-        + (
-            ". A difference counts as more than noise where its 95 % interval leaves out zero."
-            if profile.seeds > 1
-            else "."
+        ours = pd.DataFrame(
+            [(name, record.scores["test_f1"]) for name, found in result.groups.items() for record in found],
+            columns=["trial", "test_f1"],
         )
+        sd, freedom = pooled_sd(ours, "test_f1") if result.decision.n_seeds > 1 else published.noise()
+        for candidate in result.candidates:
+            if candidate.published is None:
+                continue
+            scores = [record.scores["test_f1"] for record in result.records(candidate.name)]
+            difference = float(np.mean(scores)) - candidate.published.test_f1
+            limit = 2 * sd * float(np.sqrt(1 + 1 / len(scores))) if freedom else float("nan")
+            rows.append(
+                {
+                    "stage": result.stage.name,
+                    "fit": candidate.published.fit,
+                    "published F1": candidate.published.test_f1,
+                    "our test_f1": mean_sd(scores),
+                    "difference": difference,
+                    "two SD": limit,
+                    "agree": "yes" if abs(difference) <= limit else "no",
+                }
+            )
+    if not rows:
+        return table([]), Markdown("None of these trials was a fit of the published study.")
+    split = results[0].records(results[0].decision.chosen)[0].split
+    count = sum(row["agree"] == "yes" for row in rows)
+    formats = {"published F1": ".3f", "difference": "+.3f", "two SD": ".3f"}
+    return table(rows, formats), Markdown(
+        f"{count} of {len(rows)} fits agree with the published figure within two standard deviations. The published "
+        f"fits had 40,000 training and 10,000 test images; these had {split['train']:,} and {split['test']:,}."
     )
-    return lines

@@ -7,8 +7,8 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from cnnlab import protocols
+from cnnlab.defects import MISTAKES
 from cnnlab.records import Record
-from cnnlab.study import Stage
 from cnnlab.tuning import StageResult, Tuning, Watcher
 
 
@@ -37,17 +37,17 @@ class Bar(Watcher):
     def _open(self) -> None:
         self._bar = tqdm(total=sum(self._plan.values()), unit="run", smoothing=0, dynamic_ncols=True)
 
-    def begin(self, stage: Stage, runs: int, missing: int) -> None:
+    def begin(self, name: str, runs: int, missing: int) -> None:
         """See `Watcher`."""
-        self._plan[stage.name] = runs
+        self._plan[name] = runs
         if self._lines:
-            self.say(f"{stage.name}: {runs} runs, {runs - missing} of them stored")
+            self.say(f"{name}: {runs} runs, {runs - missing} of them stored")
             return
         if self._bar is None and missing:
             self._open()
         if self._bar is not None:
             self._bar.total = sum(self._plan.values())
-            self._bar.set_description(stage.name)
+            self._bar.set_description(name)
 
     def done(self, record: Record, cached: bool) -> None:
         """See `Watcher`."""
@@ -76,11 +76,12 @@ class Bar(Watcher):
 
 
 def plan(tuning: Tuning) -> dict[str, int]:
-    """Return about how many runs each stage will have, before it is known what the stages hand on."""
+    """Return about how many runs each stage will have, before its incumbent is known; and the mistakes."""
     start = protocols.start(tuning.profile, tuning.protocol)
+    found = {stage.name: protocols.candidates(stage, start, tuning.profile, tuning.protocol) for stage in tuning.stages}
+    found[MISTAKES] = tuple(arm for arms in tuning.defects.values() for arm in arms.values())
     return {
-        stage.name: sum(
-            len(candidate.seeds) for candidate in protocols.candidates(stage, start, tuning.profile, tuning.protocol)
-        )
-        for stage in tuning.stages
+        name: len({(candidate.trial, seed) for candidate in candidates for seed in candidate.seeds})
+        for name, candidates in found.items()
+        if candidates
     }

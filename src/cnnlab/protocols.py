@@ -40,7 +40,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("smoke", 1, 1, 5, 128, 64, 64, 0.9, wide=False),
-        Profile("quick", 2, 7, 5, 384, 200, 500, 0.9, wide=False),
+        Profile("quick", 3, 7, 5, 384, 200, 500, 0.9, wide=False),
         Profile("full", 5, 500, 5, 40_000, 10_000, 10_000, 0.99, wide=True),
     )
 }
@@ -120,6 +120,11 @@ def candidates(stage: Stage, incumbent: Trial, profile: Profile, protocol: Proto
     )
 
 
+def within(changes: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
+    """Return changed settings with no more epochs than a profile allows."""
+    return {name: min(value, profile.epochs) if name == "epochs" else value for name, value in changes.items()}
+
+
 def left_out(stage: Stage, profile: Profile) -> tuple[str, ...]:
     """Return the names of the trials that a profile does not run."""
     return tuple(variant.name for variant in stage.variants if variant.wide and not profile.wide)
@@ -134,9 +139,7 @@ def _published_candidates(stage: Stage, profile: Profile, protocol: Protocol) ->
         if fit.stage != stage.name or fit.trial in skipped:
             continue
         variant = next((variant.changes for variant in stage.variants if variant.name == fit.trial), {})
-        changes = {**variant, **fit.changes}
-        if "epochs" in changes:
-            changes["epochs"] = min(changes["epochs"], profile.epochs)
+        changes = within({**variant, **fit.changes}, profile)
         name = f"{fit.trial} (again)" if fit.trial in found else fit.trial
         seeds = tuple(number * 1000 + seed for seed in range(1, profile.seeds + 1))
         found[name] = Candidate(name, incumbent.change(**changes), seeds, False, fit)

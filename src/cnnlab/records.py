@@ -85,8 +85,8 @@ class RunStore:
             return None
         return record if whole else None
 
-    def arrays(self, digest: str) -> dict[str, NDArray[Any]]:
-        """Return a run's arrays, as `training.run` made them.
+    def arrays(self, digest: str, *names: str) -> dict[str, NDArray[Any]]:
+        """Return a run's arrays, as `training.run` made them: all of them, or those that are named.
 
         Raises:
             RecordError: They are missing or not the ones that were stored.
@@ -96,7 +96,7 @@ class RunStore:
                 f"Expected the stored run {digest[:12]}. Received: none, or a damaged one. Run it again (make report)."
             )
         with np.load(self.path / f"{digest}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+            return {name: arrays[name] for name in names or arrays.files}
 
     def put(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Store a run, whole or not at all.

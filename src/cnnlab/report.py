@@ -18,11 +18,14 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from cnnlab import models, plots, present, progress
+from cnnlab import models, overview, plots, progress
+from cnnlab.claims import CLAIMS, Judgement, judge
 from cnnlab.config import Trial, digest
+from cnnlab.defects import MISTAKES
 from cnnlab.engine import ADDRESS, silence
 from cnnlab.errors import ConfigError, DataError, RunError
-from cnnlab.tuning import StageResult, Tuning
+from cnnlab.records import Record
+from cnnlab.tuning import DefectResult, StageResult, Tuning
 
 NOTEBOOK_SECONDS = 6 * 3600
 """Longest time a cell may take. Its runs are stored by then, but a drawing may wait for a worker to finish a run."""
@@ -41,7 +44,15 @@ class Chapter:
     body: str = ""
 
 
-def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -> list[Chapter]:
+@dataclass(frozen=True)
+class Report:
+    """What `make` wrote: the chapters, in order, of which those with an `error` are missing, and the judged claims."""
+
+    chapters: list[Chapter]
+    judgements: list[Judgement]
+
+
+def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -> Report:
     """Run the study and write its report.
 
     Runs that are stored are not repeated; notebooks whose text, parameters and results are those of the last time are
@@ -51,9 +62,6 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         tuning: The study.
         out: Folder of the report; made if missing.
         notebooks: Folder of the notebooks.
-
-    Returns:
-        The chapters, in order; those with an `error` are missing.
 
     Raises:
         ConfigError: The notebooks are not there, or the report's folder cannot be made.
@@ -99,18 +107,34 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
                 book.add(executor, stage.name, title, "02-stage.ipynb", results, stage=stage.name)
         if results:
             book.add(executor, "comparison", "Comparison and conclusion", "04-comparison.ipynb", results)
+            book.add(executor, "noise", "How noisy was the published study?", "05-noise.ipynb", results)
+        mistakes: list[DefectResult] = []
+        if tuning.defects:
+            title = "What each mistake cost"
+            try:
+                mistakes = tuning.mistakes()
+                book.add(executor, MISTAKES, title, "06-mistakes.ipynb", [*results, *mistakes])
+            except (RunError, DataError) as error:
+                book.lose(MISTAKES, title, str(error))
+                bar.say(f"{MISTAKES}: {error}")
+        judgements = [judge(claim, tuning, results) for claim in CLAIMS]
         chapters = book.finish(bar)
-    tuning.results_frame(results).to_csv(out / "results.csv", index=False)
-    tuning.decisions_frame(results).to_csv(out / "decisions.csv", index=False)
+    for name, frame in (
+        ("results", tuning.results_frame(results)),
+        ("decisions", tuning.decisions_frame(results)),
+        ("comparisons", tuning.comparisons_frame(results)),
+        ("mistakes", tuning.defects_frame(mistakes)),
+    ):
+        frame.to_csv(out / f"{name}.csv", index=False)
     model: dict[str, Any] = {}
     try:
         model = _write_model(tuning, results, out)
     except Exception as error:  # a damaged store, or a worker that cannot: the page is worth having all the same
         chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
-    manifest = {**_manifest(tuning, results, chapters, begin), "model": model}
-    _write(out / "index.html", _page(tuning, results, chapters, manifest).encode())
+    manifest = {**_manifest(tuning, [*results, *mistakes], chapters, begin), "model": model}
+    _write(out / "index.html", _page(tuning, results, chapters, judgements, manifest).encode())
     _write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
-    return chapters
+    return Report(chapters, judgements)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -134,7 +158,13 @@ class _Book:
         self._chapters.append((Chapter(name, title, self._path(name), error), None))
 
     def add(
-        self, executor: Executor, name: str, title: str, source: str, results: list[StageResult], **more: str
+        self,
+        executor: Executor,
+        name: str,
+        title: str,
+        source: str,
+        results: Sequence[StageResult | DefectResult],
+        **more: str,
     ) -> None:
         """Add a chapter, and execute its notebook unless that has been done."""
         tuning, chapter = self._tuning, Chapter(name, title, self._path(name))
@@ -152,7 +182,7 @@ class _Book:
                 "parameters": parameters,
                 "code": self._code,
                 "data": [dataset.digest for dataset in (tuning.folder.gray, tuning.folder.colour) if dataset],
-                "runs": [[r.digest, r.train_seconds] for result in results for r in result.runs.values()],
+                "runs": [[record.digest, record.train_seconds] for record in _records(results)],
             }
         )
         future = None
@@ -181,6 +211,10 @@ class _Book:
             if path not in kept and _key(path):
                 path.unlink()
         return [chapter for chapter, _ in self._chapters]
+
+
+def _records(results: Sequence[StageResult | DefectResult]) -> list[Record]:
+    return [record for result in results for found in result.groups.values() for record in found]
 
 
 def _code_digest() -> str:
@@ -272,10 +306,10 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
 
 
 def _manifest(
-    tuning: Tuning, results: Sequence[StageResult], chapters: Sequence[Chapter], begin: float
+    tuning: Tuning, results: Sequence[StageResult | DefectResult], chapters: Sequence[Chapter], begin: float
 ) -> dict[str, Any]:
     folder = tuning.folder
-    records = {record.digest: record for result in results for record in result.runs.values()}
+    records = {record.digest: record for record in _records(results)}
     packages = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
     return {
         "profile": asdict(tuning.profile),
@@ -318,7 +352,11 @@ def _commit() -> str:
 
 
 def _page(
-    tuning: Tuning, results: Sequence[StageResult], chapters: Sequence[Chapter], manifest: Mapping[str, Any]
+    tuning: Tuning,
+    results: Sequence[StageResult],
+    chapters: Sequence[Chapter],
+    judgements: Sequence[Judgement],
+    manifest: Mapping[str, Any],
 ) -> str:
     from jinja2 import Environment, FileSystemLoader
     from nbconvert.filters import markdown2html
@@ -363,10 +401,11 @@ def _page(
         missing=[chapter for chapter in chapters if chapter.error],
         findings=[
             markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
-            for line in present.findings(results, tuning.profile)
+            for line in overview.findings(results, tuning.profile)
         ],
+        claims=f'<div class="scroll">{overview.claim_table(judgements).data}</div>',
         path=_img(picture) if picture else "",
-        summary=f'<div class="scroll">{present.summary(results).data}</div>' if results else "",
+        summary=f'<div class="scroll">{overview.summary(results).data}</div>' if results else "",
         manifest=shown,
     )
 

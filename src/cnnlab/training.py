@@ -86,6 +86,43 @@ def scores(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Trai
     }
 
 
+def _fit(
+    what: Run,
+    train_images: NDArray[np.float32],
+    train_targets: NDArray[Any],
+    val_images: NDArray[np.float32],
+    val_targets: NDArray[Any],
+    n_classes: int,
+) -> tuple[Any, dict[str, list[float]], float]:
+    """Return a fitted model, its history and its seconds. What is no argument, as the test set, has no say."""
+    import keras
+
+    training = what.trial.training
+    shape = train_images.shape[1:]
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(what.seed)  # the order of the training images
+    model = models.build(what.trial.architecture, shape, n_classes, what.trial.input.augmentation, what.seed)
+    models.compile_model(model, training)
+    stopping = keras.callbacks.EarlyStopping(
+        monitor="val_loss",
+        mode="min",
+        patience=training.patience or training.epochs,
+        restore_best_weights=training.restore_best_weights,
+    )
+    begin = time.perf_counter()
+    history = model.fit(
+        train_images,
+        train_targets,
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        validation_data=(val_images, val_targets),
+        validation_batch_size=PREDICT_BATCH,
+        callbacks=[stopping],
+        verbose=0,
+    ).history
+    return model, history, time.perf_counter() - begin
+
+
 def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Fit a model and score it.
 
@@ -102,34 +139,19 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
     """
     import keras
 
-    trial, training = what.trial, what.trial.training
-    n_classes = len(dataset.class_names)
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(what.seed)  # the order of the training images
-    model = models.build(trial.architecture, dataset.image_shape, n_classes, trial.input.augmentation, what.seed)
-    models.compile_model(model, training)
-
+    trial, n_classes = what.trial, len(dataset.class_names)
+    train_labels, val_labels, test_labels = (
+        dataset.train_labels[split.train], dataset.train_labels[split.val], dataset.test_labels[split.test]
+    )  # fmt: skip
     val_images = prepare(dataset.train_images[split.val], trial.input)
-    val_labels = dataset.train_labels[split.val]
-    stopping = keras.callbacks.EarlyStopping(
-        monitor="val_loss",
-        mode="min",
-        patience=training.patience or training.epochs,
-        restore_best_weights=training.restore_best_weights,
-    )
-    begin = time.perf_counter()
-    history = model.fit(
+    model, history, seconds = _fit(
+        what,
         prepare(dataset.train_images[split.train], trial.input),
-        targets(dataset.train_labels[split.train], n_classes, training),
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        validation_data=(val_images, targets(val_labels, n_classes, training)),
-        validation_batch_size=PREDICT_BATCH,
-        callbacks=[stopping],
-        verbose=0,
-    ).history
-    seconds = time.perf_counter() - begin
-    test_labels = dataset.test_labels[split.test]
+        targets(train_labels, n_classes, trial.training),
+        val_images,
+        targets(val_labels, n_classes, trial.training),
+        n_classes,
+    )
     val_probs = model.predict(val_images, batch_size=PREDICT_BATCH, verbose=0)
     test_images = prepare(dataset.test_images[split.test], trial.input)
     test_probs = model.predict(test_images, batch_size=PREDICT_BATCH, verbose=0)
@@ -149,7 +171,8 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
         history={name: [float(value) for value in values] for name, values in history.items()},
         best_epoch=1 + int(np.argmin(np.where(np.isnan(losses), np.inf, losses))),
         train_seconds=round(seconds, 3),
-        scores=scores(val_probs, val_labels, training, "val") | scores(test_probs, test_labels, training, "test"),
+        scores=scores(val_probs, val_labels, trial.training, "val")
+        | scores(test_probs, test_labels, trial.training, "test"),
         provenance={
             "cnnlab": __version__,
             "python": platform.python_version(),

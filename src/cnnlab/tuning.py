@@ -1,30 +1,41 @@
-"""Walk through the study: each stage's runs, its decision, and what it hands on to the next."""
+"""Walk through the study: each stage's runs, its decision, and what it hands on to the next; then its mistakes."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from cnnlab import data, evidence, protocols, records, sample
+from cnnlab import data, defects, evidence, protocols, records, sample
 from cnnlab.config import Trial
 from cnnlab.data import DataFolder, Dataset, Split
+from cnnlab.defects import DEFECTS, MISTAKES, Defect
 from cnnlab.engine import Engine, Work
 from cnnlab.errors import DataError
-from cnnlab.evidence import Decision
+from cnnlab.evidence import Comparison, Decision, Scores
 from cnnlab.protocols import Candidate
 from cnnlab.records import Record, RunStore
-from cnnlab.study import STAGES, Stage, find_stage
+from cnnlab.study import STAGES, Stage, find, find_stage
 from cnnlab.training import Run
+
+DECISION_COLUMNS = [
+    field.name
+    for kind in (Decision, Comparison)
+    for field in fields(kind)
+    if field.name not in ("comparisons", "evidence", "trial")
+]
+"""Of `decisions.csv`: the choice, then the comparison it is held to (see `Decision.evidence`)."""
 
 
 class Watcher:
     """Is told how the work goes on; this one keeps it to itself."""
 
-    def begin(self, stage: Stage, runs: int, missing: int) -> None:
-        """Note that a stage begins, with so many runs, of which so many are not stored yet."""
+    def begin(self, name: str, runs: int, missing: int) -> None:
+        """Note that a stage begins, or "mistakes": so many runs, of which so many are not stored yet."""
 
     def done(self, record: Record, cached: bool) -> None:
         """Note that a run is there, stored before (cached) or just made."""
@@ -64,6 +75,26 @@ class StageResult:
         """Return a candidate's records, in the order of its seeds."""
         return [self.runs[name, seed] for seed in self.candidate(name).seeds]
 
+    @property
+    def groups(self) -> dict[str, list[Record]]:
+        """Each candidate's records."""
+        return {candidate.name: self.records(candidate.name) for candidate in self.candidates}
+
+
+@dataclass(frozen=True)
+class DefectResult:
+    """What a mistake cost.
+
+    Attributes:
+        defect: The mistake.
+        groups: Each arm's records, the one without the mistake first.
+        costs: The arm without the mistake against each of the others, on `test_f1`, by which no choice is made.
+    """
+
+    defect: Defect
+    groups: dict[str, list[Record]]
+    costs: tuple[Comparison, ...]
+
 
 class Tuning:
     """A study on one data folder, under one protocol and profile; stages are run when they are asked for.
@@ -75,7 +106,8 @@ class Tuning:
         protocol: "corrected" or "published".
         scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
         fresh: Repeat stored runs too.
-        without: Names of stages to leave out; the stage after one starts from what the stage before it handed on.
+        without: Names of stages to leave out, or "mistakes"; the stage after one starts from what the stage before it
+            handed on.
 
     Raises:
         ConfigError: No such profile, protocol or stage.
@@ -97,11 +129,13 @@ class Tuning:
         self.protocol = protocols.find_protocol(protocol)
         self.engine = Engine(scheduler)
         self.store = RunStore(runs, fresh=fresh)
-        self.without = {find_stage(name).name for name in without}
+        names = {name: name for name in (*(stage.name for stage in STAGES), MISTAKES)}
+        self.without = {find(names, name, "stage") for name in without}
         self.watcher = Watcher()
         self.made: set[str] = set()
         self.data = Path(data)
         self._results: dict[str, StageResult] = {}
+        self._mistakes: list[DefectResult] | None = None
         self._splits: dict[str, Split] = {}
 
     def __enter__(self) -> "Tuning":
@@ -194,15 +228,81 @@ class Tuning:
         split = self.split(dataset)
         return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed in seeds]
 
+    def scores(self, found: Sequence[Record], part: str) -> Scores:
+        """Return a trial's macro-F1 on `part` ("val" or "test"), run by run and on resampled images.
+
+        Raises:
+            RecordError: A run's predictions are missing or damaged.
+        """
+        labels, predicted, n_classes = self.predictions(found, part)
+        draws = evidence.resampled_f1(labels, predicted, n_classes, evidence.image_weights(len(labels)))
+        return Scores(np.array([record.scores[f"{part}_f1"] for record in found]), draws)
+
+    def predictions(self, found: Sequence[Record], part: str) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Return the true classes (n_images,) and those that each run predicts (n_runs, n_images); number of classes.
+
+        Raises:
+            RecordError: A run's predictions are missing or damaged.
+        """
+        arrays = [self.store.arrays(record.digest, f"{part}_labels", f"{part}_probs") for record in found]
+        predicted = np.stack([of[f"{part}_probs"].argmax(axis=1) for of in arrays])
+        return arrays[0][f"{part}_labels"], predicted, len(found[0].data["class_names"])
+
+    @property
+    def defects(self) -> dict[str, dict[str, Candidate]]:
+        """The arms of each mistake whose cost can be run: none under the published protocol, which makes them all."""
+        if self.protocol.pinned or MISTAKES in self.without:
+            return {}
+        found = {defect.name: defects.arms(defect, self.profile) for defect in DEFECTS if defect.arms}
+        return {
+            name: arms
+            for name, arms in found.items()
+            if self.folder.colour is not None or not any(arm.trial.input.colour for arm in arms.values())
+        }
+
+    def mistakes(self) -> list[DefectResult]:
+        """Return what each mistake cost. Runs that are stored are not repeated.
+
+        Raises:
+            DataError: The images cannot be used.
+            RunError: A run failed.
+        """
+        if self._mistakes is None:
+            found = self.defects
+            runs = self._records(MISTAKES, [arm for arms in found.values() for arm in arms.values()])
+            self._mistakes = []
+            for defect in DEFECTS:
+                if defect.name in found:
+                    groups = {
+                        name: [runs[arm.name, seed] for seed in arm.seeds] for name, arm in found[defect.name].items()
+                    }
+                    costs = evidence.compare({name: self.scores(of, "test") for name, of in groups.items()})
+                    self._mistakes.append(DefectResult(defect, groups, costs))
+        return self._mistakes
+
     def _run(self, stage: Stage, candidates: tuple[Candidate, ...]) -> StageResult:
+        runs = self._records(stage.name, candidates)
+        # All that a decision is given: no test score, no test prediction.
+        frame = pd.DataFrame(
+            [(name, record.params, record.scores["val_f1"]) for (name, _), record in runs.items()],
+            columns=["trial", "params", "val_f1"],
+        )
+        draws = self.scores(list(runs.values()), "val").draws
+        incumbent = next((candidate.name for candidate in candidates if candidate.incumbent), None)
+        decision = evidence.decide(stage.name, frame, draws, incumbent, stage.pick, pinned=self.protocol.pinned)
+        result = StageResult(stage, candidates, runs, decision, protocols.left_out(stage, self.profile))
+        self.watcher.end(result)
+        return result
+
+    def _records(self, name: str, candidates: Sequence[Candidate]) -> dict[tuple[str, int], Record]:
+        """Return the records of some trials by (name, seed)."""
         work = {
             (candidate.name, item[0].seed): item
             for candidate in candidates
             for item in self.work(candidate.trial, candidate.seeds)
         }
-
         digests = {item[0].digest for item in work.values()}
-        self.watcher.begin(stage, len(digests), sum(self.store.get(digest) is None for digest in digests))
+        self.watcher.begin(name, len(digests), sum(self.store.get(digest) is None for digest in digests))
 
         def note(record: Record, cached: bool) -> None:
             if not cached:
@@ -210,14 +310,7 @@ class Tuning:
             self.watcher.done(record, cached)
 
         found = self.engine.records(list(work.values()), self.store, note)
-        runs = {key: found[item[0].digest] for key, item in work.items()}
-        frame = pd.DataFrame([{"trial": name, **records.row(record)} for (name, _), record in runs.items()])
-        # Where what was handed on is no candidate, as on other images, the first trial is the reference.
-        reference = next((candidate for candidate in candidates if candidate.incumbent), candidates[0]).name
-        decision = evidence.decide(stage.name, frame, reference, stage.pick, pinned=self.protocol.pinned)
-        result = StageResult(stage, candidates, runs, decision, protocols.left_out(stage, self.profile))
-        self.watcher.end(result)
-        return result
+        return {key: found[item[0].digest] for key, item in work.items()}
 
     def results_frame(self, results: Sequence[StageResult]) -> pd.DataFrame:
         """Return the runs of some stages as a table, one row a run; one that stages share stands in each."""
@@ -239,5 +332,32 @@ class Tuning:
 
     @staticmethod
     def decisions_frame(results: Sequence[StageResult]) -> pd.DataFrame:
-        """Return the decisions of some stages as a table, one row a stage."""
-        return pd.DataFrame([asdict(result.decision) for result in results])
+        """Return the decisions of some stages as a table, one row a stage, with the comparison they rest on."""
+        rows = [
+            {**(vars(result.decision.evidence) if result.decision.evidence else {}), **vars(result.decision)}
+            for result in results
+        ]
+        return pd.DataFrame(rows, columns=DECISION_COLUMNS)
+
+    @staticmethod
+    def comparisons_frame(results: Sequence[StageResult]) -> pd.DataFrame:
+        """Return the chosen trials' comparisons with all others as a table, one row a comparison."""
+        return pd.DataFrame(
+            [
+                {"stage": result.stage.name, **asdict(comparison)}
+                for result in results
+                for comparison in result.decision.comparisons
+            ]
+        )
+
+    @staticmethod
+    def defects_frame(results: Sequence[DefectResult]) -> pd.DataFrame:
+        """Return the runs of the mistakes as a table, one row a run."""
+        return pd.DataFrame(
+            [
+                {"mistake": result.defect.name, "model": name, **records.row(record)}
+                for result in results
+                for name, found in result.groups.items()
+                for record in found
+            ]
+        )

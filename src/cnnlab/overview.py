@@ -1,0 +1,335 @@
+"""From the whole study to tables and sentences: its findings, its claims, its noise and what its mistakes cost."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, Markdown
+
+from cnnlab import defects, evidence, plots, published
+from cnnlab.claims import Judgement
+from cnnlab.config import Trial
+from cnnlab.data import Dataset, Split
+from cnnlab.defects import DEFECTS
+from cnnlab.evidence import PINNED, Comparison, pooled_sd
+from cnnlab.plots import Picture
+from cnnlab.present import comparison_table, mean_sd, score_columns, table, text, verdict
+from cnnlab.protocols import Profile
+from cnnlab.records import Record
+from cnnlab.training import prepare
+from cnnlab.tuning import DefectResult, StageResult, Tuning
+
+
+def summary(results: Sequence[StageResult]) -> HTML:
+    """Return the model that each stage handed on, one row a stage."""
+    rows = []
+    for result in results:
+        found = result.records(result.decision.chosen)
+        rows.append(
+            {
+                "stage": result.stage.name,
+                "CNN": f"CNN-{result.stage.cnn}",
+                "handed on": result.decision.chosen,
+                **score_columns(found),
+                "verdict": result.decision.verdict,
+                "published pick": result.decision.published_choice,
+            }
+        )
+    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+
+
+def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
+    """Return the best trials of all stages by mean `val_f1`, equal trials once."""
+    best: dict[Trial, tuple[float, dict[str, Any]]] = {}
+    for result in results:
+        for candidate in result.candidates:
+            found = result.records(candidate.name)
+            score = float(np.mean([record.scores["val_f1"] for record in found]))
+            line = {"stage": result.stage.name, "trial": candidate.name, **score_columns(found)}
+            best.setdefault(candidate.trial, (score, line))
+    ranked = sorted(best.values(), key=lambda pair: -pair[0])[:rows]
+    return table([line for _, line in ranked], {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+
+
+def compare(title: str, one: Sequence[Record], other: Sequence[Record], names: tuple[str, str]) -> Markdown:
+    """Say how two trials' test macro-F1 compare, without a claim beyond their means and spreads."""
+    scores = [[record.scores["test_f1"] for record in found] for found in (one, other)]
+    difference = float(np.mean(scores[1]) - np.mean(scores[0]))
+    return Markdown(
+        f"{title} {text(names[0])} scores a `test_f1` of {mean_sd(scores[0])}, {text(names[1])} {mean_sd(scores[1])} "
+        f"({len(one)} and {len(other)} runs): a difference of {100 * difference:+.1f} points."
+    )
+
+
+UNCLEAR = "not distinguishable"
+_OUTCOMES: dict[str, tuple[tuple[str, bool | None, str], ...]] = {
+    "chosen": (
+        ("Changed the model for a better one", False, "better"),
+        ("Changed the model for one that cannot be told from it", False, UNCLEAR),
+        ("Kept the model, which is better than the best other trial", True, "better"),
+        ("Kept the model, from which the best other trial cannot be told", True, UNCLEAR),
+    ),
+    "one seed": (
+        ("Changed the model, though one run each says nothing about noise", False, ""),
+        ("Kept the model", True, ""),
+    ),
+    "pinned": (
+        ("Published picks that are better than the best other trial", None, "better"),
+        ("Published picks that are worse than the best other trial", None, "worse"),
+        ("Published picks that cannot be told from the best other trial", None, UNCLEAR),
+    ),
+}
+"""Sentence; whether the stage kept its incumbent; verdict."""
+
+
+def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
+    """Return what the study came to, as Markdown sentences, most important first."""
+    gray = [result for result in results if not result.stage.on_colour]
+    lines: list[str] = []
+    if not gray:
+        return ["No stage has a result."]
+    first, last = gray[0], gray[-1]
+    ends = [[r.scores["test_f1"] for r in result.records(result.decision.chosen)] for result in (first, last)]
+    gain = 100 * float(np.mean(ends[1]) - np.mean(ends[0]))
+    lines.append(
+        f"The final grayscale model, {last.decision.chosen_params:,} parameters, reaches a test macro-F1 of "
+        f"**{mean_sd(ends[1])}** (n = {len(ends[1])}); the first one, CNN-{first.stage.cnn} with "
+        f"{first.decision.chosen_params:,} parameters, {mean_sd(ends[0])}: **{gain:+.1f} points**."
+    )
+    choosing = [result for result in gray if len(result.candidates) > 1]
+    pinned = any(result.decision.rule == PINNED for result in choosing)
+    for said, kept, outcome in _OUTCOMES["pinned" if pinned else "chosen" if profile.seeds > 1 else "one seed"]:
+        stages = [
+            result.stage.title.lower()
+            for result in choosing
+            if (kept is None or result.chosen.incumbent == kept) and outcome in ("", result.decision.verdict)
+        ]
+        if stages:
+            lines.append(f"{said}: {', '.join(stages)}.")
+    picked = [result for result in choosing if result.stage.pick]
+    if pinned:
+        lines.append("The choices are the published study's own, whatever the scores here say.")
+    elif picked:
+        agreeing = sum(result.decision.agrees for result in picked)
+        lines.append(f"{agreeing} of {len(picked)} choices are those of the published study.")
+    colour = [result for result in results if result.stage.on_colour]
+    if colour:
+        scores = [r.scores["test_f1"] for r in colour[0].records(colour[0].decision.chosen)]
+        lines.append(f"On the colour images the same network reaches {mean_sd(scores)} (n = {len(scores)}).")
+    split = first.records(first.decision.chosen)[0].split
+    noise = (
+        ". Better, or worse: by more than the noise between seeds and between images, at 5 % after Holm's correction "
+        "over all pairs of a stage's trials."
+    )
+    lines.append(
+        f"All this from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test images, "
+        f"{profile.seeds} run{'s' * (profile.seeds > 1)} a trial{noise if profile.seeds > 1 else '.'}"
+    )
+    return lines
+
+
+def claim_table(judgements: Sequence[Judgement]) -> HTML:
+    """Return the declared claims, each with what the runs say of it."""
+    rows = []
+    for judgement in judgements:
+        one = judgement.comparison
+        interval = f"{one.low:+.3f} to {one.high:+.3f}" if one and not np.isnan(one.low) else ""
+        rows.append(
+            {
+                "claim": judgement.claim.sentence,
+                "status": judgement.status,
+                "difference of test_f1": one.difference if one else "not run",
+                "95 % interval": interval,
+                "claimed": judgement.claim.by,
+            }
+        )
+    return table(rows, {"difference of test_f1": "+.3f", "claimed": "> .2f"})
+
+
+def selection(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
+    """Say what choosing by one run, and by its test score, as the published study did, would have cost here."""
+    rises, same, choices = [], 0, 0
+    for result in results:
+        found = [result.records(candidate.name) for candidate in result.candidates]
+        if len(found) < 2 or result.decision.n_seeds < 2:
+            continue
+        labels, predicted, n_classes = tuning.predictions([record for of in found for record in of], "test")
+        rises.append(evidence.optimism(labels, predicted.reshape(len(found), -1, len(labels)), n_classes))
+        score = np.array([[record.scores["val_f1"] for record in of] for of in found])
+        same += int((score.argmax(axis=0) == score.mean(axis=1).argmax()).sum())
+        choices += score.shape[1]
+    if not rises:
+        return Markdown(
+            "With one seed, or one trial a stage, nothing can be said about what choosing by one run costs."
+        )
+    return Markdown(
+        f"Choosing each stage's trial by the test score of one run, as the published study did, would have overstated "
+        f"the chosen score by **{100 * np.mean(rises):.1f} points** on average over {len(rises)} stages "
+        f"({100 * min(rises):.1f} to {100 * max(rises):.1f}; chosen on one random half of the test images, held "
+        f"against the trial's other runs on the other half). Choosing by one run's `val_f1` picks the trial with the "
+        f"best mean in **{same} of {choices}** cases."
+    )
+
+
+def replicate_table() -> HTML:
+    """Return the groups of published fits that are one model with the same settings."""
+    return table(
+        [
+            {
+                "fits": ", ".join(fit.fit for fit in group),
+                "stages": ", ".join(dict.fromkeys(fit.stage for fit in group)),
+                "F1": ", ".join(f"{fit.test_f1:.3f}" for fit in group),
+                "SD": float(np.std([fit.test_f1 for fit in group], ddof=1)),
+            }
+            for group in published.replicates()
+        ],
+        {"SD": ".4f"},
+    )
+
+
+def published_noise() -> Markdown:
+    """Say how noisy one published fit is, and how far two must differ."""
+    groups = published.replicates()
+    sd, freedom = published.noise()
+    return Markdown(
+        f"The published study's slips made replicates: {sum(map(len, groups))} of its fits are {len(groups)} models "
+        f"with the same settings, fitted again. From them, the standard deviation of one fit's macro-F1 is "
+        f"**{sd:.4f}** ({freedom} degrees of freedom), so two single fits must differ by "
+        f"**{published.least_difference():.3f}** "
+        f"before the difference is worth a word (95 %, Student's t; {1.96 * np.sqrt(2) * sd:.3f} if the SD were known)."
+    )
+
+
+def published_choices() -> tuple[HTML, Markdown]:
+    """Return the published choices with what they rest on, and how many survive the study's own noise."""
+    least = published.least_difference()
+    rows, survive, gains = [], [], []
+    for choice in published.choices():
+        rests_on = choice.lead if choice.rival else choice.gain
+        if rests_on > least:
+            survive.append(choice.stage)
+        if choice.gain > least:
+            gains.append(choice.stage)
+        rows.append(
+            {
+                "stage": choice.stage,
+                "pick": choice.pick,
+                "F1": choice.f1,
+                "best other trial": choice.rival,
+                "lead over it": choice.lead,
+                "over the stage before": choice.gain,
+                "survives": "yes" if rests_on > least else "no",
+            }
+        )
+    formats = {"F1": ".3f", "lead over it": "+.3f", "over the stage before": "+.3f"}
+    return table(rows, formats), Markdown(
+        f"A choice survives if the pick leads the best other trial (where it had none, the model of the stage before) "
+        f"by more than {least:.3f}. **{len(survive)} of {len(rows)}** do: {', '.join(survive) or 'none'}. Above the "
+        f"model of the stage before by more than that: {', '.join(gains) or 'none'}. No correction for choosing "
+        "the best of several is made here; with one, fewer would."
+    )
+
+
+def our_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
+    """Say how much our own runs of one trial differ, and what scoring the best epoch does about it."""
+    groups = {candidate.trial: found for result in results for candidate, found in _pairs(result)}
+    frame = pd.DataFrame(
+        [
+            {
+                "trial": number,
+                "test_f1": record.scores["test_f1"],
+                "last": record.history["val_accuracy"][-1],
+                "best": record.history["val_accuracy"][record.best_epoch - 1],
+            }
+            for number, found in enumerate(groups.values())
+            for record in found
+        ]
+    )
+    sd, freedom = pooled_sd(frame, "test_f1")
+    if not freedom:
+        return Markdown("These runs have one seed a trial, so they say nothing about noise.")
+    last, best = (pooled_sd(frame, score)[0] for score in ("last", "best"))
+    theirs, _ = published.noise()
+    split = next(iter(groups.values()))[0].split
+    return Markdown(
+        f"**Our runs** under the {tuning.protocol.name} protocol, {split['train']:,} training and {split['test']:,} "
+        f"test images: the standard deviation of one run's `test_f1` is **{sd:.4f}** ({freedom} degrees of freedom, "
+        f"pooled over {len(groups)} trials), {sd / theirs:.1f} times that of the published fits, which had 40,000 and "
+        "10,000 images. A smaller test set alone makes a score noisier.\n\n"
+        f"How much of it comes from scoring the last epoch can be read off the same runs: the validation accuracy "
+        f"of runs of one trial differs with an SD of **{last:.4f}** at their last epoch, which the published study "
+        f"scored, and of **{best:.4f}** at the epoch with the lowest `val_loss`, which the corrected protocol scores: "
+        f"{100 * (1 - best / last):.0f} % less."
+        if last
+        else "All runs of a trial end alike."
+    )
+
+
+def _pairs(result: StageResult) -> list[tuple[Any, list[Record]]]:
+    return [(candidate, result.records(candidate.name)) for candidate in result.candidates]
+
+
+def mistakes_intro(tuning: Tuning) -> Markdown:
+    """Say in which model the mistakes are made."""
+    trial = defects.model(tuning.profile)
+    filters = "-".join(map(str, trial.architecture.filters))
+    narrow = "" if tuning.profile.wide else " (half the study's, to suit a CPU)"
+    return Markdown(
+        f"The model: the published study's CNN-8 as it was meant, filters {filters}{narrow}, "
+        f"{trial.training.optimizer} at {trial.training.learning_rate}, batch size {trial.training.batch_size}, "
+        "run by the corrected protocol. A positive difference is what the mistake cost, in macro-F1 "
+        "on the test images; no choice is made by it."
+    )
+
+
+def defect_intro(found: DefectResult) -> Markdown:
+    """Give a mistake's heading and what it was."""
+    return Markdown(f"## {found.defect.title}\n\n{found.defect.what}")
+
+
+def defect_table(found: DefectResult) -> HTML:
+    """Return the arms of a mistake, the one without it first."""
+    rows = [{"model": name, **score_columns(records)} for name, records in found.groups.items()]
+    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+
+
+def defect_verdict(found: DefectResult) -> Markdown:
+    """Say what a mistake cost."""
+    return Markdown(
+        "\n\n".join(f"**{text(c.trial)}** against **{text(c.against)}**, `test_f1`: {verdict(c)}" for c in found.costs)
+    )
+
+
+def cost_table(found: Sequence[DefectResult]) -> HTML:
+    """Return what each mistake cost, one row a mistake."""
+    return comparison_table([cost for result in found for cost in result.costs])
+
+
+def costs(found: Sequence[DefectResult]) -> Picture:
+    """Draw what each mistake cost."""
+    labelled: Mapping[str, Comparison] = {
+        f"{result.defect.name}: {cost.against}": cost for result in found for cost in result.costs
+    }
+    return plots.differences(labelled, "test_f1, without the mistake less with it")
+
+
+def no_cost() -> Markdown:
+    """List the mistakes that change no result."""
+    return Markdown("\n".join(f"- **{defect.title}.** {defect.what}" for defect in DEFECTS if not defect.arms))
+
+
+def layouts(dataset: Dataset, split: Split) -> Picture:
+    """Show training images as they are and, below, as the published study's networks saw them."""
+    shown = dataset.train_images[split.train[:8]]
+    from cnnlab.config import Input
+
+    scrambled = prepare(shown, Input(colour=True, layout="published", scale=False)).astype(np.uint8)
+    names = [dataset.class_names[label] for label in dataset.train_labels[split.train[:8]]]
+    return plots.images(
+        np.concatenate([shown, scrambled]),
+        [*names, *["scrambled"] * len(names)],
+        f"Eight colour images ({', '.join(names)}), and below them what a reshape without a transpose makes of each: "
+        "nine small copies in false colours.",
+        columns=len(names),
+    )

@@ -1,0 +1,136 @@
+"""What is said of the whole study follows from its results."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cnnlab import evidence, overview
+from cnnlab.claims import CLAIMS, Claim, Judgement
+from cnnlab.data import split
+from cnnlab.defects import DEFECTS
+from cnnlab.evidence import Scores
+from cnnlab.protocols import PROFILES, PROTOCOLS
+from cnnlab.tuning import DefectResult
+from conftest import make_record, make_result
+
+QUICK, SMOKE = PROFILES["quick"], PROFILES["smoke"]
+
+
+def test_findings_tell_changes_beyond_noise_from_the_others():
+    base = make_result("base", base=(0.5, 0.52))
+    results = [
+        base,
+        make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91)),
+        make_result("dropout", old=(0.5, 0.6), new=(0.6, 0.7)),
+        make_result("batchnorm", old=(0.9, 0.91), new=(0.5, 0.51)),
+    ]
+    lines = "\n".join(overview.findings(results, QUICK))
+    assert "Changed the model for a better one: dense units." in lines
+    assert "Changed the model for one that cannot be told from it: dropout." in lines
+    assert "Kept the model, which is better than the best other trial: batch normalisation." in lines
+    assert "**+39.5 points**" in lines
+
+
+def test_findings_from_one_run_each_claim_nothing_about_noise():
+    results = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
+    lines = "\n".join(overview.findings(results, SMOKE))
+    assert "one run each says nothing about noise" in lines
+    assert "better" not in lines.lower()
+    assert overview.findings([], SMOKE) == ["No stage has a result."]
+
+
+def test_equal_trials_stand_once_in_the_leaderboard():
+    results = [make_result("dense", old=(0.5,), new=(0.9,)), make_result("dropout", old=(0.5,), new=(0.9,))]
+    assert overview.leaderboard(results).data.count("<tr>") == 2
+
+
+def test_claims_are_shown_with_their_figures():
+    [comparison] = evidence.compare(
+        {name: Scores(np.array(of), np.zeros((2, 5))) for name, of in {"a": [0.5, 0.52], "b": [0.4, 0.42]}.items()}
+    )
+    shown = overview.claim_table(
+        [
+            Judgement(CLAIMS[0], "supported", comparison),
+            Judgement(Claim("<b>", ("x", "y"), ("x", "z")), "undecided", None),
+        ]
+    ).data
+    assert "+0.100" in shown
+    assert f"{comparison.low:+.3f} to {comparison.high:+.3f}" in shown
+    assert "not run" in shown
+    assert "&lt;b&gt;" in shown
+
+
+def test_the_published_noise_and_choices_are_told_from_the_table():
+    noise = overview.published_noise().data
+    assert "**0.0152** (11 degrees of freedom)" in noise
+    assert "**0.047**" in noise
+    choices, told = overview.published_choices()
+    assert choices.data.count("<tr>") == 11
+    assert "**2 of 11** do: depth, loss" in told.data
+    assert overview.replicate_table().data.count("<tr>") == 8
+
+
+def test_our_noise_is_told_at_the_last_and_at_the_best_epoch():
+    result = make_result("base", base=(0.50, 0.54))
+    for seed, accuracies in ((1, [0.1, 0.50, 0.40]), (2, [0.1, 0.51, 0.48])):
+        history = {"loss": [1, 1, 1], "accuracy": [0, 0, 0], "val_loss": [2, 1, 3], "val_accuracy": accuracies}
+        old = result.runs["base", seed]
+        result.runs["base", seed] = make_record(
+            result.chosen.trial, seed, history=history, best_epoch=2, scores=old.scores
+        )
+    told = overview.our_noise(SimpleNamespace(protocol=PROTOCOLS["corrected"]), [result]).data
+    assert "**0.0283** (1 degrees of freedom" in told
+    assert "**0.0566** at their last epoch" in told
+    assert "**0.0071** at the epoch" in told
+    assert "87 % less" in told
+
+
+def test_one_seed_says_nothing_about_our_noise():
+    told = overview.our_noise(SimpleNamespace(protocol=PROTOCOLS["corrected"]), [make_result("base", base=(0.5,))]).data
+    assert "say nothing about noise" in told
+
+
+def test_choosing_by_one_run_is_told_with_its_optimism():
+    result = make_result("dense", old=(0.50, 0.60, 0.50), new=(0.55, 0.55, 0.65))
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    guesses = rng.integers(0, 2, (6, 40))
+    tuning = SimpleNamespace(predictions=lambda found, part: (labels, guesses[: len(found)], 2))
+    told = overview.selection(tuning, [result, make_result("base", base=(0.5, 0.6, 0.7))]).data
+    rise = evidence.optimism(labels, guesses.reshape(2, 3, 40), 2)
+    assert f"**{100 * rise:.1f} points**" in told
+    assert "over 1 stages" in told
+    # new has the best mean, and is ahead with the seeds 1 and 3.
+    assert "**2 of 3**" in told
+    assert "nothing can be said" in overview.selection(tuning, [make_result("base", base=(0.5, 0.6))]).data
+
+
+@pytest.fixture
+def mistake():
+    result = make_result("dense", corrected=(0.80, 0.81, 0.82), spoilt=(0.60, 0.61, 0.62))
+    scores = {
+        name: Scores(np.array([r.scores["test_f1"] for r in of]), np.zeros((3, 5)))
+        for name, of in result.groups.items()
+    }
+    return DefectResult(DEFECTS[0], result.groups, tuple(evidence.compare(scores)))
+
+
+def test_a_mistake_is_told_with_its_cost(mistake):
+    assert DEFECTS[0].title in overview.defect_intro(mistake).data
+    assert overview.defect_table(mistake).data.count("<tr>") == 2
+    assert "+0.200" in overview.defect_verdict(mistake).data
+    assert "**better**" in overview.defect_verdict(mistake).data
+    assert "+0.200" in overview.cost_table([mistake]).data
+    assert "dropout-tied: spoilt +0.200" in overview.costs([mistake]).alt
+
+
+def test_mistakes_that_change_nothing_are_listed():
+    titles = re.findall(r"\*\*(.+?)\*\*", overview.no_cost().data)
+    assert titles == [f"{defect.title}." for defect in DEFECTS if not defect.arms]
+
+
+def test_the_scrambled_layout_is_shown_below_the_images(colour):
+    shown = overview.layouts(colour, split(colour, "stratified", 100, 40, 50))
+    assert "reshape without a transpose" in shown.alt
