@@ -28,7 +28,7 @@ def test_findings_tell_changes_beyond_noise_from_the_others():
     ]
     lines = "\n".join(overview.findings(results, QUICK))
     assert "Changed the model for a better one: dense units." in lines
-    assert "Changed the model for one that cannot be told from it: dropout." in lines
+    assert "Changed the model, without evidence that the new one is better: dropout." in lines
     assert "Kept the model, which is better than the best other trial: batch normalisation." in lines
     assert "**+39.5 points**" in lines
 
@@ -39,6 +39,16 @@ def test_findings_from_one_run_each_claim_nothing_about_noise():
     assert "one run each says nothing about noise" in lines
     assert "better" not in lines.lower()
     assert overview.findings([], SMOKE) == ["No stage has a result."]
+
+
+def test_the_summary_gives_each_choice_with_what_it_rests_on():
+    result = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
+    shown = overview.summary([make_result("base", base=(0.5, 0.52)), result]).data
+    one = result.decision.evidence
+    assert "<td>old</td>" in shown
+    assert "<td>+0.400</td>" in shown
+    assert f"<td>{one.low:+.3f} to {one.high:+.3f}</td>" in shown
+    assert "<td>better</td>" in shown
 
 
 def test_equal_trials_stand_once_in_the_leaderboard():

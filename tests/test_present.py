@@ -59,6 +59,9 @@ def test_a_verdict_says_what_could_have_been_shown_and_what_would_settle_it():
     assert f"probability of {unclear.probability:.2f}" in told
     assert f"could have shown is {unclear.smallest:.3f}" in told
     assert f"it takes {unclear.seeds_needed:.0f} seeds a trial" in told
+    assert "probability above 0.99" in present.verdict(
+        make_result("dense", old=(0.1, 0.11), new=(0.9, 0.91)).decision.evidence
+    )
     clear = make_result("dense", old=(0.50, 0.51, 0.52), new=(0.80, 0.81, 0.82)).decision.evidence
     assert f"Anything above {clear.smallest:.3f} would have been enough" in present.verdict(clear)
 

@@ -14,7 +14,7 @@ from cnnlab.data import Dataset, Split
 from cnnlab.defects import DEFECTS
 from cnnlab.evidence import PINNED, Comparison, pooled_sd
 from cnnlab.plots import Picture
-from cnnlab.present import comparison_table, mean_sd, score_columns, table, text, verdict
+from cnnlab.present import comparison_table, interval, mean_sd, score_columns, table, text, verdict
 from cnnlab.protocols import Profile
 from cnnlab.records import Record
 from cnnlab.training import prepare
@@ -22,21 +22,26 @@ from cnnlab.tuning import DefectResult, StageResult, Tuning
 
 
 def summary(results: Sequence[StageResult]) -> HTML:
-    """Return the model that each stage handed on, one row a stage."""
+    """Return the model that each stage handed on with what that rests on, one row a stage."""
     rows = []
     for result in results:
-        found = result.records(result.decision.chosen)
+        made = result.decision
+        found = result.records(made.chosen)
         rows.append(
             {
                 "stage": result.stage.name,
                 "CNN": f"CNN-{result.stage.cnn}",
-                "handed on": result.decision.chosen,
-                **score_columns(found),
-                "verdict": result.decision.verdict,
-                "published pick": result.decision.published_choice,
+                "handed on": made.chosen,
+                "params": made.chosen_params,
+                **{name: mean_sd([record.scores[name] for record in found]) for name in ("val_f1", "test_f1")},
+                "against": made.evidence.against if made.evidence else "",
+                "val_f1 difference": made.evidence.difference if made.evidence else None,
+                "95 % interval": interval(made.evidence),
+                "verdict": made.verdict,
+                "published pick": made.published_choice,
             }
         )
-    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+    return table(rows, {"params": ",d", "val_f1 difference": "+.3f"})
 
 
 def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
@@ -66,7 +71,7 @@ UNCLEAR = "not distinguishable"
 _OUTCOMES: dict[str, tuple[tuple[str, bool | None, str], ...]] = {
     "chosen": (
         ("Changed the model for a better one", False, "better"),
-        ("Changed the model for one that cannot be told from it", False, UNCLEAR),
+        ("Changed the model, without evidence that the new one is better", False, UNCLEAR),
         ("Kept the model, which is better than the best other trial", True, "better"),
         ("Kept the model, from which the best other trial cannot be told", True, UNCLEAR),
     ),
@@ -134,17 +139,16 @@ def claim_table(judgements: Sequence[Judgement]) -> HTML:
     rows = []
     for judgement in judgements:
         one = judgement.comparison
-        interval = f"{one.low:+.3f} to {one.high:+.3f}" if one and not np.isnan(one.low) else ""
         rows.append(
             {
                 "claim": judgement.claim.sentence,
                 "status": judgement.status,
                 "difference of test_f1": one.difference if one else "not run",
-                "95 % interval": interval,
-                "claimed": judgement.claim.by,
+                "95 % interval": interval(one),
+                "claimed": f"> {judgement.claim.by:g}",
             }
         )
-    return table(rows, {"difference of test_f1": "+.3f", "claimed": "> .2f"})
+    return table(rows, {"difference of test_f1": "+.3f"})
 
 
 def selection(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
@@ -303,7 +307,8 @@ def defect_verdict(found: DefectResult) -> Markdown:
 
 def cost_table(found: Sequence[DefectResult]) -> HTML:
     """Return what each mistake cost, one row a mistake."""
-    return comparison_table([cost for result in found for cost in result.costs])
+    costs = [(cost, result.defect.name) for result in found for cost in result.costs]
+    return comparison_table([cost for cost, _ in costs], {"mistake": [name for _, name in costs]})
 
 
 def costs(found: Sequence[DefectResult]) -> Picture:

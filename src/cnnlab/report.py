@@ -401,7 +401,7 @@ def _page(
         missing=[chapter for chapter in chapters if chapter.error],
         findings=[
             markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
-            for line in overview.findings(results, tuning.profile)
+            for line in [*overview.findings(results, tuning.profile), overview.selection(tuning, results).data]
         ],
         claims=f'<div class="scroll">{overview.claim_table(judgements).data}</div>',
         path=_img(picture) if picture else "",
