@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cnnlab.claims import CHOSEN, CLAIMS, INCUMBENT, Claim, judge
+from cnnlab.claims import CHOSEN, CLAIMS, FINAL, INCUMBENT, Claim, judge, judge_all
+from cnnlab.errors import ConfigError
 from cnnlab.evidence import Scores
 from cnnlab.protocols import PROFILES, PROTOCOLS, candidates, start
 from cnnlab.study import find_stage
@@ -24,19 +25,19 @@ def tuning():
 
 RESULTS = [
     make_result("base", base=(0.50, 0.51, 0.52)),
-    make_result("dense", old=(0.50, 0.51, 0.52), new=(0.60, 0.61, 0.62), near=(0.51, 0.52, 0.53)),
+    make_result("dense", **{"32": (0.50, 0.51, 0.52), "128": (0.60, 0.61, 0.62), "64": (0.51, 0.52, 0.53)}),
 ]
 
 
 @pytest.mark.parametrize(
     ("trial", "over", "by", "status"),
     [
-        ("new", "old", 0.0, "supported"),
-        ("new", "old", 0.05, "supported"),
-        ("new", "old", 0.09, "undecided"),
-        ("new", "old", 0.2, "refuted"),
-        ("near", "old", 0.0, "undecided"),
-        ("old", "new", 0.0, "refuted"),
+        ("128", "32", 0.0, "supported"),
+        ("128", "32", 0.05, "supported"),
+        ("128", "32", 0.09, "undecided"),
+        ("128", "32", 0.2, "refuted"),
+        ("64", "32", 0.0, "undecided"),
+        ("32", "128", 0.0, "refuted"),
         (CHOSEN, INCUMBENT, 0.05, "supported"),
     ],
 )
@@ -48,7 +49,7 @@ def test_a_claim_is_supported_or_refuted_only_beyond_its_interval(tuning, trial,
 
 def test_a_claim_about_two_stages_takes_the_trial_that_each_handed_on(tuning):
     judged = judge(Claim("", ("dense", CHOSEN), ("base", CHOSEN), 0.05), tuning, RESULTS)
-    assert (judged.comparison.trial, judged.comparison.against) == ("new", "base")
+    assert (judged.comparison.trial, judged.comparison.against) == ("128", "base")
     assert judged.status == "supported"
 
 
@@ -58,6 +59,22 @@ def test_a_model_beats_itself_by_nothing(tuning):
     assert judge(Claim("", same, same), tuning, RESULTS).status == "undecided"
 
 
+@pytest.mark.parametrize("wrong", [("dence", CHOSEN), ("dense", "1024")])
+def test_a_claim_about_what_there_is_not_is_refused(tuning, wrong):
+    with pytest.raises(ConfigError, match="Expected a"):
+        judge(Claim("", wrong, ("base", CHOSEN)), tuning, RESULTS)
+
+
+def test_the_final_model_is_that_of_the_last_grayscale_stage(tuning):
+    results = [*RESULTS, make_result("colour", a=(0.9, 0.91, 0.92))]
+    judged = judge(Claim("", (FINAL, CHOSEN), ("base", CHOSEN)), tuning, results)
+    assert judged.comparison.trial == "128"
+
+
+def test_the_published_fits_are_not_what_they_say_so_no_claim_is_judged_by_them():
+    assert judge_all(SimpleNamespace(protocol=PROTOCOLS["published"]), RESULTS) == []
+
+
 @pytest.mark.parametrize("missing", [("dense", "512"), ("loss", CHOSEN), ("base", INCUMBENT)])
 def test_a_claim_about_a_trial_that_was_not_run_is_undecided(tuning, missing):
     judged = judge(Claim("", missing, ("base", CHOSEN)), tuning, RESULTS)
@@ -65,13 +82,16 @@ def test_a_claim_about_a_trial_that_was_not_run_is_undecided(tuning, missing):
 
 
 def test_one_run_of_each_decides_nothing(tuning):
-    results = [make_result("dense", old=(0.1,), new=(0.9,))]
-    assert judge(Claim("", ("dense", "new"), ("dense", "old")), tuning, results).status == "undecided"
+    results = [make_result("dense", **{"32": (0.1,), "128": (0.9,)})]
+    assert judge(Claim("", ("dense", "128"), ("dense", "32")), tuning, results).status == "undecided"
 
 
 def test_declared_claims_name_stages_and_trials_that_there_are():
     full, corrected = PROFILES["full"], PROTOCOLS["corrected"]
     for claim in CLAIMS:
         for stage, trial in (claim.trial, claim.over):
+            if stage == FINAL:
+                assert trial == CHOSEN
+                continue
             names = {c.name for c in candidates(find_stage(stage), start(full, corrected), full, corrected)}
             assert trial in names | {CHOSEN, INCUMBENT}

@@ -13,10 +13,10 @@ from cnnlab.records import RunStore
 from conftest import make_record
 
 
-def write_report(path, chosen, scores, *, keras="3.15.1", seeds=3, first_digest=0):
+def write_report(path, chosen, scores, *, keras="3.15.1", images="abc", first_digest=0):
     """A report's folder with what `diff` reads: one run a score."""
     path.mkdir()
-    manifest = {"profile": {"name": "quick", "seeds": seeds}, "versions": {"keras": keras}, "wall_seconds": 1.5}
+    manifest = {"versions": {"keras": keras}, "data": {"gray_digest": images}, "splits": ["s"], "wall_seconds": 1.5}
     (path / "manifest.json").write_text(json.dumps(manifest))
     pd.DataFrame({"stage": list(chosen), "chosen": list(chosen.values())}).to_csv(path / "decisions.csv", index=False)
     rows = [(stage, chosen[stage], score) for stage, of in scores.items() for score in of]
@@ -41,10 +41,17 @@ def test_a_score_has_moved_only_if_that_is_more_than_noise(a, tmp_path):
     scores = {"base": [0.52, 0.50, 0.53], "dense": [0.8, 0.81, 0.82], "loss": [0.2]}
     b = write_report(tmp_path / "b", chosen, scores, first_digest=10)
     base, dense, loss = diff.scores(a, b)
-    assert (base.verdict, dense.verdict, loss.verdict) == ("within noise", "moved", "one run each")
+    assert (base.verdict, dense.verdict, loss.verdict) == ("within noise", "moved", "too few runs")
     assert dense.models == ("128", "64")
     assert dense.comparison.difference == pytest.approx(0.2)
     assert base.comparison.low < base.comparison.difference < base.comparison.high
+
+
+def test_scores_on_other_images_are_not_compared(a, tmp_path):
+    b = write_report(tmp_path / "b", {"base": "base"}, {"base": [0.9, 0.91, 0.92]}, images="xyz", first_digest=10)
+    [base, *_] = diff.scores(a, b)
+    assert (base.verdict, base.comparison) == ("other images", None)
+    assert diff.settings(a, b) == {"data.gray_digest": ("abc", "xyz")}
 
 
 def test_the_same_runs_are_the_same(a):
@@ -78,6 +85,19 @@ def test_folders_of_runs_are_compared_trial_by_trial(tmp_path):
 def test_what_is_neither_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="which is neither"):
         diff.read(tmp_path)
-    (tmp_path / "manifest.json").write_text("{")
+    (tmp_path / "package.json").write_text("{}")
+    with pytest.raises(ConfigError, match="which is neither"):
+        diff.read(tmp_path)
+
+
+@pytest.mark.parametrize("manifest", ["{", "[]", "{}", '{"data": {}, "splits": []}'])
+def test_a_report_that_is_not_whole_is_refused(tmp_path, manifest):
+    (tmp_path / "manifest.json").write_text(manifest)
     with pytest.raises(ConfigError, match="Make it again"):
         diff.read(tmp_path)
+
+
+def test_a_report_and_a_folder_of_runs_are_not_compared(a, tmp_path):
+    RunStore(tmp_path / "runs").put(make_record(Trial()), {"weight_000": np.zeros(1)})
+    with pytest.raises(ConfigError, match="one of each"):
+        diff.scores(a, diff.read(tmp_path / "runs"))

@@ -143,16 +143,15 @@ def test_resampled_images_count_as_often_as_they_were_drawn():
     assert image_weights(30).sum(axis=1).tolist() == [30] * evidence.DRAWS
 
 
-def test_where_images_add_no_noise_a_comparison_is_students_t_test():
+def test_where_images_add_no_noise_a_comparison_of_two_is_welchs_t_test():
     a, b = [0.81, 0.84, 0.80], [0.78, 0.80, 0.76]
     [one] = compare({"a": certain(*a), "b": certain(*b)})
-    known = scipy.stats.ttest_ind(a, b)
+    known = scipy.stats.ttest_ind(a, b, equal_var=False)
     low, high = known.confidence_interval(0.95)
     assert (one.low, one.high, one.p_value) == pytest.approx((low, high, known.pvalue))
+    variance = np.var(a, ddof=1) + np.var(b, ddof=1)
     assert one.probability == pytest.approx(
-        scipy.stats.t.cdf(
-            one.difference / np.sqrt(np.var(a, ddof=1) / 2 + np.var(b, ddof=1) / 2) / np.sqrt(2 / 3 + 2), 4
-        )
+        scipy.stats.t.cdf(one.difference / np.sqrt(variance * (1 / 3 + 1)), known.df)
     )
 
 
@@ -203,6 +202,27 @@ def test_where_images_are_the_noise_more_seeds_do_not_settle_it():
     )
     assert one.verdict == "not distinguishable"
     assert np.isinf(one.seeds_needed)
+
+
+@pytest.mark.parametrize("n_seeds", [3, 10])
+@pytest.mark.parametrize(
+    "spreads",
+    [(0.02,) * 8, (0.02,) * 4 + (0.0,) * 4, (0.02,) * 2 + (0.0,) * 6, (0.1,) * 2 + (0.01,) * 6, (0.02, 0.0)],
+    ids=["equal", "four constant", "six constant", "two noisy", "one of two constant"],
+)
+def test_trials_that_differ_in_noise_do_not_make_one_another_look_steady(spreads, n_seeds):
+    rng, false, covered = np.random.default_rng(1), 0, 0
+    for _ in range(1000):
+        runs = [rng.normal(0.5, spread, n_seeds) if spread else np.full(n_seeds, 0.2) for spread in spreads]
+        noisy = [f"t{i}" for i, spread in enumerate(spreads) if spread]
+        trials = {f"t{i}": certain(*of) for i, of in enumerate(runs)}
+        best = max(noisy, key=lambda name: trials[name].runs.mean())
+        comparisons = compare({name: trials[name] for name in (best, *(trials.keys() - {best}))})
+        false += any(one.verdict == "better" for one in comparisons if one.against in noisy)
+        fixed = compare(trials)[0]
+        covered += fixed.low <= (0.0 if len(noisy) > 1 else 0.3) <= fixed.high
+    assert false / 1000 <= 0.06
+    assert covered / 1000 >= 0.925
 
 
 @pytest.mark.slow

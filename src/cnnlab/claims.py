@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from cnnlab import evidence
 from cnnlab.evidence import Comparison
 from cnnlab.records import Record
+from cnnlab.study import UNCHANGED, find, find_stage
 from cnnlab.tuning import StageResult, Tuning
 
 CHOSEN = "chosen"
 """In place of a trial's name: the one that the stage handed on."""
 INCUMBENT = "incumbent"
 """In place of a trial's name: what the stage before handed on."""
+FINAL = "final"
+"""In place of a stage's name: the last grayscale stage."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Claim:
 
     Attributes:
         sentence: The claim, in words.
-        trial: Stage and name of the trial that is said to score higher; the name may be `CHOSEN` or `INCUMBENT`.
+        trial: Stage (or `FINAL`) and name of the trial that is said to score higher (or `CHOSEN`, or `INCUMBENT`).
         over: Stage and name of the other.
         by: How much higher its `test_f1` is said to be at least.
     """
@@ -34,7 +37,7 @@ class Claim:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "The final grayscale model beats CNN-1 by at least 5 points.",
-        ("augmentation", CHOSEN),
+        (FINAL, CHOSEN),
         ("base", CHOSEN),
         0.05,
     ),
@@ -46,7 +49,11 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("relu does better than sigmoid.", ("activation", "relu/relu"), ("activation", "sigmoid/sigmoid")),
     Claim("Adam does better than SGD.", ("optimizer", "adam"), ("optimizer", "sgd")),
     Claim("Augmentation helps.", ("augmentation", "flip-shift"), ("augmentation", "none")),
-    Claim("The network does better on colour images than on gray ones.", ("colour", CHOSEN), ("augmentation", CHOSEN)),
+    Claim(
+        "The network does better on colour images than on gray ones.",
+        ("colour", "without augmentation"),
+        ("augmentation", "none"),
+    ),
 )
 """What the published study says of its results. A claim of your own is a row more."""
 
@@ -67,8 +74,23 @@ class Judgement:
     comparison: Comparison | None
 
 
+def judge_all(tuning: Tuning, results: Sequence[StageResult]) -> list[Judgement]:
+    """Hold every declared claim against the runs; none under the published protocol, whose fits are not what they say.
+
+    Raises:
+        ConfigError: A claim names a stage or a trial that there is not.
+        RecordError: A run's predictions are missing or damaged.
+    """
+    return [] if tuning.protocol.pinned else [judge(claim, tuning, results) for claim in CLAIMS]
+
+
 def judge(claim: Claim, tuning: Tuning, results: Sequence[StageResult]) -> Judgement:
-    """Hold a claim against the runs."""
+    """Hold a claim against the runs.
+
+    Raises:
+        ConfigError: It names a stage or a trial that there is not.
+        RecordError: A run's predictions are missing or damaged.
+    """
     one, other = _find(claim.trial, results), _find(claim.over, results)
     if one is None or other is None:
         return Judgement(claim, "undecided", None)
@@ -85,6 +107,11 @@ def judge(claim: Claim, tuning: Tuning, results: Sequence[StageResult]) -> Judge
 def _find(side: tuple[str, str], results: Sequence[StageResult]) -> tuple[str, list[Record]] | None:
     """Return the name and the records of one side of a claim; None if it was not run."""
     stage, name = side
+    if stage == FINAL:
+        stage = next((result.stage.name for result in reversed(results) if not result.stage.on_colour), FINAL)
+    else:
+        names = {CHOSEN, INCUMBENT, UNCHANGED, *(variant.name for variant in find_stage(stage).variants)}
+        find({name: name for name in sorted(names)}, name, f"trial of {stage} in a claim")
     for result in results:
         if result.stage.name == stage:
             if name == INCUMBENT:

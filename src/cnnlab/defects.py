@@ -87,7 +87,8 @@ DEFECTS: tuple[Defect, ...] = (
         "colour",
         "Scrambled and unscaled colour images",
         "A row of CIFAR-10 holds all reds, then all greens, then all blues. Reshaped without a transpose, neighbouring "
-        "pixels become the channels, and the image nine small gray copies of itself. The pixels also stayed 0 to 255.",
+        "pixels become the channels, and the image nine small, nearly gray copies of itself. The pixels also stayed 0 "
+        "to 255.",
         (
             Variant(RIGHT, {"colour": True}),
             Variant("scrambled", {"colour": True, "layout": "published"}),

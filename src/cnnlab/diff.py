@@ -25,11 +25,13 @@ class Side:
 
     Attributes:
         settings: What it was made with, name to value.
+        images: What they were scored on; "" for a folder of runs, whose trials name it themselves.
         scores: By stage (of a report) or trial (of a folder of runs): the model's name, the `test_f1` of its runs, and
             their digests.
     """
 
     settings: dict[str, str]
+    images: str
     scores: dict[str, tuple[str, list[float], list[str]]]
 
 
@@ -43,9 +45,9 @@ def read(path: str | Path) -> Side:
     try:
         if (path / "manifest.json").is_file():
             return _report(path)
-        if any(path.glob("*.json")):
-            return _store(path)
-    except (ValueError, KeyError) as error:
+        if (found := _store(path)).scores:
+            return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"Expected a whole report in {str(path)!r}. Received: {type(error).__name__}: {error}. Make it again."
         ) from error
@@ -64,7 +66,7 @@ def _report(path: Path) -> Side:
     ):
         runs = results[(results["stage"] == stage) & (results["trial"] == chosen)]
         scores[stage] = chosen, runs["test_f1"].tolist(), runs["digest"].tolist()
-    return Side(settings, scores)
+    return Side(settings, json.dumps([manifest["data"], manifest["splits"]]), scores)
 
 
 def _store(path: Path) -> Side:
@@ -81,7 +83,7 @@ def _store(path: Path) -> Side:
         _, runs, digests = scores.setdefault(name, ("", [], []))
         runs.append(record.scores["test_f1"])
         digests.append(record.digest)
-    return Side({name: ", ".join(sorted(values)) for name, values in settings.items()}, scores)
+    return Side({name: ", ".join(sorted(values)) for name, values in settings.items()}, "", scores)
 
 
 def _changes(trial: Mapping[str, Mapping[str, Any]]) -> str:
@@ -112,8 +114,8 @@ class Change:
         models: What each chose; "" for a trial.
         means: Mean `test_f1` in each; NaN where it has none.
         comparison: B against A, over seeds; None where there are not two runs of each to compare.
-        verdict: "same" (equal scores of the same runs), "only in A", "only in B", "one run each", "moved" (more than
-            noise, after Holm's correction over all of them) or "within noise".
+        verdict: "same" (equal scores of the same runs), "only in A", "only in B", "other images" or "too few runs" (so
+            that nothing can be said), "moved" (more than noise, after Holm's correction over all) or "within noise".
     """
 
     name: str
@@ -131,7 +133,13 @@ def settings(a: Side, b: Side) -> dict[str, tuple[str, str]]:
 
 
 def scores(a: Side, b: Side) -> list[Change]:
-    """Compare the scores of two reports stage by stage, or of two folders of runs trial by trial."""
+    """Compare the scores of two reports stage by stage, or of two folders of runs trial by trial.
+
+    Raises:
+        ConfigError: One is a report, the other a folder of runs.
+    """
+    if bool(a.images) != bool(b.images):
+        raise ConfigError("Expected two reports, or two folders of stored runs. Received: one of each.")
     changes = []
     for name in {**a.scores, **b.scores}:
         sides = [side.scores.get(name, ("", [], [])) for side in (a, b)]
@@ -141,10 +149,12 @@ def scores(a: Side, b: Side) -> list[Change]:
             verdict = "only in A" if len(runs[0]) else "only in B"
         elif dict(zip(sides[0][2], runs[0], strict=True)) == dict(zip(sides[1][2], runs[1], strict=True)):
             verdict = "same"
+        elif a.images != b.images:
+            verdict = "other images"
         elif min(map(len, runs)) < 2:
-            verdict = "one run each"
+            verdict = "too few runs"
         else:
-            # Two reports on the same images share their luck with them, so the seeds alone are the noise.
+            # On the same images; other images are not in the interval, for the predictions are not in a report.
             as_scores = {side: Scores(of, np.zeros((len(of), 2))) for side, of in zip("AB", runs, strict=True)}
             [comparison] = evidence.compare({"B": as_scores["B"], "A": as_scores["A"]})
         means = [float(of.mean()) if len(of) else float("nan") for of in runs]
@@ -162,7 +172,7 @@ def lines(a: Side, b: Side) -> list[str]:
     changed = settings(a, b)
     said = ["Settings that differ:" if changed else "No setting differs."]
     said += [f"  {name}: {left or '(none)'} -> {right or '(none)'}" for name, (left, right) in changed.items()]
-    said += ["", "Mean test_f1, A -> B, with the 95 % interval of the difference over seeds:"]
+    said += ["", "Mean test_f1, A -> B, with the 95 % interval of the difference over seeds, on these images:"]
     for change in scores(a, b):
         models = " -> ".join(dict.fromkeys(model or "(none)" for model in change.models))
         said.append(f"  {change.name}" + (f": {models}" if any(change.models) else ""))

@@ -82,13 +82,15 @@ class Comparison:
         trial: The first.
         against: The second.
         difference: Mean F1 of the first less that of the second.
-        low: Lower end of the 95 % t interval of this one comparison, over new seeds and new images; NaN with one seed.
+        low: Lower end of the 95 % t interval of this one comparison, over new seeds and new images of the kind that was
+            scored, on the same training images; NaN with one seed. It takes the pair as named in advance: where the
+            first was chosen as the best of several, it flatters it.
         high: Upper end.
         probability: That a new run of the first beats a new run of the second on new images.
         p_value: Two-sided, of no difference.
         p_holm: The same after Holm's correction over all pairs that were compared.
         verdict: "better", "worse" or "not distinguishable", by `p_holm` at 5 %.
-        smallest: The smallest difference that these seeds and images would have called better or worse.
+        smallest: What the difference had to exceed to be called better or worse.
         seeds_needed: Seeds a trial with which a true difference of this size would be found in 80 % of repetitions;
             inf where more seeds alone will not do, NaN where it is settled or nothing can be said.
     """
@@ -110,47 +112,56 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     """Compare the first trial with each of the others.
 
     The variance of a difference of means has two parts. That of the seeds is the variance between runs of a trial,
-    pooled over the trials, since two or three seeds say little about one. That of the images is found by resampling
-    them (Efron and Tibshirani, An Introduction to the Bootstrap, 1993), the same for all runs; only what different
-    runs of a trial share is counted, for what each run does by itself is in the first part already. (Resampling
-    seeds and images together counts that twice, or three times where it prevails: Owen 2007, The pigeonhole bootstrap,
-    doi:10.1214/07-AOAS122.) The interval is Student's with Satterthwaite's degrees of freedom (1946,
-    doi:10.2307/3002019). The correction is Holm's (1979) over all pairs, not only those returned, for the first trial
-    was most likely put first because of its scores, and any might have come out best.
+    pooled over all trials, since two or three seeds say little about one; or, where it is larger, the two trials' own
+    (Welch 1947, doi:10.1093/biomet/34.1-2.28), since trials that stay at chance hardly vary and would make the others
+    look steadier than they are. That of the images is found by resampling them (Efron and Tibshirani, An Introduction
+    to the Bootstrap, 1993), the same for all runs; only what different runs of a trial share is counted, for what each
+    run does by itself is in the first part already. (Resampling seeds and images together counts that twice, or three
+    times where it prevails: Owen 2007, The pigeonhole bootstrap, doi:10.1214/07-AOAS122.) The interval is Student's,
+    with Satterthwaite's degrees of freedom (1946, doi:10.2307/3002019). The correction is Holm's over all pairs, not only
+    those returned, for the first trial was most likely put first because of its scores, and any might have come out
+    best.
 
     Args:
-        trials: Name to scores; all with the same number of seeds and draws.
+        trials: Name to scores, all with the same number of draws.
 
     Returns:
         One comparison for each trial after the first, in their order.
     """
     names = list(trials)
     mean = np.array([of.runs.mean() for of in trials.values()])
+    n = np.array([len(of.runs) for of in trials.values()])
     if len(names) < 2:
         return ()
-    n_seeds = min(len(of.runs) for of in trials.values())
-    if n_seeds < 2:
+    if n.min() < 2:
         nan = float("nan")
         return tuple(
             Comparison(names[0], name, float(mean[0] - score), nan, nan, nan, nan, nan, "not distinguishable", nan, nan)
             for name, score in zip(names[1:], mean[1:], strict=True)
         )
     first, second = np.array(list(combinations(range(len(names)), 2))).T  # those of the first trial come first
-    freedom = sum(len(of.runs) - 1 for of in trials.values())
-    seeds = 2 * sum(((of.runs - of.runs.mean()) ** 2).sum() for of in trials.values()) / freedom
+    variance = np.array([of.runs.var(ddof=1) for of in trials.values()])
+    pooled = variance @ (n - 1) / (n - 1).sum()
+    own = variance[first] / n[first] + variance[second] / n[second]
+    alike = pooled / n[first] + pooled / n[second]
+    by_itself = own >= alike * (1 - 1e-9)
+    welch = sum((variance[of] / n[of]) ** 2 / (n[of] - 1) for of in (first, second))
+    freedom = np.where(by_itself & (welch > 0), own**2 / np.maximum(welch, 1e-30), (n - 1).sum())
+    seeds = np.where(by_itself, own, alike)
+    one_run = np.where(by_itself, variance[first] + variance[second], 2 * pooled)
     shared = _shared(list(trials.values()))
     images = np.maximum(shared[first, first] + shared[second, second] - 2 * shared[first, second], 0)
     difference = mean[first] - mean[second]
-    error, degrees = _error(seeds / n_seeds, images, freedom)
+    error, degrees = _error(seeds, images, freedom)
     p_value = 2 * stdtr(degrees, -np.abs(_t(difference, error)))
     p_holm = holm(p_value)
     settled = p_holm <= 1 - CONFIDENCE
     rank = p_value.argsort(kind="stable").argsort(kind="stable")
-    level = (1 - CONFIDENCE) / (len(p_value) - np.minimum(rank, settled.sum() - settled.all()))
+    level = (1 - CONFIDENCE) / (len(p_value) - np.minimum(rank, settled.sum()))
     margin = stdtrit(degrees, (1 + CONFIDENCE) / 2) * error
     smallest = stdtrit(degrees, 1 - level / 2) * error
     # New runs on new images have noise of their own on top of that of the means.
-    new_error, new_degrees = _error(seeds / n_seeds + seeds, 2 * images, freedom)
+    new_error, new_degrees = _error(seeds + one_run, 2 * images, freedom)
     probability = stdtr(new_degrees, _t(difference, new_error))
     return tuple(
         Comparison(
@@ -166,7 +177,7 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
             smallest=float(smallest[i]),
             seeds_needed=float("nan")
             if settled[i]
-            else _seeds_needed(abs(difference[i]), seeds, images[i], freedom / (n_seeds - 1), level[i]),
+            else _seeds_needed(abs(difference[i]), one_run[i], images[i], freedom[i] / (n.min() - 1), level[i]),
         )
         for i, name in enumerate(names[1:])
     )
@@ -205,9 +216,11 @@ def _error(
     return np.sqrt(seeds + images), np.minimum(freedom * (1 + known) ** 2, _MANY)
 
 
-def _seeds_needed(difference: float, seeds: float, images: float, k: float, level: float) -> float:
+def _seeds_needed(difference: float, one_run: float, images: float, freedom: float, level: float) -> float:
+    """Return how many seeds a trial find a difference, given the variance of one run and the freedom of each seed."""
+
     def enough(n: int) -> bool:
-        error, degrees = _error(seeds / n, np.array(images), k * (n - 1))
+        error, degrees = _error(one_run / n, np.array(images), freedom * (n - 1))
         return bool((stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error <= difference)
 
     numbers = range(2, MOST_SEEDS + 1)

@@ -292,7 +292,7 @@ def decision(result: StageResult) -> Markdown:
         lines.append("It is what the stage before handed on: this stage changes nothing.")
     if made.evidence:
         against = next(c for c in result.candidates if c.name == made.evidence.against)
-        name = "the incumbent" if against.incumbent else f"the next best trial, {text(against.name)}"
+        name = "the incumbent" if against.incumbent else f"the best other trial, {text(against.name)}"
         lines.append(f"Against {name}: {verdict(made.evidence)}")
     fit = next((c.published for c in result.candidates if c.published and c.name == made.published_choice), None)
     if fit and len(result.candidates) > 1 and made.rule != PINNED:
@@ -309,7 +309,7 @@ def verdict(comparison: Comparison) -> str:
     said = (
         f"{comparison.difference:+.3f} (95 % interval {interval(comparison)}); a new run of "
         f"it scores higher with a probability {chance(comparison)}. Verdict: **{comparison.verdict}** "
-        f"(p = {comparison.p_holm:.2g} after Holm's correction). "
+        f"(p {'below 1e-6' if comparison.p_holm < 1e-6 else f'= {comparison.p_holm:.2g}'} after Holm's correction). "
     )
     if comparison.verdict != "not distinguishable":
         return said + f"Anything above {comparison.smallest:.3f} would have been enough."
@@ -378,10 +378,11 @@ def evidence(result: StageResult) -> tuple[HTML | Markdown, Markdown]:
     n_seeds = result.decision.n_seeds
     return comparison_table(result.decision.comparisons), Markdown(
         f"Differences of mean `val_f1` over {n_seeds} seed{'s' * (n_seeds > 1)} and {images:,} validation images. An "
-        "interval is that of one comparison, over new seeds and new images; the verdict uses Holm's correction over "
-        "all pairs of the stage's trials, for any of them might have come out best. Could have shown: the smallest "
-        "difference that would have had a verdict. Seeds to settle: how many a trial would find a difference of this "
-        "size in 80 % of repetitions."
+        "interval is that of one comparison named in advance, over new seeds and new validation images, on the same "
+        "training images; like the probability, it flatters a trial that was chosen as the best of several. The "
+        "verdict does not: it uses Holm's correction over all pairs of the stage's trials, for any of them might have "
+        "come out best. Could have shown: what the difference had to exceed for a verdict. Seeds to settle: how many a "
+        "trial would find a difference of this size in 80 % of repetitions."
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from cnnlab import evidence, protocols
-from cnnlab.config import Trial
+from cnnlab.config import SPARSE_LOSS, Trial
 from cnnlab.study import STAGES, PublishedFit
 
 
@@ -56,6 +56,7 @@ class Choice:
         rival: The best other trial of the stage, or "".
         lead: How far the pick stands above it; NaN without one.
         gain: How far the pick stands above what the stage before handed on.
+        spoilt: Whether the rival was given labels that its loss cannot use, so that the lead over it says nothing.
     """
 
     stage: str
@@ -64,6 +65,7 @@ class Choice:
     rival: str
     lead: float
     gain: float
+    spoilt: bool
 
 
 def choices() -> list[Choice]:
@@ -72,13 +74,14 @@ def choices() -> list[Choice]:
     before = None
     for stage in STAGES:
         scores = {fit.trial: fit.test_f1 for fit, _ in reversed(_fits()[stage.name])}
+        trials = {fit.trial: trial.training for fit, trial in _fits()[stage.name]}
         if stage.on_colour or stage.pick not in scores:
             continue
         f1 = scores.pop(stage.pick)
         if before is not None and stage.variants:
             rival = max(scores, key=scores.__getitem__, default="")
-            found.append(
-                Choice(stage.name, stage.pick, f1, rival, f1 - scores[rival] if rival else np.nan, f1 - before)
-            )
+            lead = f1 - scores[rival] if rival else np.nan
+            spoilt = bool(rival) and trials[rival].loss != SPARSE_LOSS and not trials[rival].one_hot
+            found.append(Choice(stage.name, stage.pick, f1, rival, lead, f1 - before, spoilt))
         before = f1
     return found

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab import models, overview, plots, progress
-from cnnlab.claims import CLAIMS, Judgement, judge
+from cnnlab.claims import Judgement, judge_all
 from cnnlab.config import Trial, digest
 from cnnlab.defects import MISTAKES
 from cnnlab.engine import ADDRESS, silence
@@ -117,7 +117,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
             except (RunError, DataError) as error:
                 book.lose(MISTAKES, title, str(error))
                 bar.say(f"{MISTAKES}: {error}")
-        judgements = [judge(claim, tuning, results) for claim in CLAIMS]
+        judgements = judge_all(tuning, results)
         chapters = book.finish(bar)
     for name, frame in (
         ("results", tuning.results_frame(results)),
@@ -403,7 +403,7 @@ def _page(
             markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
             for line in [*overview.findings(results, tuning.profile), overview.selection(tuning, results).data]
         ],
-        claims=f'<div class="scroll">{overview.claim_table(judgements).data}</div>',
+        claims=f'<div class="scroll">{overview.claim_table(judgements).data}</div>' if judgements else "",
         path=_img(picture) if picture else "",
         summary=f'<div class="scroll">{overview.summary(results).data}</div>' if results else "",
         manifest=shown,

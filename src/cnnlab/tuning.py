@@ -205,6 +205,7 @@ class Tuning:
         Raises:
             ConfigError: No such stage.
             DataError: The images cannot be used.
+            RecordError: The run store cannot be used.
             RunError: A run failed.
         """
         if name not in self._results:
@@ -265,20 +266,22 @@ class Tuning:
 
         Raises:
             DataError: The images cannot be used.
+            RecordError: The run store cannot be used.
             RunError: A run failed.
         """
-        if self._mistakes is None:
-            found = self.defects
+        found = self.defects
+        if self._mistakes is None and found:
             runs = self._records(MISTAKES, [arm for arms in found.values() for arm in arms.values()])
-            self._mistakes = []
+            results = []
             for defect in DEFECTS:
                 if defect.name in found:
                     groups = {
                         name: [runs[arm.name, seed] for seed in arm.seeds] for name, arm in found[defect.name].items()
                     }
                     costs = evidence.compare({name: self.scores(of, "test") for name, of in groups.items()})
-                    self._mistakes.append(DefectResult(defect, groups, costs))
-        return self._mistakes
+                    results.append(DefectResult(defect, groups, costs))
+            self._mistakes = results
+        return self._mistakes or []
 
     def _run(self, stage: Stage, candidates: tuple[Candidate, ...]) -> StageResult:
         runs = self._records(stage.name, candidates)
@@ -347,7 +350,8 @@ class Tuning:
                 {"stage": result.stage.name, **asdict(comparison)}
                 for result in results
                 for comparison in result.decision.comparisons
-            ]
+            ],
+            columns=["stage", *(field.name for field in fields(Comparison))],
         )
 
     @staticmethod
@@ -355,9 +359,10 @@ class Tuning:
         """Return the runs of the mistakes as a table, one row a run."""
         return pd.DataFrame(
             [
-                {"mistake": result.defect.name, "model": name, **records.row(record)}
+                {"mistake": result.defect.name, "trial": name, **records.row(record)}
                 for result in results
                 for name, found in result.groups.items()
                 for record in found
-            ]
+            ],
+            columns=None if results else ["mistake", "trial"],
         )
