@@ -92,22 +92,6 @@ def test_the_page_opens_with_the_claims_and_ends_with_what_the_mistakes_cost(pag
         assert defect.title in mistakes
 
 
-def test_a_refuted_claim_ends_the_command_with_1_if_that_is_asked_for(made, folder, monkeypatch):
-    refuted = Claim("CNN-1 beats itself.", ("base", CHOSEN), ("base", CHOSEN), 0.01)
-    monkeypatch.setattr(report, "CLAIMS", (refuted,))
-    monkeypatch.chdir(ROOT)
-    plain, checked = (CliRunner().invoke(main, [str(word) for word in (*made[3], *more)]) for more in ([], ["--check"]))
-    assert (plain.exit_code, checked.exit_code) == (0, 1)
-    assert "Refuted: CNN-1 beats itself. (+0.000, +0.000 to +0.000)" in checked.output
-
-
-def test_a_report_does_not_differ_from_itself(made):
-    done = command("diff", made[0], made[0])
-    assert done.returncode == 0
-    assert "No setting differs." in done.stdout
-    assert done.stdout.count(": same") == len(STAGES)
-
-
 def test_tables_lie_beside_the_page(made):
     with (made[0] / "decisions.csv").open(newline="") as stream:
         assert [row["stage"] for row in csv.DictReader(stream)] == [stage.name for stage in STAGES]
@@ -159,6 +143,22 @@ def test_a_second_report_repeats_no_run_and_no_notebook(made):
     assert json.loads((made[0] / "manifest.json").read_bytes())["runs_made_now"] == 0
     with (made[0] / "results.csv").open(newline="") as stream:
         assert {row["cached"] for row in csv.DictReader(stream)} == {"True"}
+
+
+def test_a_refuted_claim_ends_the_command_with_1_if_that_is_asked_for(made, folder, monkeypatch):
+    refuted = Claim("CNN-1 beats itself.", ("base", CHOSEN), ("base", CHOSEN), 0.01)
+    monkeypatch.setattr("cnnlab.claims.CLAIMS", (refuted,))
+    monkeypatch.chdir(ROOT)
+    plain, checked = (CliRunner().invoke(main, [str(word) for word in (*made[3], *more)]) for more in ([], ["--check"]))
+    assert (plain.exit_code, checked.exit_code) == (0, 1)
+    assert "Refuted: CNN-1 beats itself. (+0.000, +0.000 to +0.000)" in checked.output
+
+
+def test_a_report_does_not_differ_from_itself(made):
+    done = command("diff", made[0], made[0])
+    assert done.returncode == 0
+    assert "No setting differs." in done.stdout
+    assert done.stdout.count(": same") == len(STAGES)
 
 
 def test_a_report_never_overwrites_the_notebooks_it_is_made_from(folder, tmp_path):

@@ -112,15 +112,15 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     """Compare the first trial with each of the others.
 
     The variance of a difference of means has two parts. That of the seeds is the variance between runs of a trial,
-    pooled over all trials, since two or three seeds say little about one; or, where it is larger, the two trials' own
-    (Welch 1947, doi:10.1093/biomet/34.1-2.28), since trials that stay at chance hardly vary and would make the others
-    look steadier than they are. That of the images is found by resampling them (Efron and Tibshirani, An Introduction
-    to the Bootstrap, 1993), the same for all runs; only what different runs of a trial share is counted, for what each
-    run does by itself is in the first part already. (Resampling seeds and images together counts that twice, or three
-    times where it prevails: Owen 2007, The pigeonhole bootstrap, doi:10.1214/07-AOAS122.) The interval is Student's,
-    with Satterthwaite's degrees of freedom (1946, doi:10.2307/3002019). The correction is Holm's over all pairs, not only
-    those returned, for the first trial was most likely put first because of its scores, and any might have come out
-    best.
+    pooled over all trials, since two or three seeds say little about one; or, where it is larger, the two trials'
+    own (Welch 1947, doi:10.1093/biomet/34.1-2.28), since trials that stay at chance hardly vary and would make the
+    others look steadier than they are. That of the images is found by resampling them (Efron and Tibshirani, An
+    Introduction to the Bootstrap, 1993), the same for all runs; only what different runs of a trial share is
+    counted, for what each run does by itself is in the first part already. (Resampling seeds and images together
+    counts that twice, or three times where it prevails: Owen 2007, The pigeonhole bootstrap,
+    doi:10.1214/07-AOAS122.) The interval is Student's, with Satterthwaite's degrees of freedom (1946,
+    doi:10.2307/3002019). The correction is Holm's over all pairs, not only those returned, for the first trial was
+    most likely put first because of its scores, and any might have come out best.
 
     Args:
         trials: Name to scores, all with the same number of draws.
