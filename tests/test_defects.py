@@ -49,7 +49,7 @@ def test_the_corrected_arm_has_none_of_the_mistakes():
             trial = next(iter(arms(defect, FULL).values())).trial
             assert trial.training.restore_best_weights
             assert trial.training.one_hot
-            assert trial.training.batch_size == 32
+            assert (trial.training.batch_size, trial.training.learning_rate) == (32, 0.001)
             assert (trial.input.layout, trial.input.scale) == ("channels_last", True)
 
 

@@ -153,7 +153,7 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
         axis.plot(one.difference, place, "o", color=colour, markerfacecolor=colour if settled else "white")
     axis.set_yticks(range(len(comparisons)), list(comparisons), parse_math=False)
     axis.set_ylim(len(comparisons) - 0.5, -0.5)
-    axis.set_xlabel(f"difference of mean {score} (95 % interval; filled: better or worse)")
+    axis.set_xlabel(f"difference of mean {score}\n(95 % interval; filled: better or worse)")
     listed = "; ".join(
         f"{name} {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}, {one.verdict}"
         if not np.isnan(one.low)
