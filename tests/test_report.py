@@ -71,6 +71,7 @@ def test_the_page_is_one_file_whose_pictures_have_alt_texts(page, made):
     for element in page.find_all(["script", "link", "iframe", "object"]):
         pytest.fail(f"{element.name} loads or runs something")
     assert not re.search(r'(?:src|href)="(?!data:|#)', (made[0] / "index.html").read_text(encoding="utf-8"))
+    assert '"Liberation Sans"' in page.style.get_text(), "the style sheet is not escaped"
     images = page.find_all("img")
     assert len(images) > 5 * len(STAGES) / 2
     assert all(len(image["alt"]) > 20 and "No description" not in image["alt"] for image in images)
