@@ -1,6 +1,7 @@
 """What is said of the whole study follows from its results."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from cnnlab import evidence, overview
 from cnnlab.claims import CLAIMS, Claim, Judgement
 from cnnlab.data import split
 from cnnlab.defects import DEFECTS
-from cnnlab.evidence import Scores
+from cnnlab.evidence import PINNED, Scores
 from cnnlab.protocols import PROFILES, PROTOCOLS
 from cnnlab.tuning import DefectResult
 from conftest import make_record, make_result
@@ -39,6 +40,15 @@ def test_findings_from_one_run_each_claim_nothing_about_noise():
     assert "one run each says nothing about noise" in lines
     assert "better" not in lines.lower()
     assert overview.findings([], SMOKE) == ["No stage has a result."]
+
+
+def test_pinned_picks_are_told_by_their_verdicts_where_there_are_several_seeds():
+    results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
+    pinned = [replace(result, decision=replace(result.decision, rule=PINNED)) for result in results]
+    lines = "\n".join(overview.findings(pinned, QUICK))
+    assert "Published picks that are better than the best other trial: dense units." in lines
+    assert "The choices are the published study's own" in lines
+    assert "Published picks" not in "\n".join(overview.findings(pinned, SMOKE))
 
 
 def test_the_summary_gives_each_choice_with_what_it_rests_on():

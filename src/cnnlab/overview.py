@@ -68,24 +68,25 @@ def compare(title: str, one: Sequence[Record], other: Sequence[Record], names: t
 
 
 UNCLEAR = "not distinguishable"
-_OUTCOMES: dict[str, tuple[tuple[str, bool | None, str], ...]] = {
-    "chosen": (
+_OUTCOMES: dict[tuple[bool, bool], tuple[tuple[str, bool | None, str], ...]] = {
+    (False, True): (
         ("Changed the model for a better one", False, "better"),
         ("Changed the model, without evidence that the new one is better", False, UNCLEAR),
         ("Kept the model, which is better than the best other trial", True, "better"),
         ("Kept the model, from which the best other trial cannot be told", True, UNCLEAR),
     ),
-    "one seed": (
+    (False, False): (
         ("Changed the model, though one run each says nothing about noise", False, ""),
         ("Kept the model", True, ""),
     ),
-    "pinned": (
+    (True, False): (),
+    (True, True): (
         ("Published picks that are better than the best other trial", None, "better"),
         ("Published picks that are worse than the best other trial", None, "worse"),
         ("Published picks that cannot be told from the best other trial", None, UNCLEAR),
     ),
 }
-"""Sentence; whether the stage kept its incumbent; verdict."""
+"""By whether the picks are pinned and there are several seeds: sentence; whether the incumbent was kept; verdict."""
 
 
 def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
@@ -104,7 +105,7 @@ def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
     )
     choosing = [result for result in gray if len(result.candidates) > 1]
     pinned = any(result.decision.rule == PINNED for result in choosing)
-    for said, kept, outcome in _OUTCOMES["pinned" if pinned else "chosen" if profile.seeds > 1 else "one seed"]:
+    for said, kept, outcome in _OUTCOMES[pinned, profile.seeds > 1]:
         stages = [
             result.stage.title.lower()
             for result in choosing
