@@ -13,6 +13,7 @@ from cnnlab.data import split
 from cnnlab.defects import DEFECTS
 from cnnlab.evidence import PINNED, Scores
 from cnnlab.protocols import PROFILES, PROTOCOLS
+from cnnlab.study import published_fits
 from cnnlab.tuning import DefectResult
 from conftest import make_record, make_result
 
@@ -154,3 +155,14 @@ def test_mistakes_that_change_nothing_are_listed():
 def test_the_scrambled_layout_is_shown_below_the_images(colour):
     shown = overview.layouts(colour, split(colour, "stratified", 100, 40, 50))
     assert "reshape without a transpose" in shown.alt
+
+
+def test_published_fits_agree_within_two_standard_deviations_of_a_difference():
+    result = make_result("dense", old=(0.80, 0.84), new=(0.40, 0.44))
+    fit = published_fits()[0]
+    candidates = tuple(replace(c, published=replace(fit, test_f1=0.86)) for c in result.candidates)
+    fits, told = overview.agreement_table([replace(result, candidates=candidates)])
+    # The SD of one of our runs is 0.0283; of the difference to their mean, 0.0346; 0.86 is 0.04 above 0.82.
+    assert "<td>0.069</td>" in fits.data
+    assert re.findall("<td>(yes|no)</td>", fits.data) == ["yes", "no"]
+    assert "1 of 2 fits agree" in told.data

@@ -96,7 +96,7 @@ def judge(claim: Claim, tuning: Tuning, results: Sequence[StageResult]) -> Judge
         return Judgement(claim, "undecided", None)
     (name, found), (other_name, other_found) = one, other
     if [record.digest for record in found] == [record.digest for record in other_found]:
-        same = Comparison(name, other_name, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, "not distinguishable", 0.0, float("nan"))
+        same = Comparison(name, other_name, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, evidence.UNCLEAR, 0.0, float("nan"))
         return Judgement(claim, "refuted" if claim.by > 0 else "undecided", same)
     scores = {"trial": tuning.scores(found, "test"), "over": tuning.scores(other_found, "test")}
     [comparison] = (replace(one, trial=name, against=other_name) for one in evidence.compare(scores))

@@ -78,7 +78,7 @@ def report(report: Path | None, profile: str, check: bool, **settings: Any) -> N
 @main.command(epilog="Example: cnnlab run --profile full --scheduler tcp://login1:8786")
 @_study_options
 def run(**settings: Any) -> None:
-    """Run every stage that is not stored yet, without notebooks: on a cluster, say."""
+    """Run every stage and mistake that is not stored yet, without notebooks: on a cluster, say."""
     from cnnlab import progress
     from cnnlab.tuning import Tuning
 

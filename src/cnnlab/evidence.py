@@ -21,6 +21,8 @@ DRAWS = 1000
 """Resamples of the images."""
 MOST_SEEDS = 1000
 """Most seeds that are considered as an answer to how many would settle a comparison."""
+UNCLEAR = "not distinguishable"
+"""The verdict where there is no evidence of a difference."""
 PINNED = "published pick"
 """The rule of a stage that hands on the published study's choice, whatever its scores are."""
 _RESAMPLING_SEED = 1979
@@ -107,6 +109,11 @@ class Comparison:
     smallest: float
     seeds_needed: float
 
+    @property
+    def settled(self) -> bool:
+        """Whether it has a verdict other than `UNCLEAR`."""
+        return self.verdict != UNCLEAR
+
 
 def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     """Compare the first trial with each of the others.
@@ -136,7 +143,7 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     if n.min() < 2:
         nan = float("nan")
         return tuple(
-            Comparison(names[0], name, float(mean[0] - score), nan, nan, nan, nan, nan, "not distinguishable", nan, nan)
+            Comparison(names[0], name, float(mean[0] - score), nan, nan, nan, nan, nan, UNCLEAR, nan, nan)
             for name, score in zip(names[1:], mean[1:], strict=True)
         )
     first, second = np.array(list(combinations(range(len(names)), 2))).T  # those of the first trial come first
@@ -173,7 +180,7 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
             probability=float(probability[i]),
             p_value=float(p_value[i]),
             p_holm=float(p_holm[i]),
-            verdict="not distinguishable" if not settled[i] else "better" if difference[i] > 0 else "worse",
+            verdict=UNCLEAR if not settled[i] else "better" if difference[i] > 0 else "worse",
             smallest=float(smallest[i]),
             seeds_needed=float("nan")
             if settled[i]

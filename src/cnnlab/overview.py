@@ -10,10 +10,10 @@ from IPython.display import HTML, Markdown
 
 from cnnlab import defects, evidence, plots, published
 from cnnlab.claims import Judgement
-from cnnlab.config import Trial
+from cnnlab.config import Input, Trial
 from cnnlab.data import Dataset, Split
 from cnnlab.defects import DEFECTS
-from cnnlab.evidence import PINNED, Comparison, pooled_sd
+from cnnlab.evidence import PINNED, UNCLEAR, Comparison, pooled_sd
 from cnnlab.plots import Picture
 from cnnlab.present import comparison_table, interval, mean_sd, score_columns, table, text, verdict
 from cnnlab.protocols import Profile
@@ -67,7 +67,6 @@ def compare(title: str, one: Sequence[Record], other: Sequence[Record], names: t
     )
 
 
-UNCLEAR = "not distinguishable"
 _OUTCOMES: dict[tuple[bool, bool], tuple[tuple[str, bool | None, str], ...]] = {
     (False, True): (
         ("Changed the model for a better one", False, "better"),
@@ -282,6 +281,47 @@ def our_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
     )
 
 
+def agreement_table(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
+    """Return each published fit beside our runs of it, and whether they agree within two standard deviations.
+
+    The SD is that of the difference between one published run and the mean of ours: the SD of our runs pooled over the
+    stage, times the root of 1 + 1/n; with one run each, the published replicates' SD takes its place.
+    """
+    rows = []
+    for result in results:
+        ours = pd.DataFrame(
+            [(name, record.scores["test_f1"]) for name, found in result.groups.items() for record in found],
+            columns=["trial", "test_f1"],
+        )
+        sd, freedom = pooled_sd(ours, "test_f1") if result.decision.n_seeds > 1 else published.noise()
+        for candidate in result.candidates:
+            if candidate.published is None:
+                continue
+            scores = [record.scores["test_f1"] for record in result.records(candidate.name)]
+            difference = float(np.mean(scores)) - candidate.published.test_f1
+            limit = 2 * sd * float(np.sqrt(1 + 1 / len(scores))) if freedom else float("nan")
+            rows.append(
+                {
+                    "stage": result.stage.name,
+                    "fit": candidate.published.fit,
+                    "published F1": candidate.published.test_f1,
+                    "our test_f1": mean_sd(scores),
+                    "difference": difference,
+                    "two SD": limit,
+                    "agree": "yes" if abs(difference) <= limit else "no",
+                }
+            )
+    if not rows:
+        return table([]), Markdown("None of these trials was a fit of the published study.")
+    split = results[0].records(results[0].decision.chosen)[0].split
+    count = sum(row["agree"] == "yes" for row in rows)
+    formats = {"published F1": ".3f", "difference": "+.3f", "two SD": ".3f"}
+    return table(rows, formats), Markdown(
+        f"{count} of {len(rows)} fits agree with the published figure within two standard deviations. The published "
+        f"fits had 40,000 training and 10,000 test images; these had {split['train']:,} and {split['test']:,}."
+    )
+
+
 def mistakes_intro(tuning: Tuning) -> Markdown:
     """Say in which model the mistakes are made."""
     trial, profile = defects.model(tuning.profile), tuning.profile
@@ -289,10 +329,9 @@ def mistakes_intro(tuning: Tuning) -> Markdown:
     said = [
         f"The model: the published study's CNN-8 as it was meant, filters {filters}"
         f"{'' if profile.wide else ' (half of its own, to suit a CPU)'}, {trial.training.optimizer} at "
-        f"{trial.training.learning_rate:g} (the rate that had "
-        f"scored highest), batch size {trial.training.batch_size}, run by the corrected protocol, at "
-        f"most {profile.epochs} epochs. A positive difference is what the mistake cost, in macro-F1 on the test "
-        "images; no choice is made by it. Each mistake is judged by itself, at 5 %."
+        f"{trial.training.learning_rate:g} (the rate that had scored highest), batch size {trial.training.batch_size}, "
+        f"run by the corrected protocol, at most {profile.epochs} epochs. A positive difference is what the mistake "
+        "cost, in macro-F1 on the test images; no choice is made by it. Each mistake is judged by itself, at 5 %."
     ]
     if profile.epochs < 50:
         said.append(
@@ -344,8 +383,6 @@ def no_cost() -> Markdown:
 def layouts(dataset: Dataset, split: Split) -> Picture:
     """Show training images as they are and, below, as the published study's networks saw them."""
     shown = dataset.train_images[split.train[:8]]
-    from cnnlab.config import Input
-
     scrambled = prepare(shown, Input(colour=True, layout="published", scale=False)).astype(np.uint8)
     names = [dataset.class_names[label] for label in dataset.train_labels[split.train[:8]]]
     return plots.images(

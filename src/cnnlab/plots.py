@@ -146,11 +146,10 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
     axis: Axes = axes[0, 0]
     axis.axvline(0, color="#555555", linewidth=1)
     for place, one in enumerate(comparisons.values()):
-        settled = one.verdict != "not distinguishable"
-        colour = COLOURS[0] if settled else "#777777"
+        colour = COLOURS[0] if one.settled else "#777777"
         if not np.isnan(one.low):
             axis.plot([one.low, one.high], [place, place], color=colour, linewidth=1.6)
-        axis.plot(one.difference, place, "o", color=colour, markerfacecolor=colour if settled else "white")
+        axis.plot(one.difference, place, "o", color=colour, markerfacecolor=colour if one.settled else "white")
     axis.set_yticks(range(len(comparisons)), list(comparisons), parse_math=False)
     axis.set_ylim(len(comparisons) - 0.5, -0.5)
     axis.set_xlabel(f"difference of mean {score}\n(95 % interval; filled: better or worse)")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from cnnlab import plots, published
+from cnnlab import plots
 from cnnlab.data import DataFolder, Dataset, Split
-from cnnlab.evidence import PINNED, Comparison, pooled_sd
+from cnnlab.evidence import PINNED, Comparison
 from cnnlab.plots import Picture
 from cnnlab.protocols import Candidate, Profile, Protocol
 from cnnlab.records import Record
@@ -311,7 +311,7 @@ def verdict(comparison: Comparison) -> str:
         f"it scores higher with a probability {chance(comparison)}. Verdict: **{comparison.verdict}** "
         f"(p {'below 1e-6' if comparison.p_holm < 1e-6 else f'= {comparison.p_holm:.2g}'} after Holm's correction). "
     )
-    if comparison.verdict != "not distinguishable":
+    if comparison.settled:
         return said + f"Anything above {comparison.smallest:.3f} would have been enough."
     return said + (
         f"The smallest difference that these runs could have shown is {comparison.smallest:.3f}; {seeds(comparison)}."
@@ -383,45 +383,4 @@ def evidence(result: StageResult) -> tuple[HTML | Markdown, Markdown]:
         "verdict does not: it uses Holm's correction over all pairs of the stage's trials, for any of them might have "
         "come out best. Could have shown: what the difference had to exceed for a verdict. Seeds to settle: how many a "
         "trial would find a difference of this size in 80 % of repetitions."
-    )
-
-
-def agreement_table(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
-    """Return each published fit beside our runs of it, and whether they agree within two standard deviations.
-
-    The SD is that of the difference between one published run and the mean of ours: the SD of our runs pooled over the
-    stage, times the root of 1 + 1/n; with one run each, the published replicates' SD takes its place.
-    """
-    rows = []
-    for result in results:
-        ours = pd.DataFrame(
-            [(name, record.scores["test_f1"]) for name, found in result.groups.items() for record in found],
-            columns=["trial", "test_f1"],
-        )
-        sd, freedom = pooled_sd(ours, "test_f1") if result.decision.n_seeds > 1 else published.noise()
-        for candidate in result.candidates:
-            if candidate.published is None:
-                continue
-            scores = [record.scores["test_f1"] for record in result.records(candidate.name)]
-            difference = float(np.mean(scores)) - candidate.published.test_f1
-            limit = 2 * sd * float(np.sqrt(1 + 1 / len(scores))) if freedom else float("nan")
-            rows.append(
-                {
-                    "stage": result.stage.name,
-                    "fit": candidate.published.fit,
-                    "published F1": candidate.published.test_f1,
-                    "our test_f1": mean_sd(scores),
-                    "difference": difference,
-                    "two SD": limit,
-                    "agree": "yes" if abs(difference) <= limit else "no",
-                }
-            )
-    if not rows:
-        return table([]), Markdown("None of these trials was a fit of the published study.")
-    split = results[0].records(results[0].decision.chosen)[0].split
-    count = sum(row["agree"] == "yes" for row in rows)
-    formats = {"published F1": ".3f", "difference": "+.3f", "two SD": ".3f"}
-    return table(rows, formats), Markdown(
-        f"{count} of {len(rows)} fits agree with the published figure within two standard deviations. The published "
-        f"fits had 40,000 training and 10,000 test images; these had {split['train']:,} and {split['test']:,}."
     )
