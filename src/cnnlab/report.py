@@ -6,24 +6,22 @@ import json
 import multiprocessing
 import os
 import platform
-import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from html import escape
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from cnnlab import models, overview, plots, progress
+from cnnlab import models, page, progress
 from cnnlab.claims import Judgement, judge_all
 from cnnlab.config import Trial, digest
 from cnnlab.defects import MISTAKES
 from cnnlab.engine import ADDRESS, silence
 from cnnlab.errors import ConfigError, DataError, RunError
+from cnnlab.page import Chapter
 from cnnlab.records import Record
 from cnnlab.tuning import DefectResult, StageResult, Tuning
 
@@ -31,17 +29,6 @@ NOTEBOOK_SECONDS = 6 * 3600
 """Longest time a cell may take. Its runs are stored by then, but a drawing may wait for a worker to finish a run."""
 BROKEN = "a process that executes the notebooks ended early"
 _KERNELS = "cnnlab.kernels.KernelManager"
-
-
-@dataclass
-class Chapter:
-    """One executed notebook of the report, or why it is missing."""
-
-    name: str
-    title: str
-    path: Path
-    error: str = ""
-    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +119,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
     except Exception as error:  # a damaged store, or a worker that cannot: the page is worth having all the same
         chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
     manifest = {**_manifest(tuning, [*results, *mistakes], chapters, begin), "model": model}
-    _write(out / "index.html", _page(tuning, results, chapters, judgements, manifest).encode())
+    _write(out / "index.html", page.render(tuning, results, chapters, judgements, manifest).encode())
     _write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return Report(chapters, judgements)
 
@@ -349,102 +336,3 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _page(
-    tuning: Tuning,
-    results: Sequence[StageResult],
-    chapters: Sequence[Chapter],
-    judgements: Sequence[Judgement],
-    manifest: Mapping[str, Any],
-) -> str:
-    from jinja2 import Environment, FileSystemLoader
-    from nbconvert.filters import markdown2html
-    from pygments.formatters import HtmlFormatter
-
-    with as_file(files("cnnlab") / "templates") as templates:
-        exporter = _exporter(templates)
-        for chapter in chapters:
-            if not chapter.error:
-                chapter.body = _body(exporter, chapter)
-        page = Environment(loader=FileSystemLoader(templates), autoescape=True).get_template("page.html.j2")
-        style = "\n".join(
-            [
-                (templates / "page.css").read_text(encoding="utf-8"),
-                HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight"),
-                "@media (prefers-color-scheme: dark) {",
-                HtmlFormatter(style="github-dark", nobackground=True).get_style_defs(".highlight"),
-                "}",
-            ]
-        )
-    shown = {
-        "Commit": manifest["commit"],
-        "Seeds": ", ".join(map(str, manifest["seeds"])),
-        "Runs": f"{manifest['runs']}, {manifest['runs_made_now']} of them made by this command",
-        "Training time": f"{manifest['train_seconds']:,.0f} s over all runs",
-        "Wall time": f"{manifest['wall_seconds']:,.0f} s for this command",
-        "Machine": f"{manifest['machine']['system']}, {manifest['machine']['cores']} cores",
-        "Versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
-        "Data digest": manifest["data"]["gray_digest"],
-        "Split digests": ", ".join(manifest["splits"]),
-    }
-    picture = plots.path(results) if results else None
-    return page.render(
-        title="CNN tuning study",
-        byline=(
-            f"Profile {tuning.profile.name}, protocol {tuning.protocol.name}, "
-            f"{len(tuning.folder.gray.class_names)} classes, data {manifest['data']['gray_digest'][:12]}, "
-            f"{time.strftime('%Y-%m-%d')}"
-        ),
-        style=style,
-        chapters=chapters,
-        missing=[chapter for chapter in chapters if chapter.error],
-        findings=[
-            markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
-            for line in [*overview.findings(results, tuning.profile), overview.selection(tuning, results).data]
-        ],
-        claims=f'<div class="scroll">{overview.claim_table(judgements).data}</div>' if judgements else "",
-        path=_img(picture) if picture else "",
-        summary=f'<div class="scroll">{overview.summary(results).data}</div>' if results else "",
-        manifest=shown,
-    )
-
-
-def _img(picture: plots.Picture) -> str:
-    from base64 import b64encode
-
-    content = b64encode(picture.png).decode()
-    return f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
-
-
-def _exporter(templates: Path) -> Any:
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    return HTMLExporter(
-        config=Config(
-            {
-                "HTMLExporter": {"extra_template_basedirs": [str(templates)], "template_name": "cnnlab"},
-                # The defaults, which the injected parameters replace, and housekeeping.
-                "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": {"parameters", "close"}},
-            }
-        )
-    )
-
-
-def _body(exporter: Any, chapter: Chapter) -> str:
-    """Render an executed notebook; its headings move down a level, since the page has a heading of its own."""
-    import nbformat
-    from bs4 import BeautifulSoup
-
-    body, _ = exporter.from_notebook_node(nbformat.read(chapter.path, as_version=4))
-    soup = BeautifulSoup(body, "html.parser")
-    for anchor in soup.select("a.anchor-link"):
-        anchor.decompose()
-    for cell in soup.select("[id^='cell-id=']"):
-        del cell["id"]  # cells of different notebooks share their ids
-    for heading in soup.find_all(re.compile("^h[1-5]$")):
-        heading.name = f"h{int(heading.name[1]) + 1}"
-        slug = re.sub(r"[^a-z0-9]+", "-", heading.get_text().lower()).strip("-")
-        heading["id"] = f"{chapter.name}-{slug}"
-    return str(soup)
