@@ -61,13 +61,15 @@ def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
     scores = dict.fromkeys(SCORES, 0.5) | changes.pop("scores", {})
     history = {"loss": [2.0, 1.0], "accuracy": [0.3, 0.6], "val_loss": [2.0, 1.5], "val_accuracy": [0.3, 0.5]}
     values = {
-        "digest": f"{seed:064x}", "trial": trial.canonical(), "seed": seed,
+        "trial": trial.canonical(), "seed": seed,
         "data": {"digest": "d", "class_names": ["a", "b"], "shape": [12, 12, 1]},
         "split": {"digest": "s", "train": 20, "val": 6, "test": 10},
         "params": 100, "history": history, "best_epoch": 2, "train_seconds": 1.0, "scores": scores,
         "provenance": {},
     }  # fmt: skip
-    return Record(**{**values, **changes})
+    values |= changes
+    digest = records.run_digest(values["trial"], seed, values["data"]["digest"], values["split"]["digest"])
+    return Record(**{"digest": digest, **values})
 
 
 def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:

@@ -1,7 +1,12 @@
 """Real Dask workers: equal runs once, stored runs never again, a failed run alone."""
 
+import os
+import signal
+import sys
+import threading
 from dataclasses import replace
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -58,6 +63,54 @@ def test_a_run_that_fails_is_reported_and_the_others_are_stored(engine, work, tm
     too_small = TRIAL.change(filters=(2,) * 5)
     with pytest.raises(RunError, match=r"1 failed.*seed 7.*12x12"):
         engine.records([work(TRIAL, 1), work(too_small, 7), work(TRIAL, 2)], store)
+    assert sorted(record.seed for record in store.records()) == [1, 2]
+
+
+def workers_of(engine):
+    return [worker["pid"] for worker in engine.client.run(lambda: {"pid": __import__("os").getpid()}).values()]
+
+
+@pytest.mark.parametrize("how_many", [1, 2], ids=["one", "all"])
+def test_runs_of_workers_that_are_killed_go_to_others(engine, work, tmp_path, how_many):
+    """With all of them dead the images are lost too, and are sent again."""
+    victims = workers_of(engine)[:how_many]
+
+    def kill():
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+
+    items = [work(TRIAL, seed) for seed in range(11, 15)]
+    timer = threading.Timer(1, kill)
+    timer.start()
+    found = engine.records(items, RunStore(tmp_path))
+    timer.join()
+    assert sorted(record.seed for record in found.values()) == [11, 12, 13, 14]
+    assert not set(victims) & set(workers_of(engine))
+
+
+class Deadly(tuple):
+    """Class names that kill any process which counts them, but for the one that made them."""
+
+    def __new__(cls, names, pid=None):
+        made = super().__new__(cls, names)
+        made.pid = pid or os.getpid()
+        return made
+
+    def __len__(self):
+        if os.getpid() != self.pid:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__len__()
+
+
+def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_rest_goes_on(
+    engine, work, tmp_path, tiny
+):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    what, _, split = work(TRIAL, 5)
+    deadly = replace(tiny, class_names=Deadly(("dark", "deadly")))
+    store = RunStore(tmp_path)
+    with pytest.raises(RunError, match=r'1 failed.*seed 5: it killed 3 workers.*"filters": \[2\]'):
+        engine.records([work(TRIAL, 1), (what, deadly, split), work(TRIAL, 2)], store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
 
 

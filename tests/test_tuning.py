@@ -26,12 +26,12 @@ def made_up(store, scores, test_seed=0):
             chance = np.random.default_rng([run.seed, test_seed])
             score |= {"test_f1": chance.random(), "test_loss": chance.random()}
             size = sum(run.trial.architecture.filters)
-            record = make_record(run.trial, run.seed, digest=run.digest, scores=score, params=size)
+            of = {"data": {"digest": run.data_digest, "class_names": ["a", "b"]}, "split": {"digest": run.split_digest}}
+            record = make_record(run.trial, run.seed, scores=score, params=size, **of)
             arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], chance)
             fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
-            store.put(record, arrays | {"val_probs": fixed["val_probs"]})
-            found[run.digest] = record
-            done(record, False)
+            found[run.digest] = store.put(record, arrays | {"val_probs": fixed["val_probs"]})
+            done(found[run.digest], False)
         return found
 
     return SimpleNamespace(records=records, close=lambda: None, asked=asked)

@@ -1,17 +1,19 @@
 """Give every run a worker: Dask `distributed`, on this machine or on a cluster."""
 
+import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import dask
 from dask.system import CPU_COUNT
-from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed
 from distributed.system import MEMORY_LIMIT
 
-from cnnlab import training
+from cnnlab import lifetime, training
 from cnnlab.data import Dataset, Split
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.records import Record, RunStore
@@ -39,6 +41,10 @@ WORKER_BYTES = 1_500_000_000
 """Memory that a worker needs for Keras and the images: on a machine with little, not every core gets a worker."""
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer."""
+KILLED_WORKERS = 3
+"""Workers that may die of a run before it is given up."""
+LOST_IMAGES = 10
+"""How often a run may find that the last worker which held its images has died; that is hardly its fault."""
 
 Work = tuple[Run, Dataset, Split]
 _Result = TypeVar("_Result")
@@ -52,11 +58,15 @@ def silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-class _Silent(WorkerPlugin):  # type: ignore[misc]
-    """Silences the workers that cnnlab starts, also those started in the place of one that died."""
+class _Own(WorkerPlugin):  # type: ignore[misc]
+    """Prepares the workers that cnnlab starts, also those started in the place of one that died."""
+
+    def __init__(self) -> None:
+        self._parent = os.getpid()
 
     def setup(self, worker: object) -> None:  # noqa: ARG002 - Dask's
         silence()
+        lifetime.end_with(self._parent)
 
 
 class Engine:
@@ -106,16 +116,19 @@ class Engine:
                         "(`dask scheduler`), or leave SCHEDULER out to use this machine."
                     ) from error
             else:
-                self._cluster = LocalCluster(
-                    threads_per_worker=1,
-                    n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
-                    memory_limit=0,  # Dask would pause and restart workers that Keras makes large
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                    env=WORKER_ENV,
-                )
+                # A worker holds one run and no second one in waiting, so that its death tells which run it died of.
+                with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
+                    self._cluster = LocalCluster(
+                        threads_per_worker=1,
+                        n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
+                        memory_limit=0,  # Dask would pause and restart workers that Keras makes large
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                        scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
+                        env=WORKER_ENV,
+                    )
                 self._client = Client(self._cluster, set_as_default=False)
-                self._client.register_plugin(_Silent())
+                self._client.register_plugin(_Own())
         return self._client
 
     @property
@@ -124,18 +137,30 @@ class Engine:
         return self._scheduler or str(self.client.scheduler_info()["address"])
 
     def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
-        """Have a worker, which has Keras loaded, call a function, ahead of the runs that wait."""
-        result: _Result = self.client.submit(
-            function, *args, **kwargs, priority=10, retries=1, pure=False, key=f"{function.__name__}-{uuid4()}"
-        ).result()
-        return result
+        """Have a worker, which has Keras loaded, call a function, ahead of the runs that wait.
+
+        Raises:
+            RunError: Workers died of it.
+        """
+        tries = _Tries()
+        while True:
+            name = f"{function.__name__}-{uuid4()}"
+            future = self.client.submit(function, *args, **kwargs, priority=10, retries=1, pure=False, key=name)
+            try:
+                result: _Result = future.result()
+            except (KilledWorker, CancelledError) as error:
+                if tries.used_up(error):
+                    raise RunError(f"Expected {function.__name__} to finish. Received: {tries.told}.") from error
+            else:
+                return result
 
     def records(
         self, work: Sequence[Work], store: RunStore, done: Callable[[Record, bool], None] = lambda *_: None
     ) -> dict[str, Record]:
         """Return the record of every run, by digest: stored ones as they are, the others from the workers.
 
-        A run that fails does not stop the others; what is finished is stored at once.
+        A run that fails does not stop the others; what is finished is stored at once. A run whose worker dies goes to
+        another one, until it has cost three.
 
         Args:
             work: The runs with their images. Equal runs are done once.
@@ -159,42 +184,52 @@ class Engine:
         if not missing:
             return found
         failures: list[str] = []
-        with self._submitted(missing) as futures:
-            for future, key in futures:
+        tries = {key: _Tries() for key in missing}
+        checkpoints = str(store.checkpoints())
+        futures = {self._submit(item, checkpoints): key for key, item in missing.items()}
+        finished = as_completed(list(futures), loop=self.client.loop)
+        try:
+            for future in finished:
+                key = futures[future]
+                what = missing[key][0]
                 try:
                     record, arrays = future.result()
+                except (KilledWorker, CancelledError) as error:
+                    if tries[key].used_up(error):
+                        failures.append(
+                            f"seed {what.seed}: {tries[key].told}, with {json.dumps(what.trial.canonical())}"
+                        )
+                        continue
+                    again = self._submit(missing[key], checkpoints)
+                    futures[again] = key
+                    finished.add(again)
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
                     message = " ".join(str(error).split())[:300]
-                    failures.append(f"seed {missing[key][0].seed}: {type(error).__name__}: {message}")
-                    continue
-                store.put(record, arrays)
-                found[key] = record
-                done(record, False)
+                    failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
+                else:
+                    found[key] = store.put(record, arrays)
+                    done(found[key], False)
+        finally:
+            self.client.cancel([future for future in futures if not future.done()])
         if failures:
             raise RunError(
                 f"Expected {len(missing)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
             )
         return found
 
-    @contextmanager
-    def _submitted(self, missing: Mapping[str, Work]) -> Iterator[Iterator[tuple[Future, str]]]:
-        """Send runs to the workers and yield them as they finish; on the way out, call back what has not finished."""
-        futures = {
-            self.client.submit(
-                training.run,
-                what,
-                self._scatter(dataset),
-                self._scatter(split),
-                key=f"run-{key}",
-                retries=1,
-                pure=False,
-            ): key
-            for key, (what, dataset, split) in missing.items()
-        }
-        try:
-            yield ((future, futures[future]) for future in as_completed(list(futures), loop=self.client.loop))
-        finally:
-            self.client.cancel([future for future in futures if not future.done()])
+    def _submit(self, item: Work, checkpoints: str) -> Future:
+        """Send a run to the workers."""
+        what, dataset, split = item
+        return self.client.submit(
+            training.run,
+            what,
+            self._scatter(dataset),
+            self._scatter(split),
+            checkpoints,
+            key=f"run-{what.digest}-{uuid4()}",
+            retries=1,
+            pure=False,
+        )
 
     def _scatter(self, value: Dataset | Split) -> Future:
         """Send images to every worker once, whatever number of runs uses them."""
@@ -209,3 +244,26 @@ class Engine:
                 ) from error
             self._scattered[value.digest] = future
         return future
+
+
+class _Tries:
+    """Counts what a run has cost: workers that died of it, or that died with the images while it waited for them."""
+
+    def __init__(self) -> None:
+        self._killed = 0
+        self._lost = 0
+
+    def used_up(self, error: Exception) -> bool:
+        """Count a failure and return whether it was the last one allowed."""
+        if isinstance(error, KilledWorker):
+            self._killed += error.allowed_failures + 1  # a cluster may have tried several workers by itself
+        else:
+            self._lost += 1
+        return self._killed >= KILLED_WORKERS or self._lost >= LOST_IMAGES
+
+    @property
+    def told(self) -> str:
+        """What happened, for an error's text."""
+        if self._killed >= KILLED_WORKERS:
+            return f"it killed {self._killed} workers (out of memory, perhaps)"
+        return f"all workers died {self._lost} times before it could begin"

@@ -19,3 +19,7 @@ class RecordError(CnnlabError):
 
 class RunError(CnnlabError):
     """Runs of a stage that failed on their workers."""
+
+
+class RecordWarning(UserWarning):
+    """A stored run that cannot be used was set aside; it will be done again."""

@@ -59,7 +59,7 @@ def build(
             f"convolutions ({architecture.padding} padding) and a pooling. Received: {input_shape[0]}x{input_shape[1]}."
         )
 
-    weights, noise = _seeds(seed, "weights"), _seeds(seed, "noise")
+    weights, noise = draw_seeds(seed, "weights"), draw_seeds(seed, "noise")
 
     def normalise() -> list[Any]:
         return [layers.BatchNormalization(momentum=architecture.batch_norm_momentum)] * architecture.batch_norm
@@ -92,7 +92,7 @@ def build(
     return Sequential(stack)
 
 
-def _seeds(seed: int | None, use: str) -> Iterator[int | None]:
+def draw_seeds(seed: int | None, use: str) -> Iterator[int | None]:
     """Yield seeds for one use, so that trials with equal layers start from equal weights whatever their noise."""
     draw = random.Random(f"{seed} {use}")  # noqa: S311 - seeds are no secrets
     while True:
@@ -157,7 +157,7 @@ def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 1) -> NDAr
     import keras
 
     shown: Any = images.astype(np.float32)
-    for layer in _augmentation(augmentation, images.shape[1:], _seeds(seed, "noise")):
+    for layer in _augmentation(augmentation, images.shape[1:], draw_seeds(seed, "noise")):
         shown = layer(shown, training=True)
     pixels: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)
     return np.rint(pixels).astype(np.uint8)

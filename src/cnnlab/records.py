@@ -1,25 +1,29 @@
 """The run store: one record a run, found by the digest of what was run."""
 
 import hashlib
+import io
 import json
-import os
-import tempfile
+import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cnnlab import config
-from cnnlab.errors import RecordError
+from cnnlab import config, files
+from cnnlab.errors import RecordError, RecordWarning
 
-SCHEMA = 1
-"""Version of the records' format; records of another are not used."""
+SCHEMA = 2
+"""Version of the records' format and of the way runs are made; records of another are not used."""
+ASIDE = "set-aside"
+CHECKPOINTS = "checkpoints"
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Record:
         train_seconds: Wall time of the fit.
         scores: `val_` and `test_` `loss`, `f1` and `accuracy` of the weights that were kept.
         provenance: Versions and machine that made it.
+        arrays_sha256: Hash of the file with its arrays (64 hex digits); "" before it is stored.
     """
 
     digest: str
@@ -51,6 +56,7 @@ class Record:
     train_seconds: float
     scores: dict[str, float]
     provenance: dict[str, str]
+    arrays_sha256: str = ""
 
     @property
     def epochs(self) -> int:
@@ -59,9 +65,11 @@ class Record:
 
 
 class RunStore:
-    """A folder of records: `<digest>.json`, and `<digest>.npz` with the run's arrays.
+    """A folder of records: `<digest>.json`, and `<digest>-<hash>.npz` with the run's arrays.
 
-    The arrays are written first; their hash and the record's own stand in the record, and both are checked.
+    The arrays are written first, under a name with their hash in it, so that the record beside them never meets
+    another run's. Both hashes are checked whenever a record is read. What is not as it was stored is moved to the
+    folder `set-aside`, with a `RecordWarning`, and counts as missing.
 
     Args:
         path: The folder; made when something is written.
@@ -71,19 +79,53 @@ class RunStore:
     def __init__(self, path: str | Path, *, fresh: bool = False) -> None:
         self.path = Path(path)
         self._ignore_before = time.time() if fresh else 0.0
+        self._checked: dict[str, tuple[Record, tuple[_State, _State]]] = {}
 
     def get(self, digest: str) -> Record | None:
         """Return a record, or None where there is none, or none that can be trusted."""
         file = self.path / f"{digest}.json"
-        try:
-            if file.stat().st_mtime < self._ignore_before:
-                return None
-            form = _parse(file.read_bytes())
-            record = Record(**{setting.name: form[setting.name] for setting in fields(Record)})
-            whole = record.digest == digest and _sha256(self.path / f"{digest}.npz") == form["arrays_sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
+        before = _state(file)
+        if before is None or before[0] < self._ignore_before * 1e9:
             return None
-        return record if whole else None
+        if digest in self._checked:
+            record, states = self._checked[digest]
+            if states == (before, _state(self._arrays(record))):
+                return record  # hashed before, and not touched since
+        try:
+            record = _parse(file.read_bytes(), digest)
+            arrays = self._arrays(record)
+            states = before, _state(arrays)
+            if _sha256(arrays) != record.arrays_sha256:
+                raise _UnusableError(f"the arrays of {digest[:12]} are not the ones that were stored")
+        except FileNotFoundError:
+            why = f"the arrays of {digest[:12]} are missing"
+        except OSError as error:
+            why = f"{digest[:12]}: {error.strerror}"
+        except _UnusableError as error:
+            why = str(error)
+        else:
+            self._checked[digest] = record, states
+            return record
+        if _state(file) == before:  # else another process has just written it anew
+            self._set_aside(digest, why)
+        return None
+
+    def _arrays(self, record: Record) -> Path:
+        return self.path / f"{record.digest}-{record.arrays_sha256[:16]}.npz"
+
+    def _set_aside(self, digest: str, why: str) -> None:
+        place = self.path / ASIDE
+        try:
+            place.mkdir(exist_ok=True)
+            for file in self.path.glob(f"{digest}*"):
+                file.replace(place / file.name)
+        except OSError:
+            place = self.path  # a folder that cannot be written: the run is done again all the same
+        warnings.warn(
+            f"A stored run cannot be used: {why}. It is kept in {str(place)!r} and will be done again.",
+            RecordWarning,
+            stacklevel=3,
+        )
 
     def arrays(self, digest: str, *names: str) -> dict[str, NDArray[Any]]:
         """Return a run's arrays, as `training.run` made them: all of them, or those that are named.
@@ -91,53 +133,97 @@ class RunStore:
         Raises:
             RecordError: They are missing or not the ones that were stored.
         """
-        if self.get(digest) is None:
+        record = self.get(digest)
+        try:
+            content = self._arrays(record).read_bytes() if record else b""
+        except OSError:
+            content = b""
+        if record is None or hashlib.sha256(content).hexdigest() != record.arrays_sha256:
             raise RecordError(
                 f"Expected the stored run {digest[:12]}. Received: none, or a damaged one. Run it again (make report)."
             )
-        with np.load(self.path / f"{digest}.npz", allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names or arrays.files}
 
-    def put(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Store a run, whole or not at all.
+    def put(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Record:
+        """Store a run, whole or not at all; return what is stored.
+
+        That is the record of another process, if one was faster: so all have the same.
 
         Raises:
             RecordError: The folder cannot be written.
         """
+        found = self.get(record.digest)
+        if found is not None:
+            return found
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # type: ignore[arg-type]
+        blob = content.getvalue()
+        record = replace(record, arrays_sha256=hashlib.sha256(blob).hexdigest())
+        form = {"schema": SCHEMA, **asdict(record)}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with self._scratch(record.digest, ".npz") as stream:
-                np.savez(stream, **arrays)  # type: ignore[arg-type]
-            form = {
-                "schema": SCHEMA,
-                "arrays_sha256": _sha256(self.path / f"{record.digest}.npz"),
-                **asdict(record),
-            }
-            with self._scratch(record.digest, ".json") as stream:
-                stream.write(json.dumps({**form, "sha256": config.digest(form)}, indent=1).encode())
+            files.write(self._arrays(record), blob)
+            files.write(
+                self.path / f"{record.digest}.json",
+                json.dumps({**form, "sha256": config.digest(form)}, indent=1).encode(),
+            )
         except OSError as error:
-            raise RecordError(
-                f"Expected to write runs to {str(self.path)!r}. Received: {error.strerror}. Free space there, or name "
-                "another folder (RUNS=...)."
-            ) from error
+            raise self._cannot_write(error) from error
+        with suppress(OSError):  # what this record takes the place of
+            (self.path / CHECKPOINTS / f"{record.digest}.ckpt").unlink(missing_ok=True)
+            for other in set(self.path.glob(f"{record.digest}-*.npz")) - {self._arrays(record)}:
+                other.unlink()
+        return record
 
-    @contextmanager
-    def _scratch(self, digest: str, suffix: str) -> Iterator[IO[bytes]]:
-        """Open a file that gets its name once it is whole and on the disk, so that nobody ever sees half of it."""
-        with tempfile.NamedTemporaryFile(dir=self.path, prefix=".", suffix=".part", delete=False) as stream:
-            try:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-                Path(stream.name).chmod(0o644)
-                Path(stream.name).replace(self.path / f"{digest}{suffix}")
-            finally:
-                Path(stream.name).unlink(missing_ok=True)
+    def _cannot_write(self, error: OSError) -> RecordError:
+        return RecordError(
+            f"Expected to write runs to {str(self.path)!r}. Received: {error.strerror}. Free space there, or name "
+            "another folder (RUNS=...)."
+        )
+
+    def checkpoints(self) -> Path:
+        """Return the folder for checkpoints of runs that are not finished, having tidied the store up.
+
+        What killed processes left is removed: scratch files, arrays without a record, checkpoints of stored runs.
+
+        Raises:
+            RecordError: The folder cannot be written.
+        """
+        place = self.path / CHECKPOINTS
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        for folder in (self.path, place):
+            files.sweep(folder)
+        for path in [*self.path.glob("*.npz"), *place.glob("*.ckpt")]:
+            digest = path.stem.partition("-")[0]
+            stored = (self.path / f"{digest}.json").exists()
+            if stored == (path.suffix == ".ckpt") and _DIGEST.fullmatch(digest):
+                files.remove_stale(path)
+        return place.absolute()
 
     def records(self) -> list[Record]:
         """Return every record that can be read, in the order of their digests."""
-        found = (self.get(path.stem) for path in sorted(self.path.glob("*.json")))
+        found = (self.get(path.stem) for path in sorted(self.path.glob("*.json")) if _DIGEST.fullmatch(path.stem))
         return [record for record in found if record is not None]
+
+
+class _UnusableError(Exception):
+    """Why a file is not a record that can be trusted."""
+
+
+_State = tuple[int, ...] | None
+
+
+def _state(path: Path) -> _State:
+    """Return what changes when a file is replaced or written to (time of change first); None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def _sha256(path: Path) -> str:
@@ -145,12 +231,29 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _parse(content: bytes) -> dict[str, Any]:
-    """Return a record's file as it was written; anything else is a ValueError or a KeyError."""
-    form = json.loads(content)
-    if not isinstance(form, dict) or form.get("schema") != SCHEMA or form.pop("sha256") != config.digest(form):
-        raise ValueError("not a record as it was stored")
-    return form
+def _parse(content: bytes, digest: str) -> Record:
+    """Return the record that a file holds, if it is as it was written, of this format and of the run it is named by."""
+    try:
+        form = json.loads(content)
+        hashed = form.pop("sha256")
+        schema = form.pop("schema")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _UnusableError(f"{digest[:12]} is torn, or no record") from error
+    if hashed != config.digest({"schema": schema, **form}):
+        raise _UnusableError(f"the content of {digest[:12]} has changed")
+    if schema != SCHEMA or form.keys() != {setting.name for setting in fields(Record)}:
+        raise _UnusableError(f"its format is {schema}, that of this version of cnnlab is {SCHEMA}")
+    record = Record(**form)
+    if record.digest != digest or digest != run_digest(
+        record.trial, record.seed, record.data["digest"], record.split["digest"]
+    ):
+        raise _UnusableError(f"{digest[:12]} is the record of another run")
+    return record
+
+
+def run_digest(trial: Mapping[str, Any], seed: int, data_digest: str, split_digest: str) -> str:
+    """Return what a record is found by: the trial in canonical form, the seed, the data and the split."""
+    return config.digest({"trial": trial, "seed": seed, "data": data_digest, "split": split_digest})
 
 
 def row(record: Record) -> dict[str, Any]:

@@ -1,21 +1,30 @@
 """Fit one trial with one seed. The only module that fits a model."""
 
+import hashlib
+import io
+import json
+import math
 import platform
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab import __version__, models
-from cnnlab.config import SPARSE_LOSS, Input, Training, Trial, digest
+from cnnlab import __version__, files, models
+from cnnlab.config import SPARSE_LOSS, Input, Training, Trial
 from cnnlab.data import Dataset, Split
-from cnnlab.records import Record
+from cnnlab.records import Record, run_digest
 
 PREDICT_BATCH = 256
 """Images predicted at a time; the scores do not depend on it."""
+CHECKPOINT_SECONDS = 10
+"""Least time between two checkpoints of a fit: a short one is sooner repeated than saved."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +39,7 @@ class Run:
     @property
     def digest(self) -> str:
         """What a stored record is found by: the trial, the seed, the data and the split."""
-        return digest(
-            {
-                "trial": self.trial.canonical(),
-                "seed": self.seed,
-                "data": self.data_digest,
-                "split": self.split_digest,
-            }
-        )
+        return run_digest(self.trial.canonical(), self.seed, self.data_digest, self.split_digest)
 
 
 def prepare(images: NDArray[np.uint8], settings: Input) -> NDArray[np.float32]:
@@ -93,37 +95,142 @@ def _fit(
     val_images: NDArray[np.float32],
     val_targets: NDArray[Any],
     n_classes: int,
-) -> tuple[Any, dict[str, list[float]], float]:
-    """Return a fitted model, its history and its seconds. What is no argument, as the test set, has no say."""
+    checkpoint: Path | None,
+) -> tuple[Any, "_State"]:
+    """Return a fitted model and how the fit went. What is no argument, as the test set, has no say.
+
+    Keras is asked for one epoch at a time, each with a seed of its own. Asked for all at once under a seed, it shows
+    the images in the same order in every epoch (TensorFlow, Keras 3.15); and its early stopping cannot be taken up
+    again in the middle.
+    """
     import keras
 
     training = what.trial.training
-    shape = train_images.shape[1:]
     keras.backend.clear_session()
-    keras.utils.set_random_seed(what.seed)  # the order of the training images
-    model = models.build(what.trial.architecture, shape, n_classes, what.trial.input.augmentation, what.seed)
-    models.compile_model(model, training)
-    stopping = keras.callbacks.EarlyStopping(
-        monitor="val_loss",
-        mode="min",
-        patience=training.patience or training.epochs,
-        restore_best_weights=training.restore_best_weights,
+    model = models.build(
+        what.trial.architecture, train_images.shape[1:], n_classes, what.trial.input.augmentation, what.seed
     )
-    begin = time.perf_counter()
-    history = model.fit(
-        train_images,
-        train_targets,
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        validation_data=(val_images, val_targets),
-        validation_batch_size=PREDICT_BATCH,
-        callbacks=[stopping],
-        verbose=0,
-    ).history
-    return model, history, time.perf_counter() - begin
+    models.compile_model(model, training)
+    state = _resumed(checkpoint, model) if checkpoint else _State()
+    begun, written = time.perf_counter() - state.seconds, time.monotonic()
+    patience = training.patience or training.epochs
+    for epoch, seed in zip(range(training.epochs), models.draw_seeds(what.seed, "order"), strict=False):
+        if epoch < state.epochs:
+            continue
+        if state.wait >= patience:
+            break
+        keras.utils.set_random_seed(seed)
+        seen = model.fit(
+            train_images,
+            train_targets,
+            batch_size=training.batch_size,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            validation_data=(val_images, val_targets),
+            validation_batch_size=PREDICT_BATCH,
+            verbose=0,
+        ).history
+        state.note({name: float(values[0]) for name, values in seen.items()}, model.get_weights)
+        state.seconds = time.perf_counter() - begun
+        if checkpoint and time.monotonic() - written >= CHECKPOINT_SECONDS:
+            _save(checkpoint, state, model)
+            written = time.monotonic()
+    if training.restore_best_weights:
+        model.set_weights(state.best_weights)
+    return model, state
 
 
-def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, NDArray[Any]]]:
+@dataclass
+class _State:
+    """How far a fit is, beside the model's own variables: all that its next epoch depends on.
+
+    Attributes:
+        history: Each metric's values so far, one an epoch.
+        best: Lowest `val_loss` so far.
+        wait: Epochs since.
+        seconds: Time spent so far.
+        best_weights: The weights of the best epoch; of the first one, where every `val_loss` is NaN.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best: float = math.inf
+    wait: int = 0
+    seconds: float = 0.0
+    best_weights: list[NDArray[Any]] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history.get("loss", ()))
+
+    def note(self, metrics: Mapping[str, float], weights: Callable[[], list[NDArray[Any]]]) -> None:
+        """Take in an epoch's metrics, and its weights if they are the best so far."""
+        for name, value in metrics.items():
+            self.history.setdefault(name, []).append(value)
+        better = metrics["val_loss"] < self.best
+        self.wait = 0 if better else self.wait + 1
+        if better or not self.best_weights:
+            self.best_weights = weights()
+        if better:
+            self.best = metrics["val_loss"]
+
+
+def _variables(model: Any) -> list[Any]:
+    """Return all that an epoch changes in a model: weights, moving statistics, dropout's seeds, optimizer state."""
+    model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _made_by() -> dict[str, str]:
+    import keras
+
+    return {
+        "cnnlab": __version__,
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "backend_version": _backend_version(keras.backend.backend()),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _save(path: Path, state: _State, model: Any) -> None:
+    """Write a checkpoint. Where that cannot be done, on a worker of another machine or a full disk, go on without."""
+    import keras
+
+    about = {"history": state.history, "best": state.best, "wait": state.wait, "seconds": state.seconds}
+    content = io.BytesIO()
+    arrays = {f"best_{i:03d}": value for i, value in enumerate(state.best_weights)}
+    arrays |= {f"variable_{i:03d}": keras.ops.convert_to_numpy(value) for i, value in enumerate(_variables(model))}
+    arrays["about"] = np.frombuffer(json.dumps({**about, "made_by": _made_by()}).encode(), np.uint8)
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    blob = content.getvalue()
+    with suppress(OSError):
+        files.write(path, hashlib.sha256(blob).digest() + blob)
+
+
+def _resumed(path: Path, model: Any) -> _State:
+    """Set a model to its checkpoint and return where the fit was; at its beginning without a whole one of our own."""
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            return _State()
+        with np.load(io.BytesIO(content[32:]), allow_pickle=False) as arrays:
+            about = json.loads(arrays["about"].tobytes())
+            best = [arrays[name] for name in sorted(arrays.files) if name.startswith("best_")]
+            saved = [arrays[name] for name in sorted(arrays.files) if name.startswith("variable_")]
+    except (OSError, ValueError, KeyError):
+        return _State()
+    variables = _variables(model)
+    if about.pop("made_by") != _made_by() or [v.shape for v in variables] != [value.shape for value in saved]:
+        return _State()
+    for variable, value in zip(variables, saved, strict=True):
+        variable.assign(value)
+    return _State(**about, best_weights=best)
+
+
+def run(
+    what: Run, dataset: Dataset, split: Split, checkpoints: str | None = None
+) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Fit a model and score it.
 
     The test images are predicted once, after the fit, and enter no choice.
@@ -132,30 +239,32 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
         what: The run.
         dataset: Its images.
         split: Which of them it trains, chooses and is tested on.
+        checkpoints: Folder where a long fit leaves, after an epoch, all that it takes to go on from there, and where
+            it looks for that first; None, or a folder that is not on this machine, for a fit in one go.
 
     Returns:
         The record, and arrays: `val_probs` and `test_probs` (n, n_classes) float32, `val_labels` and `test_labels`
         (n,) int64, and the weights as `weight_000`, `weight_001`, ... in Keras's order.
     """
-    import keras
-
     trial, n_classes = what.trial, len(dataset.class_names)
     train_labels, val_labels, test_labels = (
         dataset.train_labels[split.train], dataset.train_labels[split.val], dataset.test_labels[split.test]
     )  # fmt: skip
     val_images = prepare(dataset.train_images[split.val], trial.input)
-    model, history, seconds = _fit(
+    place = Path(checkpoints) if checkpoints else None
+    model, state = _fit(
         what,
         prepare(dataset.train_images[split.train], trial.input),
         targets(train_labels, n_classes, trial.training),
         val_images,
         targets(val_labels, n_classes, trial.training),
         n_classes,
+        place / f"{what.digest}.ckpt" if place and place.is_dir() else None,
     )
     val_probs = model.predict(val_images, batch_size=PREDICT_BATCH, verbose=0)
     test_images = prepare(dataset.test_images[split.test], trial.input)
     test_probs = model.predict(test_images, batch_size=PREDICT_BATCH, verbose=0)
-    losses = np.asarray(history["val_loss"], float)
+    losses = np.asarray(state.history["val_loss"])
     record = Record(
         digest=what.digest,
         trial=trial.canonical(),
@@ -168,19 +277,12 @@ def run(what: Run, dataset: Dataset, split: Split) -> tuple[Record, dict[str, ND
             "test": len(split.test),
         },
         params=model.count_params(),
-        history={name: [float(value) for value in values] for name, values in history.items()},
+        history=state.history,
         best_epoch=1 + int(np.argmin(np.where(np.isnan(losses), np.inf, losses))),
-        train_seconds=round(seconds, 3),
+        train_seconds=round(state.seconds, 3),
         scores=scores(val_probs, val_labels, trial.training, "val")
         | scores(test_probs, test_labels, trial.training, "test"),
-        provenance={
-            "cnnlab": __version__,
-            "python": platform.python_version(),
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-            "backend_version": _backend_version(keras.backend.backend()),
-            "machine": f"{platform.system()} {platform.machine()}",
-        },
+        provenance=_made_by(),
     )
     arrays: dict[str, NDArray[Any]] = {
         "val_probs": val_probs,
