@@ -1,14 +1,16 @@
 """The command line: `cnnlab`, or `python -m cnnlab`."""
 
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cnnlab import __version__, protocols
-from cnnlab.errors import CnnlabError
+from cnnlab import __version__, lifetime, protocols
+from cnnlab.errors import CnnlabError, RecordWarning
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -48,11 +50,23 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+@contextmanager
+def _long_work(runs: Path) -> Iterator[None]:
+    """Say in a line what is set aside, and end at once, with all that was started, when told to."""
+    from tqdm.auto import tqdm
+
+    last_words = f"cnnlab: stopped. Finished runs are in {str(runs)!r}; the same command goes on from there."
+    with warnings.catch_warnings(), lifetime.together(last_words):
+        warnings.simplefilter("default", RecordWarning)
+        warnings.showwarning = lambda message, *_: tqdm.write(f"cnnlab: {message}", file=sys.stderr)
+        yield
+
+
 @main.command(epilog="Example: cnnlab report --profile smoke --report reports/try")
 @_study_options
 @click.option("--report", type=FOLDER, help="Folder of the report.  [default: reports/PROFILE]")
 @click.option("--check", is_flag=True, help="End with 1 if a declared claim is refuted.")
-def report(report: Path | None, profile: str, check: bool, **settings: Any) -> None:
+def report(report: Path | None, profile: str, check: bool, runs: Path, **settings: Any) -> None:
     """Run every stage that is not stored yet and write the report.
 
     A second run with nothing changed repeats no run and no notebook. Ends with 1 if a part of the report is missing.
@@ -60,7 +74,7 @@ def report(report: Path | None, profile: str, check: bool, **settings: Any) -> N
     from cnnlab import report as reports
     from cnnlab.tuning import Tuning
 
-    with Tuning(profile=profile, **settings) as tuning:
+    with _long_work(runs), Tuning(profile=profile, runs=runs, **settings) as tuning:
         out = report or Path("reports") / tuning.profile.name
         made = reports.make(tuning, out)
     missing = [chapter for chapter in made.chapters if chapter.error]
@@ -77,18 +91,34 @@ def report(report: Path | None, profile: str, check: bool, **settings: Any) -> N
 
 @main.command(epilog="Example: cnnlab run --profile full --scheduler tcp://login1:8786")
 @_study_options
-def run(**settings: Any) -> None:
-    """Run every stage and mistake that is not stored yet, without notebooks: on a cluster, say."""
+def run(runs: Path, **settings: Any) -> None:
+    """Run every stage and mistake that is not stored yet, without notebooks: on a cluster, say.
+
+    Ends with 1 if runs have failed; the others are stored.
+    """
     from cnnlab import progress
+    from cnnlab.defects import MISTAKES
+    from cnnlab.errors import RunError
     from cnnlab.tuning import Tuning
 
-    with Tuning(**settings) as tuning, progress.Bar(progress.plan(tuning)) as bar:
+    lost: dict[str, CnnlabError] = {}
+    with (
+        _long_work(runs),
+        Tuning(runs=runs, **settings) as tuning,
+        progress.Bar(progress.plan(tuning)) as bar,
+    ):
         tuning.watcher = bar
-        results = tuning.results()
-        tuning.mistakes()
+        results = list(tuning.walk(lambda stage, why: lost.update({stage.name: why})))
+        try:
+            tuning.mistakes()
+        except RunError as error:
+            lost[MISTAKES] = error
     for result in results:
         made = result.decision
         click.echo(f"{made.stage:15} {made.chosen:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
+    for name, why in lost.items():
+        click.echo(f"Missing: {name}: {why}", err=True)
+    sys.exit(1 if lost else 0)
 
 
 @main.command(epilog="Example: cnnlab diff reports/quick reports/mine")
@@ -144,6 +174,8 @@ def data_gray(directory: Path) -> None:
 def data_check(directory: Path) -> None:
     """Say what images a folder holds, or what is wrong with them."""
     from cnnlab import data as images
+    from cnnlab import models
+    from cnnlab.config import Architecture
 
     folder = images.load(directory)
     default = protocols.PROFILES["quick"]
@@ -152,6 +184,7 @@ def data_check(directory: Path) -> None:
             click.echo("colour: none, so the colour stage will be left out")
             continue
         images.split(found, "stratified", default.train, default.val, default.test)
+        models.require_size(Architecture(), found.image_shape)
         height, width, _ = found.image_shape
         origin = ", derived from the archive" if kind == "grayscale" and folder.derived_gray else ""
         click.echo(

@@ -1,29 +1,21 @@
-"""Read grayscale batches and CIFAR-10 archives into a `Dataset`, check them, and split them.
-
-Unpickling runs whatever a file asks for: open only files you trust.
-"""
+"""Read grayscale batches and CIFAR-10 archives into a `Dataset`, check them, and split them."""
 
 import hashlib
-import math
-import pickle
+import io
 import re
-import tarfile
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cnnlab import files, formats
 from cnnlab.errors import ConfigError, DataError
 
 ARCHIVE = "cifar-10-python.tar.gz"
-FOLDER = "cifar-10-batches-py"
-_GRAY_FILE = re.compile(r"(train|test)_batch(\d+)\.pkl")
-_CIFAR_FILE = re.compile(r"(?:data_batch_(\d+)|test_batch|batches\.meta)")
+_GRAY_FILE = re.compile(r"(train|test)_batch(\d{1,4})\.pkl")
 
 
 @dataclass(frozen=True)
@@ -102,10 +94,23 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split
 
     Raises:
         ConfigError: An unknown kind.
-        DataError: A class has too few images to stand in every part.
+        DataError: There are too few images, or a class has too few to stand in every part, or there is only one.
     """
     if kind not in ("stratified", "last"):
         raise ConfigError(f"Expected a split kind of stratified or last. Received: {kind!r}.")
+    n_classes = len(np.unique(dataset.train_labels))
+    if n_classes < 2:
+        raise DataError("Expected training images of at least two classes. Received: one. Add images of another class.")
+    drawn = _split(dataset, kind, train, val, test)
+    if not all(map(len, (drawn.train, drawn.val, drawn.test))):
+        raise DataError(
+            f"Expected enough images to train on, to validate on and to test on. Received: {len(dataset.train_labels)} "
+            f"training images of {n_classes} classes and {len(dataset.test_labels)} test images. Add images."
+        )
+    return drawn
+
+
+def _split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split:
     available = len(dataset.train_labels)
     held_out = min(val, max(available // 5, 1))
     if kind == "last":
@@ -189,7 +194,7 @@ def load(directory: str | Path) -> DataFolder:
     directory = Path(directory)
     if not directory.is_dir():
         raise DataError(f"Expected a data folder. Received: {str(directory)!r}, which is not one. See data/README.md.")
-    has_archive = (directory / ARCHIVE).exists() or (directory / FOLDER).exists()
+    has_archive = (directory / ARCHIVE).exists() or (directory / formats.FOLDER).exists()
     has_gray = any(_GRAY_FILE.fullmatch(path.name) for path in directory.iterdir())
     if not has_archive and not has_gray:
         raise DataError(
@@ -222,11 +227,24 @@ def load_gray_batches(directory: str | Path) -> Dataset:
         DataError: A batch is missing, broken or does not fit the others.
     """
     directory = Path(directory)
-    frames = {part: [_read_gray(path) for path in _numbered(directory, part)] for part in ("train", "test")}
-    side = _side(frames["train"][0].pixels.shape[1], 1, _numbered(directory, "train")[0])
-    labels = {part: np.concatenate([frame.labels for frame in frames[part]]) for part in frames}
-    if len({frame.labels.dtype.kind in "iu" for part in frames for frame in frames[part]}) > 1:
+    paths = {part: _numbered(directory, part) for part in ("train", "test")}
+    parts = {part: [formats.read_gray(path) for path in of] for part, of in paths.items()}
+    batches = [batch for of in parts.values() for batch in of]
+    first = batches[0]
+    for batch in batches:
+        if batch.images.shape[1:] != first.images.shape[1:]:
+            raise DataError(
+                f"Expected {first.images[0].size} pixel columns in {batch.name}, as in {first.name}. "
+                f"Received: {batch.images[0].size}."
+            )
+        if batch.columns != first.columns:
+            raise DataError(
+                f"Expected the same pixel columns in the same order in {batch.name} as in {first.name}. Received: "
+                "others. Write all batches alike, or number the columns."
+            )
+    if len({batch.labels.dtype.kind in "iu" for batch in batches}) > 1:
         raise DataError("Expected labels of one kind in all batches. Received: strings in some, numbers in others.")
+    labels = {part: np.concatenate([batch.labels for batch in of]) for part, of in parts.items()}
     classes = np.unique(labels["train"])
     unknown = set(labels["test"].tolist()) - set(classes.tolist())
     if unknown:
@@ -234,16 +252,7 @@ def load_gray_batches(directory: str | Path) -> Dataset:
             f"Expected test labels among the {len(classes)} training classes. Received: {min(unknown)!r}. "
             "Correct the label, or add training images of that class."
         )
-    for part in frames:
-        for frame in frames[part]:
-            if frame.pixels.shape[1] != side * side:
-                raise DataError(
-                    f"Expected {side * side} pixel columns in {frame.path.name}, as in the first batch. "
-                    f"Received: {frame.pixels.shape[1]}."
-                )
-    images = {
-        part: np.concatenate([frame.pixels for frame in frames[part]]).reshape(-1, side, side, 1) for part in frames
-    }
+    images = {part: np.concatenate([batch.images for batch in of]) for part, of in parts.items()}
     return Dataset(
         images["train"],
         np.searchsorted(classes, labels["train"]).astype(np.int64),
@@ -253,13 +262,6 @@ def load_gray_batches(directory: str | Path) -> Dataset:
     )
 
 
-@dataclass(frozen=True)
-class _Batch:
-    path: Path
-    pixels: NDArray[np.uint8]
-    labels: NDArray[Any]
-
-
 def _numbered(directory: Path, part: str) -> list[Path]:
     """Return the batches of one part in order, and insist that their numbers run from 1 without a gap."""
     found = {
@@ -267,65 +269,13 @@ def _numbered(directory: Path, part: str) -> list[Path]:
         for path in directory.glob(f"{part}_batch*.pkl")
         if (match := _GRAY_FILE.fullmatch(path.name))
     }
-    missing = sorted(set(range(1, max(found, default=1) + 1)) - set(found))
-    if missing:
+    missing = next((number for number in range(1, len(found) + 2) if number not in found), 0)
+    if missing <= max(found, default=1):
         raise DataError(
-            f"Expected {part}_batch{missing[0]}.pkl in {str(directory)!r}. Received: "
+            f"Expected {part}_batch{missing}.pkl in {str(directory)!r}. Received: "
             f"{', '.join(path.name for _, path in sorted(found.items())) or 'no such batch'}. Add the missing batch."
         )
     return [found[number] for number in sorted(found)]
-
-
-def _read_gray(path: Path) -> _Batch:
-    try:
-        frame = pd.read_pickle(path)  # noqa: S301 - the module's docstring warns
-    except Exception as error:
-        raise DataError(
-            f"Expected {path.name} to be a pickled pandas DataFrame. Received: a file that cannot be read "
-            f"({type(error).__name__}: {str(error)[:80]}). Write it again with DataFrame.to_pickle."
-        ) from error
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"Expected {path.name} to hold a DataFrame. Received: a {type(frame).__name__}.")
-    if list(frame.columns).count("label") != 1 or frame.empty or len(frame.columns) < 2:
-        raise DataError(
-            f"Expected rows of pixels and one column named label in {path.name}. Received: {len(frame)} rows, columns "
-            f"{', '.join(map(str, frame.columns[:3]))} ... {', '.join(map(str, frame.columns[-1:]))}."
-        )
-    labels = frame["label"]
-    if labels.isna().any():
-        raise DataError(f"Expected a label in every row of {path.name}. Received: {labels.isna().sum()} without one.")
-    values = labels.to_numpy()
-    if values.dtype.kind == "f":
-        if (values % 1).any():
-            raise DataError(f"Expected whole numbers or strings as labels in {path.name}. Received: {values[0]!r}.")
-        values = values.astype(np.int64)
-    elif values.dtype.kind not in "iu":
-        values = labels.astype(str).to_numpy(dtype=np.str_)
-    return _Batch(path, _pixels(frame.drop(columns="label").to_numpy(), path.name), values)
-
-
-def _pixels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Insist on pixels of 0 to 255 and return them as uint8."""
-    if values.dtype == np.uint8:
-        return values.astype(np.uint8)
-    if values.dtype.kind not in "iuf":
-        raise DataError(f"Expected numbers as pixels in {name}. Received: values of type {values.dtype}.")
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high <= 255):  # written so that NaN fails too
-        raise DataError(f"Expected pixels of 0 to 255 in {name}. Received: {low:g} to {high:g}. Scale them back.")
-    if values.dtype.kind == "f" and high <= 1:
-        raise DataError(f"Expected pixels of 0 to 255 in {name}. Received: 0 to {high:g}. Multiply them by 255.")
-    rounded: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
-    return rounded
-
-
-def _side(columns: int, channels: int, path: Path) -> int:
-    side = math.isqrt(columns // channels)
-    if side * side * channels != columns or side == 0:
-        raise DataError(
-            f"Expected square images in {path.name}: {channels} x side x side numbers a row. Received: {columns}."
-        )
-    return side
 
 
 def load_cifar10(path: str | Path) -> Dataset:
@@ -342,91 +292,19 @@ def load_cifar10(path: str | Path) -> Dataset:
         DataError: A batch is missing or broken, or the archive is not one.
     """
     path = Path(path)
-    if path.is_dir() and path.name != FOLDER:
-        path = path / ARCHIVE if (path / ARCHIVE).exists() else path / FOLDER
+    if path.is_dir() and path.name != formats.FOLDER:
+        path = path / ARCHIVE if (path / ARCHIVE).exists() else path / formats.FOLDER
     if not path.exists():
         raise DataError(f"Expected a CIFAR-10 archive or folder. Received: {str(path)!r}, which does not exist.")
-    batches = dict(_folder_batches(path) if path.is_dir() else _archive_batches(path))
-    last = max((int(name.rpartition("_")[2]) for name in batches if name.startswith("data_batch_")), default=1)
-    train_names = [f"data_batch_{number}" for number in range(1, last + 1)]
-    wanted = ["batches.meta", "test_batch", *train_names]
-    missing = [name for name in wanted if name not in batches]
-    if missing:
-        raise DataError(
-            f"Expected {missing[0]} in {path.name}. Received: {', '.join(sorted(batches)) or 'no batch at all'}. "
-            "Fetch the archive again."
-        )
-    names = batches["batches.meta"].get("label_names")
-    if not isinstance(names, list) or not names:
-        raise DataError(f"Expected label_names in batches.meta of {path.name}. Received: {type(names).__name__}.")
-    class_names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
-    parts = [_cifar_batch(batches[name], name, len(class_names)) for name in [*train_names, "test_batch"]]
-    if len({images.shape[1:] for images, _ in parts}) > 1:
-        raise DataError(f"Expected images of one size in {path.name}. Received: several sizes.")
+    class_names, batches = formats.read_cifar(path)
+    *train, test = batches.values()
     return Dataset(
-        np.concatenate([images for images, _ in parts[:-1]]),
-        np.concatenate([labels for _, labels in parts[:-1]]),
-        *parts[-1],
+        np.concatenate([batch.images for batch in train]),
+        np.concatenate([batch.labels for batch in train]),
+        test.images,
+        test.labels,
         class_names,
     )
-
-
-def _archive_batches(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                name = member.name.removeprefix("./").removeprefix(f"{FOLDER}/")
-                stream = archive.extractfile(member) if _CIFAR_FILE.fullmatch(name) else None
-                if stream is not None:
-                    yield name, _unpickle(stream, name)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(
-            f"Expected {path.name} to be a tar archive. Received: a file that cannot be read as one ({error}). "
-            "Fetch it again."
-        ) from error
-
-
-def _folder_batches(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
-    for file in sorted(path.iterdir()):
-        if _CIFAR_FILE.fullmatch(file.name):
-            with file.open("rb") as stream:
-                yield file.name, _unpickle(stream, file.name)
-
-
-def _unpickle(stream: IO[bytes], name: str) -> dict[str, Any]:
-    try:
-        value = pickle.load(stream, encoding="bytes")  # noqa: S301 - the module's docstring warns
-    except (tarfile.TarError, EOFError) as error:
-        raise DataError(f"Expected a whole {name}. Received: one that ends early. Fetch it again.") from error
-    except Exception as error:
-        raise DataError(
-            f"Expected {name} to be a CIFAR-10 batch. Received: a file that cannot be unpickled "
-            f"({type(error).__name__}). Fetch it again."
-        ) from error
-    if not isinstance(value, Mapping):
-        raise DataError(f"Expected {name} to hold a dictionary. Received: a {type(value).__name__}.")
-    return {key.decode() if isinstance(key, bytes) else str(key): item for key, item in value.items()}
-
-
-def _cifar_batch(batch: Mapping[str, Any], name: str, n_classes: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return a batch's images, (n, side, side, 3) uint8, and labels, (n,) int64."""
-    data, labels = batch.get("data"), batch.get("labels")
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or not isinstance(labels, list | np.ndarray) or not len(data):
-        raise DataError(f"Expected data (one row an image) and labels in {name}. Received: {', '.join(batch)}.")
-    if len(labels) != len(data):
-        raise DataError(f"Expected a label for each of {len(data)} images in {name}. Received: {len(labels)} labels.")
-    try:
-        numbers = np.asarray(labels, np.int64)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.array([-1])
-    if numbers.ndim != 1 or not ((numbers >= 0) & (numbers < n_classes)).all():
-        worst = next((label for label in labels if not isinstance(label, int) or not 0 <= label < n_classes), labels[0])
-        raise DataError(
-            f"Expected labels of 0 to {n_classes - 1} in {name}, one a class of batches.meta. Received: {worst!r}."
-        )
-    side = _side(data.shape[1], 3, Path(name))
-    planes = _pixels(data, name).reshape(-1, 3, side, side)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), numbers
 
 
 def write_gray_batches(dataset: Dataset, directory: str | Path, n_batches: int = 5) -> list[Path]:
@@ -448,7 +326,7 @@ def write_gray_batches(dataset: Dataset, directory: str | Path, n_batches: int =
     for name, (images, labels) in parts.items():
         flat = images.reshape(len(images), -1)
         frame = pd.DataFrame(flat, columns=[f"pixel{i}" for i in range(flat.shape[1])]).assign(label=labels)
-        scratch = directory / f".{name}.part"
-        frame.to_pickle(scratch)
-        scratch.replace(directory / name)
+        content = io.BytesIO()
+        frame.to_pickle(content)
+        files.write(directory / name, content.getvalue())
     return [directory / name for name in parts]

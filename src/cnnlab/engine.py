@@ -13,7 +13,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed
 from distributed.system import MEMORY_LIMIT
 
-from cnnlab import lifetime, training
+from cnnlab import training
 from cnnlab.data import Dataset, Split
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.records import Record, RunStore
@@ -58,15 +58,11 @@ def silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-class _Own(WorkerPlugin):  # type: ignore[misc]
-    """Prepares the workers that cnnlab starts, also those started in the place of one that died."""
-
-    def __init__(self) -> None:
-        self._parent = os.getpid()
+class _Silent(WorkerPlugin):  # type: ignore[misc]
+    """Silences the workers that cnnlab starts, also those started in the place of one that died."""
 
     def setup(self, worker: object) -> None:  # noqa: ARG002 - Dask's
         silence()
-        lifetime.end_with(self._parent)
 
 
 class Engine:
@@ -128,7 +124,7 @@ class Engine:
                         env=WORKER_ENV,
                     )
                 self._client = Client(self._cluster, set_as_default=False)
-                self._client.register_plugin(_Own())
+                self._client.register_plugin(_Silent())
         return self._client
 
     @property

@@ -3,10 +3,8 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 _PREFIX = ".cnnlab-"
 STALE_SECONDS = 3600
@@ -38,30 +36,22 @@ def put(source: Path, target: Path) -> None:
             os.close(folder)
 
 
-@contextmanager
-def replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes the target's place when the block ends without an error.
-
-    Raises:
-        OSError: It cannot be written. What had that name before is still there.
-    """
-    path = scratch(target.parent)
-    try:
-        with path.open("wb") as stream:
-            yield stream
-        put(path, target)
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def write(target: Path, content: bytes) -> None:
     """Write a file, whole or not at all.
 
     Raises:
         OSError: It cannot be written. What had that name before is still there.
     """
-    with replacing(target) as stream:
-        stream.write(content)
+    path: Path | None = None
+    try:
+        path = scratch(target.parent)
+        path.write_bytes(content)
+        put(path, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error  # of a full disk it would name no file
+    finally:
+        if path:
+            path.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

@@ -1,73 +1,103 @@
-"""End together: no process outlives the command that started it, and nothing outlives Ctrl-C."""
+"""End together: no process outlives the command that started it, however that ended.
+
+Run as a program, this is the guard that sees to it: it waits until its standard input ends, as it does when the command
+is killed, and kills what bears the command's mark. Threads in the workers could not: while a worker loads TensorFlow,
+none of them runs for seconds.
+"""
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from uuid import uuid4
 
 import psutil
 
-POLL_SECONDS = 0.2
+MARK = "CNNLAB_COMMAND"
+"""Environment variable by which the processes of a command are told from all others."""
 WITH_PARENT = "CNNLAB_END_WITH_PARENT"
 """Environment variable that has a command end with the process that started it, as the Makefile wants it."""
+POLL_SECONDS = 0.2
 
 
-def kill_children() -> None:
-    """Kill every process that comes of this one, those too that are started meanwhile."""
-    while children := [child for child in psutil.Process().children(recursive=True) if not _over(child)]:
-        for child in children:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-        psutil.wait_procs(children, timeout=0.1)
+@contextmanager
+def together(last_words: str) -> Iterator[None]:
+    """Have everything that is started from here on end when this process does, and all of it at once at Ctrl-C.
 
-
-def _over(process: psutil.Process) -> bool:
-    """Return whether a process has ended, though its own parent may not have heard of it yet."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def end_with(parent: int) -> None:
-    """End this process, and all that it has started, soon after its parent has ended, however that ended.
+    Python's own way at Ctrl-C, an exception, would wait for notebooks and workers. The same goes for a request to end
+    (SIGTERM) and a closed terminal (SIGHUP). Signals that are ignored stay so: `nohup`, and shells that put a command
+    in the background, rely on it.
 
     Args:
-        parent: Process id of the parent; if it has ended before this call, that counts too.
+        last_words: Printed on stderr then.
     """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_SECONDS)
-        kill_children()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="cnnlab-parent", daemon=True).start()
-
-
-def end_at_signals(last_words: Callable[[], str]) -> None:
-    """Have Ctrl-C, and a request to end, end this process and all that it has started at once.
-
-    Python's own way, an exception, would wait for notebooks and workers. Signals that are ignored stay so: `nohup`
-    and shells that put a command in the background rely on it.
-
-    Args:
-        last_words: Returns what is printed on stderr then.
-    """
+    mark = os.environ[MARK] = uuid4().hex
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "cnnlab.lifetime", mark],  # noqa: S603 - ourselves
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
 
     def end(number: int, _: object) -> None:
-        kill_children()
-        with suppress(Exception):
-            sys.stderr.write(f"\n{last_words()}\n")
-            sys.stderr.flush()
+        with suppress(OSError):
+            os.write(2, f"\n{last_words}\n".encode())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the threads say of what is killed
+        _kill(_children)
         os._exit(128 + number)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
             signal.signal(number, end)
     if os.environ.pop(WITH_PARENT, ""):
-        end_with(os.getppid())
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        del os.environ[MARK]
+        guard.kill()
+        guard.communicate()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    _kill(_children)
+    os._exit(1)
+
+
+def _children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has just ended, or it is another user's
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def _kill(find: Callable[[], list[psutil.Process]]) -> None:
+    """Kill processes until there are none: some may start others meanwhile."""
+    while True:
+        with suppress(psutil.NoSuchProcess):
+            found = find()
+            for process in found:
+                process.kill()
+            if not found:
+                return
+            psutil.wait_procs(found, timeout=0.1)
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    _kill(lambda: _marked(sys.argv[1]))

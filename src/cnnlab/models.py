@@ -48,17 +48,7 @@ def build(
     """
     from keras import Input, Sequential, initializers, layers
 
-    side = min(input_shape[:2])
-    for _ in architecture.filters:
-        for _ in range(architecture.convs_per_block):
-            side -= 2 * (architecture.padding == "valid")
-        side //= 2
-    if side < 1:
-        raise ConfigError(
-            f"Expected images large enough for {len(architecture.filters)} blocks of {architecture.convs_per_block} "
-            f"convolutions ({architecture.padding} padding) and a pooling. Received: {input_shape[0]}x{input_shape[1]}."
-        )
-
+    require_size(architecture, input_shape)
     weights, noise = draw_seeds(seed, "weights"), draw_seeds(seed, "noise")
 
     def normalise() -> list[Any]:
@@ -90,6 +80,24 @@ def build(
     stack += normalise() + drop(len(architecture.filters))
     stack.append(dense(n_classes, "softmax"))
     return Sequential(stack)
+
+
+def require_size(architecture: Architecture, input_shape: Shape) -> None:
+    """Insist on images that are large enough for an architecture's poolings.
+
+    Raises:
+        ConfigError: They are too small.
+    """
+    side = min(input_shape[:2])
+    for _ in architecture.filters:
+        for _ in range(architecture.convs_per_block):
+            side -= 2 * (architecture.padding == "valid")
+        side //= 2
+    if side < 1:
+        raise ConfigError(
+            f"Expected images large enough for {len(architecture.filters)} blocks of {architecture.convs_per_block} "
+            f"convolutions ({architecture.padding} padding) and a pooling. Received: {input_shape[0]}x{input_shape[1]}."
+        )
 
 
 def draw_seeds(seed: int | None, use: str) -> Iterator[int | None]:

@@ -6,28 +6,32 @@ import json
 import multiprocessing
 import os
 import platform
+import shlex
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnlab import models, page, progress
+from cnnlab import files, models, page, progress
 from cnnlab.claims import Judgement, judge_all
 from cnnlab.config import Trial, digest
 from cnnlab.defects import MISTAKES
-from cnnlab.engine import ADDRESS, silence
+from cnnlab.engine import ADDRESS, WORKER_ENV, silence
 from cnnlab.errors import ConfigError, DataError, RunError
 from cnnlab.page import Chapter
 from cnnlab.records import Record
+from cnnlab.study import Stage
 from cnnlab.tuning import DefectResult, StageResult, Tuning
 
 NOTEBOOK_SECONDS = 6 * 3600
 """Longest time a cell may take. Its runs are stored by then, but a drawing may wait for a worker to finish a run."""
-BROKEN = "a process that executes the notebooks ended early"
+KERNEL_TRIES = 3
+"""How often a notebook is begun whose kernel dies of something else, as of another program that takes all memory."""
 _KERNELS = "cnnlab.kernels.KernelManager"
 
 
@@ -70,6 +74,9 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         tuning.split(tuning.dataset(colour))
     try:
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
+        for folder in (out, out / "notebooks"):
+            files.scratch(folder).unlink()  # hours before it would be found out otherwise
+            files.sweep(folder)
     except OSError as error:
         raise ConfigError(
             f"Expected to write the report to {str(out)!r}. Received: {error.strerror}. Name another (REPORT=...)."
@@ -78,32 +85,33 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
     results: list[StageResult] = []
     with progress.Bar(progress.plan(tuning)) as bar, _notebook_processes() as executor:
         tuning.watcher = bar
+
+        def lose(name: str, title: str, error: Exception) -> None:
+            book.lose(name, title, str(error))
+            bar.say(f"{name}: {error}")
+
+        def title(stage: Stage) -> str:
+            return f"CNN-{stage.cnn}: {stage.title}"
+
         book.add(executor, "data", "The images", "01-data.ipynb", [])
-        for stage in stages:
-            title = f"CNN-{stage.cnn}: {stage.title}"
-            try:
-                results.append(tuning.result(stage.name))
-            except (RunError, DataError) as error:
-                tuning.without.add(stage.name)
-                book.lose(stage.name, title, str(error))
-                bar.say(f"{stage.name}: {error}")
-                continue
+        for result in tuning.walk(lambda stage, error: lose(stage.name, title(stage), error)):
+            results.append(result)
+            stage = result.stage
             if stage.on_colour:
-                book.add(executor, stage.name, title, "03-colour.ipynb", results)
+                book.add(executor, stage.name, title(stage), "03-colour.ipynb", results)
             else:
-                book.add(executor, stage.name, title, "02-stage.ipynb", results, stage=stage.name)
+                book.add(executor, stage.name, title(stage), "02-stage.ipynb", results, stage=stage.name)
         if results:
             book.add(executor, "comparison", "Comparison and conclusion", "04-comparison.ipynb", results)
             book.add(executor, "noise", "How noisy was the published study?", "05-noise.ipynb", results)
         mistakes: list[DefectResult] = []
         if tuning.defects:
-            title = "What each mistake cost"
+            costs = "What each mistake cost"
             try:
                 mistakes = tuning.mistakes()
-                book.add(executor, MISTAKES, title, "06-mistakes.ipynb", [*results, *mistakes])
+                book.add(executor, MISTAKES, costs, "06-mistakes.ipynb", [*results, *mistakes])
             except (RunError, DataError) as error:
-                book.lose(MISTAKES, title, str(error))
-                bar.say(f"{MISTAKES}: {error}")
+                lose(MISTAKES, costs, error)
         judgements = judge_all(tuning, results)
         chapters = book.finish(bar)
     for name, frame in (
@@ -112,22 +120,16 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         ("comparisons", tuning.comparisons_frame(results)),
         ("mistakes", tuning.defects_frame(mistakes)),
     ):
-        frame.to_csv(out / f"{name}.csv", index=False)
+        files.write(out / f"{name}.csv", frame.to_csv(index=False).encode())
     model: dict[str, Any] = {}
     try:
         model = _write_model(tuning, results, out)
     except Exception as error:  # a damaged store, or a worker that cannot: the page is worth having all the same
         chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
     manifest = {**_manifest(tuning, [*results, *mistakes], chapters, begin), "model": model}
-    _write(out / "index.html", page.render(tuning, results, chapters, judgements, manifest).encode())
-    _write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
+    files.write(out / "index.html", page.render(tuning, results, chapters, judgements, manifest).encode())
+    files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return Report(chapters, judgements)
-
-
-def _write(path: Path, content: bytes) -> None:
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_bytes(content)
-    scratch.replace(path)
 
 
 class _Book:
@@ -137,12 +139,12 @@ class _Book:
         self._tuning = tuning
         self._out = out
         self._sources = sources
-        self._chapters: list[tuple[Chapter, Future[str] | None]] = []
+        self._chapters: list[tuple[Chapter, _Job | None, Future[str] | None]] = []
         self._code = _code_digest()
 
     def lose(self, name: str, title: str, error: str) -> None:
         """Add a chapter that cannot be made."""
-        self._chapters.append((Chapter(name, title, self._path(name), error), None))
+        self._chapters.append((Chapter(name, title, self._path(name), error), None, None))
 
     def add(
         self,
@@ -172,32 +174,42 @@ class _Book:
                 "runs": [[record.digest, record.train_seconds] for record in _records(results)],
             }
         )
-        future = None
-        if _key(chapter.path) != key:
-            job = (self._sources / source).resolve(), chapter.path.resolve(), parameters, key, tuning.engine.address
-            try:
-                future = executor.submit(_execute, *job)
-            except BrokenProcessPool:
-                chapter.error = BROKEN
-        self._chapters.append((chapter, future))
+        if _key(chapter.path) == key:
+            self._chapters.append((chapter, None, None))
+            return
+        job = (self._sources / source).resolve(), chapter.path.resolve(), parameters, key, tuning.engine.address
+        future: Future[str] | None = None
+        with suppress(BrokenProcessPool):
+            future = executor.submit(_execute, *job)
+        self._chapters.append((chapter, job, future))
 
     def _path(self, name: str) -> Path:
         return self._out / f"{len(self._chapters) + 1:02d}-{name}.ipynb"
 
     def finish(self, bar: progress.Bar) -> list[Chapter]:
         """Wait for the notebooks, and remove those of an earlier report that this one does not have."""
-        for chapter, future in self._chapters:
+        again: list[tuple[Chapter, _Job]] = []
+        for chapter, job, future in self._chapters:
             try:
                 chapter.error = chapter.error or (future.result() if future else "")
             except BrokenProcessPool:
-                chapter.error = BROKEN
-            if future and chapter.error:
+                future = None
+            if job and not future:
+                again.append((chapter, job))
+        for chapter, job in again:  # one at a time, so that a notebook which kills its process takes no other along
+            with _notebook_processes() as executor:
+                try:
+                    chapter.error = executor.submit(_execute, *job).result()
+                except BrokenProcessPool:
+                    chapter.error = "the process that executes it ended early, twice"
+        for chapter, job, _ in self._chapters:
+            if job and chapter.error:
                 bar.say(f"{chapter.name}: {chapter.error}")
-        kept = {chapter.path for chapter, _ in self._chapters if not chapter.error}
+        kept = {chapter.path for chapter, *_ in self._chapters if not chapter.error}
         for path in self._out.glob("*.ipynb"):
             if path not in kept and _key(path):
                 path.unlink()
-        return [chapter for chapter, _ in self._chapters]
+        return [chapter for chapter, *_ in self._chapters]
 
 
 def _records(results: Sequence[StageResult | DefectResult]) -> list[Record]:
@@ -221,40 +233,58 @@ def _key(path: Path) -> str:
         return ""
 
 
-def _notebook_processes() -> ProcessPoolExecutor:
-    """Return processes that execute notebooks: papermill changes the working directory of the one it runs in."""
-    return ProcessPoolExecutor(min(4, os.cpu_count() or 1), multiprocessing.get_context("spawn"), silence)
+@contextmanager
+def _notebook_processes() -> Iterator[Executor]:
+    """Offer processes that execute notebooks: papermill changes the working directory of the one it runs in."""
+    context, cores = multiprocessing.get_context("spawn"), os.cpu_count() or 1
+    executor = ProcessPoolExecutor(min(4, cores), context, silence)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)  # if something went wrong, those that wait are not worth waiting for
+
+
+_Job = tuple[Path, Path, Mapping[str, str], str, str]
 
 
 def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str, scheduler: str) -> str:
     """Execute a notebook and put it in place once it has gone through; return why it has not, or ""."""
     import nbformat
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not one of the user's
     os.environ[ADDRESS] = scheduler  # the kernel joins these workers
-    scratch = target.with_name(f".{target.stem}.part.ipynb")
+    scratch: Path | None = None
     try:
-        papermill.execute_notebook(
-            source,
-            scratch,
-            dict(parameters),
-            kernel_name="python3",
-            cwd=source.parent,
-            progress_bar=False,
-            execution_timeout=NOTEBOOK_SECONDS,
-            kernel_manager_class=_KERNELS,
-        )
+        scratch = files.scratch(target.parent, ".part.ipynb")
+        for tried in range(KERNEL_TRIES):
+            try:
+                papermill.execute_notebook(
+                    source,
+                    scratch,
+                    dict(parameters),
+                    kernel_name="python3",
+                    cwd=source.parent,
+                    progress_bar=False,
+                    execution_timeout=NOTEBOOK_SECONDS,
+                    kernel_manager_class=_KERNELS,
+                )
+                break
+            except DeadKernelError:  # by the exception alone: in the notebook, every cell has "completed"
+                if tried + 1 == KERNEL_TRIES:
+                    raise
         notebook = nbformat.read(scratch, as_version=4)
         notebook.metadata["cnnlab"] = {"key": key}
         nbformat.write(notebook, scratch)
-        scratch.replace(target)
+        files.put(scratch, target)
     except Exception as error:  # whatever a notebook died of, the others are worth having
         kind = getattr(error, "ename", "") or type(error).__name__
         message = getattr(error, "evalue", "") or str(error)
         return f"{kind}: {' '.join(message.split())[:300]}"
     finally:
-        scratch.unlink(missing_ok=True)
+        if scratch:
+            scratch.unlink(missing_ok=True)
     return ""
 
 
@@ -288,7 +318,7 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
         len(record.data["class_names"]),
         scale=trial.input.scale,
     )
-    _write(target, content)
+    files.write(target, content)
     return about
 
 
@@ -318,7 +348,23 @@ def _manifest(
         | {name: importlib.metadata.version(name) for name in packages if _installed(name)},
         "run_on": sorted({json.dumps(record.provenance, sort_keys=True) for record in records.values()}),
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
+        "repeat": {
+            "command": f"make report PROFILE={tuning.profile.name} PROTOCOL={tuning.protocol.name} "
+            f"DATA={shlex.quote(str(tuning.data))}",
+            "left_out": sorted(tuning.without),
+            "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
+            "bit_identical": "on a machine like those of run_on, with these settings of the workers",
+            "workers": WORKER_ENV,
+        },
     }
+
+
+def _lock_digest() -> str:
+    """Return the hash of the project's lock file; "unknown" for a cnnlab that was installed without its project."""
+    try:
+        return hashlib.sha256((Path(__file__).parents[2] / "requirements.lock").read_bytes()).hexdigest()
+    except OSError:
+        return "unknown"
 
 
 def _installed(name: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab import data
+from cnnlab import data, formats
 from cnnlab.data import Dataset
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -127,6 +127,6 @@ def _write_archive(colour: Dataset, path: Path, n_batches: int) -> None:
     with tarfile.open(path, "w:gz", compresslevel=6) as archive:
         for name, batch in batches.items():
             payload = pickle.dumps(batch, protocol=2)
-            member = tarfile.TarInfo(f"{data.FOLDER}/{name}")
+            member = tarfile.TarInfo(f"{formats.FOLDER}/{name}")
             member.size = len(payload)
             archive.addfile(member, io.BytesIO(payload))

@@ -1,6 +1,6 @@
 """Walk through the study: each stage's runs, its decision, and what it hands on to the next; then its mistakes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cnnlab import data, defects, evidence, protocols, records, sample
-from cnnlab.config import Trial
+from cnnlab import data, defects, evidence, models, protocols, records, sample
+from cnnlab.config import Architecture, Trial
 from cnnlab.data import DataFolder, Dataset, Split
 from cnnlab.defects import DEFECTS, MISTAKES, Defect
 from cnnlab.engine import Engine, Work
-from cnnlab.errors import DataError
+from cnnlab.errors import CnnlabError, DataError, RunError
 from cnnlab.evidence import Comparison, Decision, Scores
 from cnnlab.protocols import Candidate
 from cnnlab.records import Record, RunStore
@@ -159,15 +159,16 @@ class Tuning:
         """Return the grayscale or the colour images.
 
         Raises:
+            ConfigError: They are too small for the study's networks.
             DataError: There are no colour images.
         """
-        if not colour:
-            return self.folder.gray
-        if self.folder.colour is None:
+        found = self.folder.colour if colour else self.folder.gray
+        if found is None:
             raise DataError(
                 f"Expected {data.ARCHIVE} in {str(self.data)!r} for the colour stage. Received: grayscale batches only."
             )
-        return self.folder.colour
+        models.require_size(Architecture(), found.image_shape)
+        return found
 
     def split(self, dataset: Dataset) -> Split:
         """Return which of a dataset's images the runs see."""
@@ -222,6 +223,24 @@ class Tuning:
         """
         end = STAGES.index(find_stage(last)) if last else len(STAGES)
         return [self.result(stage.name) for stage in self.stages if STAGES.index(stage) <= end]
+
+    def walk(self, lost: Callable[[Stage, CnnlabError], None]) -> Iterator[StageResult]:
+        """Yield what each stage came to. One that fails is left out, of what comes after it too.
+
+        Args:
+            lost: Called with a stage that failed, and why.
+
+        Raises:
+            RecordError: The run store cannot be used.
+        """
+        for stage in self.stages:
+            try:
+                result = self.result(stage.name)
+            except (RunError, DataError) as error:
+                self.without.add(stage.name)
+                lost(stage, error)
+            else:
+                yield result
 
     def work(self, trial: Trial, seeds: Sequence[int]) -> list[Work]:
         """Return a trial's runs with the images they need."""

@@ -1,0 +1,19 @@
+"""A study of a few small runs, as a command that the fault tests can kill: `small_study.py DATA RUNS REPORT`."""
+
+import sys
+from pathlib import Path
+
+from cnnlab import report
+from cnnlab.cli import _long_work
+from cnnlab.study import STAGES
+from cnnlab.tuning import Tuning
+
+ROOT = Path(__file__).parents[1]
+KEPT = ("base", "dense", "augmentation")
+
+if __name__ == "__main__":
+    data, runs, out = map(Path, sys.argv[1:])
+    without = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
+    with _long_work(runs), Tuning(data, runs, "smoke", without=without) as tuning:
+        made = report.make(tuning, out, ROOT / "notebooks")
+    sys.exit("".join(f"{chapter.name}: {chapter.error}\n" for chapter in made.chapters if chapter.error))
