@@ -30,11 +30,11 @@ help: ## Show this list
 
 report: export CNNLAB_END_WITH_PARENT = 1 # even make killed outright leaves nothing running
 report: $(READY) ## Run every stage that is not stored yet and write the report
-	@$(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
+	@exec $(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
 		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh)
 
 test: $(READY) ## Run every test, slow ones too
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile
 
 lab: $(READY) ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/02-stage.ipynb

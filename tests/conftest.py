@@ -20,6 +20,12 @@ from cnnlab.tuning import StageResult
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow files: side by side with the others, the last of them would run alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def colour() -> Dataset:
     """A small colour sample: 200 + 100 images."""

@@ -16,4 +16,5 @@ if __name__ == "__main__":
     without = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
     with _long_work(runs), Tuning(data, runs, "smoke", without=without) as tuning:
         made = report.make(tuning, out, ROOT / "notebooks")
-    sys.exit("".join(f"{chapter.name}: {chapter.error}\n" for chapter in made.chapters if chapter.error))
+    lost = [f"{chapter.name}: {chapter.error}" for chapter in made.chapters if chapter.error]
+    sys.exit("\n".join(lost) or 0)

@@ -192,3 +192,5 @@ def data_check(directory: Path) -> None:
             f"{height} x {width}, {len(found.class_names)} classes ({', '.join(found.class_names)}), "
             f"digest {found.digest[:12]}"
         )
+        for number in sorted(set(found.train_labels.tolist()) - set(found.test_labels.tolist())):
+            click.echo(f"No test image of {found.class_names[number]}: that class will have a test F1 of 0.")

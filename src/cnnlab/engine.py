@@ -100,7 +100,7 @@ class Engine:
         """The Dask client, connected or started when first asked for.
 
         Raises:
-            ConfigError: No scheduler answers at the address.
+            ConfigError: No scheduler answers at the address, or workers cannot be started here.
         """
         if self._client is None:
             if self._scheduler:
@@ -112,20 +112,30 @@ class Engine:
                         "(`dask scheduler`), or leave SCHEDULER out to use this machine."
                     ) from error
             else:
-                # A worker holds one run and no second one in waiting, so that its death tells which run it died of.
-                with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
-                    self._cluster = LocalCluster(
-                        threads_per_worker=1,
-                        n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
-                        memory_limit=0,  # Dask would pause and restart workers that Keras makes large
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.CRITICAL,
-                        scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
-                        env=WORKER_ENV,
-                    )
+                try:
+                    self._cluster = self._local_cluster()
+                except (OSError, RuntimeError) as error:
+                    raise ConfigError(
+                        f"Expected to start workers on this machine. Received: {error}. Free space for temporary files "
+                        "(TMPDIR=...), or name a scheduler (SCHEDULER=...)."
+                    ) from error
                 self._client = Client(self._cluster, set_as_default=False)
                 self._client.register_plugin(_Silent())
         return self._client
+
+    @staticmethod
+    def _local_cluster() -> Any:
+        # A worker holds one run and no second one in waiting, so that its death tells which run it died of.
+        with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
+            return LocalCluster(
+                threads_per_worker=1,
+                n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
+                memory_limit=0,  # Dask would pause and restart workers that Keras makes large
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
+                env=WORKER_ENV,
+            )
 
     @property
     def address(self) -> str:

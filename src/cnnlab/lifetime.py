@@ -36,8 +36,8 @@ def together(last_words: str) -> Iterator[None]:
         last_words: Printed on stderr then.
     """
     mark = os.environ[MARK] = uuid4().hex
-    guard = subprocess.Popen(
-        [sys.executable, "-m", "cnnlab.lifetime", mark],  # noqa: S603 - ourselves
+    guard = subprocess.Popen(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "cnnlab.lifetime", mark],
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is not for it
     )

@@ -1,17 +1,59 @@
-"""Render executed notebooks and what is said of the whole study as one HTML page."""
+"""Render executed notebooks and what is said of the whole study as one HTML page, in which no data can run."""
 
 import re
 import time
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from html import escape
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import nh3
+
 from cnnlab import overview, plots
 from cnnlab.claims import Judgement
 from cnnlab.tuning import StageResult, Tuning
+
+_OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
+"""Kinds of output that the page shows, most wanted first: none that brings a script or needs one."""
+# fmt: off
+_TAGS = {
+    "a", "b", "blockquote", "br", "caption", "code", "dd", "del", "details", "div", "dl", "dt", "em", "figcaption",
+    "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "kbd", "li", "ol", "p", "pre", "s", "small", "span",
+    "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul",
+}
+_DROPPED_WHOLE = {
+    "iframe", "math", "noembed", "noframes", "noscript", "object", "script", "select", "style", "svg", "template",
+    "textarea", "title", "xmp",
+}
+# fmt: on
+"""Tags that go with all they hold: no text for readers, or text that a browser may come to read as markup."""
+_CELL = {"colspan", "rowspan", "scope"}
+_ATTRIBUTES = {
+    "*": {"class", "id"},
+    "a": {"href"},
+    "img": {"alt", "height", "loading", "src", "width"},
+    "td": _CELL,
+    "th": _CELL,
+}
+_VALUES = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "colspan": r"[0-9]{1,4}",
+        "height": r"[0-9]{1,5}",
+        "href": r"#.*|https?://.*",
+        "loading": r"eager|lazy",
+        "rowspan": r"[0-9]{1,4}",
+        "scope": r"(?:col|row)(?:group)?",
+        # Not SVG, which may hold scripts and be opened by itself.
+        "src": r"data:image/(?:png|jpeg);base64,[a-z0-9+/=\s]+",
+        "width": r"[0-9]{1,5}",
+    }.items()
+}
+"""What an attribute's value must be whole; the others may hold any text, since none of them is more than text."""
 
 
 @dataclass
@@ -25,6 +67,32 @@ class Chapter:
     body: str = ""
 
 
+def _allowed(_tag: str, name: str, value: str) -> str | None:
+    pattern = _VALUES.get(name)
+    return value if pattern is None or pattern.fullmatch(value) else None
+
+
+_CLEANER = nh3.Cleaner(
+    tags=_TAGS,
+    clean_content_tags=_DROPPED_WHOLE,
+    attributes=_ATTRIBUTES,
+    attribute_filter=_allowed,
+    url_schemes={"data", "http", "https"},  # which of them where, `_VALUES` says
+)
+
+
+def sanitise(fragment: str) -> str:
+    """Return an HTML fragment with only what the report's own chapters use: nothing that runs, loads or is styled.
+
+    Tags and attributes that are not on the list are left out, and what is left is well-formed, so that a fragment ends
+    where it ends, whatever it leaves open.
+
+    Args:
+        fragment: HTML, as browsers read it: any text at all.
+    """
+    return _CLEANER.clean(fragment)
+
+
 def render(
     tuning: Tuning,
     results: Sequence[StageResult],
@@ -32,8 +100,13 @@ def render(
     judgements: Sequence[Judgement],
     manifest: Mapping[str, Any],
 ) -> str:
-    """Return the report as one HTML page that loads nothing from elsewhere."""
+    """Return the report as one HTML page that loads nothing from elsewhere and runs nothing.
+
+    What comes from data is escaped where it is text, and goes through `sanitise` as the last step where it is HTML.
+    Behind that stands the page's Content-Security-Policy, which lets no script run and no style but the page's own.
+    """
     from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
     from nbconvert.filters import markdown2html
     from pygments.formatters import HtmlFormatter
 
@@ -41,8 +114,13 @@ def render(
         exporter = _exporter(templates)
         for chapter in chapters:
             if not chapter.error:
-                chapter.body = _body(exporter, chapter)
-        template = Environment(loader=FileSystemLoader(templates), autoescape=True).get_template("page.html.j2")
+                try:
+                    chapter.body = _body(exporter, chapter)
+                except Exception as error:  # whatever a notebook holds, the other chapters are worth having
+                    chapter.error = f"it cannot be rendered ({type(error).__name__})"
+        environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
+        environment.filters["sanitise"] = lambda fragment: Markup(sanitise(fragment))  # noqa: S704 - safe by then
+        template = environment.get_template("page.html.j2")
         style = "\n".join(
             [
                 (templates / "page.css").read_text(encoding="utf-8"),
@@ -72,6 +150,7 @@ def render(
             f"{time.strftime('%Y-%m-%d')}"
         ),
         style=style,
+        style_hash=b64encode(sha256(style.encode()).digest()).decode(),
         chapters=chapters,
         missing=[chapter for chapter in chapters if chapter.error],
         findings=[
@@ -86,8 +165,6 @@ def render(
 
 
 def _img(picture: plots.Picture) -> str:
-    from base64 import b64encode
-
     content = b64encode(picture.png).decode()
     return f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
 
@@ -99,7 +176,14 @@ def _exporter(templates: Path) -> Any:
     return HTMLExporter(
         config=Config(
             {
-                "HTMLExporter": {"extra_template_basedirs": [str(templates)], "template_name": "cnnlab"},
+                "HTMLExporter": {
+                    "extra_template_basedirs": [str(templates)],
+                    "template_name": "cnnlab",
+                    # Each cell by itself too, so that what one leaves open takes nothing from the next.
+                    "sanitize_html": True,
+                    "filters": {"clean_html": lambda element: sanitise(str(element))},
+                },
+                "NbConvertBase": {"display_data_priority": _OUTPUTS},
                 # The defaults, which the injected parameters replace, and housekeeping.
                 "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": {"parameters", "close"}},
             }
@@ -116,8 +200,8 @@ def _body(exporter: Any, chapter: Chapter) -> str:
     soup = BeautifulSoup(body, "html.parser")
     for anchor in soup.select("a.anchor-link"):
         anchor.decompose()
-    for cell in soup.select("[id^='cell-id=']"):
-        del cell["id"]  # cells of different notebooks share their ids
+    for element in soup.select("[id]"):
+        del element["id"]  # cells of different notebooks share theirs, and none is to take a section's
     for heading in soup.find_all(re.compile("^h[1-5]$")):
         heading.name = f"h{int(heading.name[1]) + 1}"
         slug = re.sub(r"[^a-z0-9]+", "-", heading.get_text().lower()).strip("-")

@@ -1,6 +1,7 @@
 """From one stage's results to tables and sentences. No sentence here says more than the numbers it is given."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def mean_sd(values: Sequence[float]) -> str:
 
 def text(value: str) -> str:
     """Return a text from outside so that Markdown shows it as it is."""
-    return html.escape(value).replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;").replace("`", "&#96;")
+    return re.sub(r"[|*_`\[\]\\~]", lambda match: f"&#{ord(match[0])};", html.escape(value))
 
 
 def settings(profile: Profile, protocol: Protocol) -> Markdown:

@@ -21,8 +21,11 @@ from cnnlab.errors import DataError
 
 MAX_BYTES = 2**31
 """Largest file that is read: 50,000 images of 32 x 32 in colour, as int64, are 1.2 GB."""
-MAX_STEPS = 5_000_000
+MAX_STEPS = 4_000_000
 """Most steps of a file's program; an honest one has few, but for some a row where labels are strings."""
+
+MAX_TEXTS = 1_000
+"""Most columns of pandas' own strings: each takes pandas a while, and its values can be another's."""
 
 _NUMPY = ("numpy.core", "numpy._core")  # 1 and 2
 _INDEX = "pandas.core.indexes.base.Index"
@@ -106,7 +109,7 @@ def _guarded(content: bytes, name: str, kind: str, todo: str, build: "Callable[[
         return build(_followed(content, budget), budget)
     except _RefusedError as error:
         reason = str(error)
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # numpy and pandas have many kinds, SystemError and NotImplementedError among them
         reason = f"a file that is broken, or no pickle of that kind ({type(error).__name__})"
     raise DataError(f"Expected {name} to be {kind}. Received: {reason}. {todo}")
 
@@ -203,7 +206,7 @@ def _followed(content: bytes, budget: _Budget) -> Any:
             case "SETITEM" | "SETITEMS":
                 items = marked() if opcode.name == "SETITEMS" else [pop(), pop()][::-1]
                 for key, value in zip(items[::2], items[1::2], strict=True):
-                    if type(key) not in (str, bytes, int):
+                    if type(key) not in (str, bytes) and not _is_small(key):
                         raise _RefusedError(f"a dictionary with a {type(key).__name__} as a key")
                     top(dict)[key] = value
             case "BINPUT" | "LONG_BINPUT":
@@ -216,6 +219,8 @@ def _followed(content: bytes, budget: _Budget) -> Any:
                 stack.append(_named(arg.replace(" ", ".", 1)))
             case "STACK_GLOBAL":
                 name, module = pop(), pop()
+                if type(name) is not str or type(module) is not str:  # to show nested tuples can take for ever
+                    raise _RefusedError("a broken pickle")
                 stack.append(_named(f"{module}.{name}"))
             case "NEWOBJ" | "REDUCE":
                 args, function = pop(), pop()
@@ -261,6 +266,11 @@ def _called(function: Any, args: Any, budget: _Budget) -> Any:
     raise _RefusedError(f"an unusual call of {function.text}")
 
 
+def _is_small(value: Any) -> bool:
+    """Tell whether this is a whole number of at most 64 bits. Of larger ones, any number can share one hash."""
+    return type(value) is int and -(2**63) <= value < 2**64
+
+
 def _call(value: Any, functions: Iterable[str]) -> _Call:
     """Insist on the note of a call of one of some functions."""
     if type(value) is not _Call or value.function not in functions:
@@ -300,30 +310,40 @@ def _array(value: Any, budget: _Budget) -> NDArray[Any]:
     if type(shape) is not tuple or len(shape) not in (1, 2) or not all(type(n) is int and n >= 0 for n in shape):
         raise _RefusedError("an array of an unusual shape")
     dtype, size = _dtype(kind), math.prod(shape)
-    budget.take(size * dtype.itemsize)
+    budget.take(size * dtype.itemsize + sum(shape))  # nothing in 2**60 columns is a lot too
+    if dtype.kind == "U":  # numpy trusts such bytes to be characters; pandas stores strings otherwise
+        raise _RefusedError(f"an array of type {dtype.str}")
     if dtype.hasobject:
         if type(data) is not list or len(data) != size:
             raise _RefusedError("an array with too few or too many values")
         values = np.empty(size, object)
-        values[:] = [_item(item) for item in data]
+        values[:] = [_item(item, budget) for item in data]
         return values.reshape(shape)
     if type(data) not in (bytes, bytearray) or len(data) != size * dtype.itemsize:
         raise _RefusedError("an array with too few or too many bytes")
+    if dtype.kind == "b":  # numpy trusts such bytes to be 0 or 1
+        truth: NDArray[Any] = np.frombuffer(data, np.uint8) != 0
+        return truth.reshape(shape, order="F" if fortran else "C")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def _item(value: Any) -> Any:
+def _item(value: Any, budget: _Budget) -> Any:
     """Return a plain value out of a list."""
-    if value is None or type(value) in (str, bytes, int, float, bool):
+    if type(value) is _Call:
+        kind, data = _call(value, _SCALARS).args
+        dtype = _dtype(kind)
+        if dtype.hasobject or type(data) is not bytes or len(data) != dtype.itemsize or not data:
+            raise _RefusedError("a broken number")
+        budget.take(64 + len(data))  # a list may hold the same one many times
+        value = np.frombuffer(data, dtype)[0].item()
+    if type(value) is str:
+        value.encode()  # lone surrogates would fail where the string is written
+        return value
+    if value is None or type(value) in (bytes, float, bool) or _is_small(value):
         return value
     if type(value) is _Name and value.text in _MISSING:
         return None
-    call = _call(value, _SCALARS)
-    kind, data = call.args
-    dtype = _dtype(kind)
-    if dtype.hasobject or type(data) is not bytes or len(data) != dtype.itemsize or not data:
-        raise _RefusedError("a broken number")
-    return np.frombuffer(data, dtype)[0].item()
+    raise _RefusedError(f"{value.text if type(value) is _Name else f'a {type(value).__name__}'} in an unusual place")
 
 
 def _text(value: Any, budget: _Budget) -> pd.api.extensions.ExtensionArray:
@@ -334,9 +354,8 @@ def _text(value: Any, budget: _Budget) -> pd.api.extensions.ExtensionArray:
     elif call.function in _TEXT_STORED:
         kind, values = call.state["_dtype"], _array(call.state["_ndarray"], budget).tolist()
     else:
-        if call.args[0] not in {_Name(name) for name in _TEXT_STORED}:
-            shown = call.args[0].text if type(call.args[0]) is _Name else "an unusual column"
-            raise _RefusedError(shown)
+        if type(call.args[0]) is not _Name or call.args[0].text not in _TEXT_STORED:
+            raise _RefusedError(call.args[0].text if type(call.args[0]) is _Name else "an unusual column")
         kind, values = call.state[0], _array(call.state[1], budget).tolist()
     if not all(item is None or type(item) is str or item != item for item in values):
         raise _RefusedError("a column of strings that holds something else")
@@ -351,25 +370,25 @@ def _arrow(value: Any, budget: _Budget) -> list[str | None]:
     The layout is that of Arrow's columnar format, "Variable-size Binary Layout".
     """
     ((kind, length, _, offset, buffers, _, _),) = _call(value, {_ARROW_ARRAY}).args
-    present, ends, letters = (
-        None if buffer is None else bytes(_call(buffer, {_ARROW_BUFFER}).args[0]) for buffer in buffers
-    )
+    present, ends, letters = (None if buffer is None else _call(buffer, {_ARROW_BUFFER}).args[0] for buffer in buffers)
     widths = {"string": "<i4", "large_string": "<i8"}
     (alias,) = _call(kind, {_ARROW_TYPE}).args
-    if alias not in widths or offset != 0 or type(length) is not int or length < 0 or ends is None:
+    if type(alias) is not str or alias not in widths or offset != 0 or type(length) is not int or length < 0:
         raise _RefusedError("a column of an unusual Arrow type")
-    budget.take(8 * length + len(letters or b""))
+    letters = letters or b""
+    if any(type(buffer) not in (bytes, bytearray) for buffer in (ends, letters, present or b"")) or not ends:
+        raise _RefusedError("a broken column of strings")
+    budget.take(64 * length + len(letters))
     bounds = np.frombuffer(ends, widths[alias], length + 1)
-    if bounds[0] < 0 or (np.diff(bounds) < 0).any() or bounds[-1] > len(letters or b""):
+    if bounds[0] < 0 or (bounds[1:] < bounds[:-1]).any() or bounds[-1] > len(letters):  # their differences may overflow
         raise _RefusedError("a broken column of strings")
-    bits = np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little") if present else np.ones(length, np.uint8)
-    if len(bits) < length:
+    if present is not None and 8 * len(present) < length:
         raise _RefusedError("a broken column of strings")
+    bits = [1] * length if present is None else np.unpackbits(
+        np.frombuffer(present, np.uint8), count=length, bitorder="little"
+    ).tolist()  # fmt: skip
     spans = zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-    return [
-        (letters or b"")[start:end].decode() if bit else None
-        for bit, (start, end) in zip(bits[:length], spans, strict=True)
-    ]
+    return [letters[start:end].decode() if bit else None for bit, (start, end) in zip(bits, spans, strict=True)]
 
 
 def _index(value: Any, length: int, budget: _Budget) -> "pd.Index[Any]":
@@ -410,28 +429,36 @@ def _frame(value: Any, budget: _Budget) -> pd.DataFrame:
     else:  # pandas before 1.3
         form = manager.state[3]["0.14.1"]
         axes, blocks = form["axes"], [(block["values"], block["mgr_locs"]) for block in form["blocks"]]
-    pieces: list[pd.DataFrame] = []
-    places: list[int] = []
+    texts: list[Any] = []
+    arrays: dict[np.dtype[Any], list[NDArray[Any]]] = {}  # by type, for a frame of read_csv has a block a column
+    places: dict[np.dtype[Any] | None, list[Any]] = {}
     n_rows: int | None = None
     for values, place in blocks:
         strings = type(values) is _Call and values.function not in _ARRAYS | _BUFFERS
-        columns: Any = _text(values, budget) if strings else _array(values, budget).T
-        if n_rows not in (None, len(columns)) or columns.ndim != 2 - strings:
+        block: Any = _text(values, budget) if strings else _array(values, budget)
+        if n_rows not in (None, block.shape[-1]) or block.ndim != 2 - strings:
             raise _RefusedError("a table whose columns differ in length")
-        n_rows = len(columns)
-        width = 1 if strings else columns.shape[1]
-        if type(place) is slice and len(found := range(place.start, place.stop, place.step or 1)) == width:
-            places += found
-        else:
-            places += _array(place, budget).tolist()
-        pieces.append(pd.DataFrame({0: columns} if strings else columns, dtype=columns.dtype, copy=False))
-    if not n_rows or sorted(places) != list(range(len(places))) or len(places) != sum(len(p.columns) for p in pieces):
-        raise _RefusedError("a table without rows, or with too few or too many columns")
+        n_rows = block.shape[-1]
+        at = range(place.start, place.stop, place.step or 1) if type(place) is slice else _array(place, budget)
+        if len(at) != (1 if strings else len(block)):
+            raise _RefusedError("a table with too few or too many columns")
+        places.setdefault(None if strings else block.dtype, []).extend(at if type(at) is range else at.tolist())
+        (texts if strings else arrays.setdefault(block.dtype, [])).append(block)
+        if len(texts) > MAX_TEXTS:
+            raise _RefusedError(f"a table of more than {MAX_TEXTS:,} columns of strings")
+    pieces = [pd.DataFrame({0: text}, dtype=text.dtype) for text in texts]
+    order = places.pop(None, [])
+    for dtype, some in arrays.items():
+        joined = some[0] if len(some) == 1 else np.concatenate(some)
+        pieces.append(pd.DataFrame(joined.T, dtype=dtype, copy=False))
+        order += places[dtype]
+    if not n_rows or not order or sorted(order) != list(range(len(order))):
+        raise _RefusedError("a table without rows or columns, or with some that are missing or there twice")
     names, rows = axes
     table = pd.concat(pieces, axis=1, ignore_index=True)
-    if places != sorted(places):
-        table = table.iloc[:, np.argsort(places)]
-    return table.set_axis(_index(names, len(places), budget), axis=1).set_axis(_index(rows, n_rows, budget), axis=0)
+    if order != sorted(order):
+        table = table.iloc[:, np.argsort(order)]
+    return table.set_axis(_index(names, len(order), budget), axis=1).set_axis(_index(rows, n_rows, budget), axis=0)
 
 
 def _batch(value: Any, budget: _Budget) -> dict[str, Any]:
@@ -442,5 +469,5 @@ def _batch(value: Any, budget: _Budget) -> dict[str, Any]:
     for key, part in value.items():
         name = key.decode("ascii", "replace") if type(key) is bytes else key
         if name in ("data", "labels", "label_names"):
-            found[name] = [_item(item) for item in part] if type(part) is list else _array(part, budget)
+            found[name] = [_item(item, budget) for item in part] if type(part) is list else _array(part, budget)
     return found

@@ -1,0 +1,318 @@
+"""Processes that are really killed, at random moments: nothing is lost, nothing left running, the end is the same."""
+
+import json
+import os
+import pickle
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from cnnlab import data, training
+from cnnlab.config import Architecture, Training, Trial
+from cnnlab.records import RunStore, to_frame
+from conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("CNNLAB_KILLS", "16"))
+"""Moments at which the command is killed, and as many at which one of its processes is."""
+SECONDS = 2
+"""How long anything may go on after the command has ended."""
+STUDY = [sys.executable, str(ROOT / "tests" / "small_study.py")]
+TIMES = ["train_seconds", "cached"]
+
+
+def start(folder, place, log, **options):
+    words = [*STUDY, folder, place / "runs", place / "out"]
+    return subprocess.Popen(list(map(str, words)), stdout=log, stderr=log, **options)
+
+
+def finish(folder, place):
+    """Run the study to its end; some notebook may have lost its process for good, so it may take a second command."""
+    for _ in range(3):
+        with (place / "log").open("ab") as log:
+            if start(folder, place, log).wait(300) == 0:
+                return
+    pytest.fail((place / "log").read_text())
+
+
+def tables(place):
+    """What a report says, less times; and that each of its files is whole."""
+    json.loads((place / "out" / "manifest.json").read_bytes())
+    for path in (place / "out" / "notebooks").glob("[0-9]*.ipynb"):
+        json.loads(path.read_bytes())
+    assert (place / "out" / "index.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+    frames = {name: pd.read_csv(place / "out" / f"{name}.csv") for name in ("results", "decisions", "comparisons")}
+    frames["results"] = frames["results"].drop(columns=TIMES)
+    return frames
+
+
+def family(process):
+    """All processes that come of one."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(process.pid).children(recursive=True)
+    return []
+
+
+def at_work(process):
+    """Wait until a command has started a kernel, and so workers and notebook processes too; return them all."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        if any("ipykernel" in " ".join(one.cmdline()) for one in left(family(process))):
+            return family(process)
+        time.sleep(0.1)
+    return pytest.fail("it ended, or started nothing")
+
+
+def left(processes):
+    """Those of some processes that still run."""
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:  # one that no parent has asked for yet
+                found.append(process)
+    return found
+
+
+def wait_for_none(processes):
+    end = time.monotonic() + SECONDS
+    while (found := left(processes)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not found, [process.cmdline() for process in found]
+
+
+@pytest.fixture(scope="module")
+def reference(folder, tmp_path_factory):
+    """The tables of an uninterrupted study."""
+    place = tmp_path_factory.mktemp("reference")
+    finish(folder, place)
+    return tables(place)
+
+
+def test_the_command_killed_at_any_moment_goes_on_and_ends_with_the_same_tables(folder, reference, tmp_path):
+    """Moments spread over starting, runs, notebooks and rendering: a finished report is thrown away and made again."""
+    moments = random.Random(4)
+    kills = finished = 0
+    with (tmp_path / "log").open("ab") as log:
+        while kills < KILLS:
+            process = start(folder, tmp_path, log)
+            with suppress(subprocess.TimeoutExpired):
+                assert process.wait(moments.uniform(0.2, 8)) == 0
+                finished += 1
+                shutil.rmtree(tmp_path / "out")
+                continue
+            started = family(process)
+            process.kill()
+            process.wait()
+            wait_for_none(started)
+            kills += 1
+    finish(folder, tmp_path)
+    for name, table in tables(tmp_path).items():
+        pd.testing.assert_frame_equal(table, reference[name])
+    assert len(to_frame(tmp_path / "runs")) == reference["results"]["digest"].nunique()
+    assert not list((tmp_path / "runs").glob("set-aside/*")), "nothing was torn"
+
+
+def test_workers_kernels_and_notebook_processes_killed_at_any_moment_cost_no_more_than_their_own_work(
+    folder, reference, tmp_path
+):
+    moments = random.Random(5)
+    kills = 0
+    while kills < KILLS:
+        with (tmp_path / "log").open("ab") as log:
+            process = start(folder, tmp_path, log)
+            while process.poll() is None:
+                time.sleep(moments.uniform(0.5, 3))
+                victims = [one for one in left(family(process)) if is_ours(one)]
+                if victims and kills < KILLS:
+                    with suppress(psutil.NoSuchProcess):
+                        moments.choice(victims).kill()
+                        kills += 1
+        assert process.returncode in (0, 1)
+        if kills < KILLS:
+            shutil.rmtree(tmp_path / "out")
+            shutil.rmtree(tmp_path / "runs")
+    finish(folder, tmp_path)
+    for name, table in tables(tmp_path).items():
+        pd.testing.assert_frame_equal(table, reference[name])
+
+
+def is_ours(process):
+    """Whether a process is a worker, one that executes notebooks, or a kernel."""
+    with suppress(psutil.NoSuchProcess):
+        words = " ".join(process.cmdline())
+        return "spawn_main" in words or "ipykernel" in words
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_ends_everything_within_two_seconds_and_says_how_to_go_on(folder, tmp_path, number):
+    with (tmp_path / "log").open("ab") as log:
+        process = start(folder, tmp_path, log, start_new_session=True)
+        started = at_work(process)
+        os.killpg(process.pid, number)  # as a terminal sends it: to the workers too
+        assert process.wait(SECONDS) == 128 + number
+    wait_for_none(started)
+    said = (tmp_path / "log").read_text().splitlines()
+    assert f"cnnlab: stopped. Finished runs are in {str(tmp_path / 'runs')!r}; " in said[-1]
+    assert "the same command goes on from there" in said[-1]
+    assert "Traceback" not in "".join(said)
+
+
+def test_make_killed_outright_leaves_nothing_running(folder, tmp_path):
+    words = ["make", "report", "PROFILE=smoke", f"DATA={folder}", f"RUNS={tmp_path / 'runs'}", f"REPORT={tmp_path}"]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = at_work(process)
+    process.kill()
+    process.wait()
+    wait_for_none(started)
+
+
+def test_a_command_that_is_told_to_ignore_a_closed_terminal_does(folder, tmp_path):
+    with (tmp_path / "log").open("ab") as log:
+        process = start(folder, tmp_path, log, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        at_work(process)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.wait(SECONDS)
+
+
+WRITERS = """
+import os, random, signal, sys, time
+import numpy as np
+from cnnlab.config import Trial
+from cnnlab.records import RunStore
+sys.path.insert(0, sys.argv[1])
+from conftest import make_record
+arrays = {"weight_000": np.random.default_rng(0).random(50_000)}
+moments = random.Random(6)
+
+def write():
+    store = RunStore(sys.argv[2])
+    for seed in range(100_000):
+        store.put(make_record(Trial(), seed), arrays)
+
+for _ in range(40):
+    writers = []
+    for _ in range(2):
+        writers.append(os.fork())
+        if not writers[-1]:
+            write()
+    time.sleep(moments.uniform(0.05, 0.25))
+    for writer in writers:
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+"""
+
+
+def test_a_store_whose_writers_are_killed_80_times_holds_whole_records_only(tmp_path):
+    """Two at a time, which write the same runs."""
+    words = [sys.executable, "-c", WRITERS, str(ROOT / "tests"), str(tmp_path)]
+    subprocess.run(words, check=True, timeout=200)
+    assert list(tmp_path.glob(".cnnlab-*.part")), "some were killed while they wrote"
+    records = RunStore(tmp_path).records()  # would warn, which is an error here, of any that is not whole
+    assert len(records) > 40
+    assert len(records) == len(list(tmp_path.glob("*.json")))
+    for record in records:
+        assert len(RunStore(tmp_path).arrays(record.digest)["weight_000"]) == 50_000
+
+
+def test_two_reports_at_once_on_one_store_both_end_right(folder, reference, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "runs").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs").mkdir()
+    with (tmp_path / "log").open("ab") as log:
+        both = [start(folder, tmp_path / name, log) for name in ("a", "b")]
+        assert [process.wait(300) for process in both] == [0, 0], (tmp_path / "log").read_text()
+    for place in ("a", "b"):
+        for name, table in tables(tmp_path / place).items():
+            pd.testing.assert_frame_equal(table, reference[name])
+    seconds = [pd.read_csv(tmp_path / name / "out" / "results.csv")["train_seconds"] for name in ("a", "b")]
+    pd.testing.assert_series_equal(*seconds, obj="the runs of whoever was faster")
+
+
+def limited(size):
+    """A full disk that needs no administrator: files may not grow beyond so many bytes."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("size", [0, 1000, 100_000])
+def test_a_full_disk_ends_the_command_with_one_line_and_nothing_torn(folder, tmp_path, size):
+    log = subprocess.PIPE
+    words = [*STUDY[:1], "-m", "cnnlab", "run", "--profile", "smoke", "--data", folder, "--runs", tmp_path / "runs"]
+    done = subprocess.run(
+        list(map(str, words)), stdout=log, stderr=log, text=True, preexec_fn=limited(size), check=False, timeout=120
+    )
+    assert done.returncode == 2
+    assert "Free space" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert RunStore(tmp_path / "runs").records() == []
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_run(folder, tmp_path):
+    for name in ("runs", "report"):
+        (tmp_path / name).write_text("a file")
+    for words, named in (
+        (["--runs", tmp_path / "runs" / "x"], "RUNS="),
+        (["--report", tmp_path / "report"], "REPORT="),
+    ):
+        words = ["report", "--profile", "smoke", "--data", folder, "--report", tmp_path / "out", *words]
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnlab", *map(str, words)],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert named in done.stderr.splitlines()[-1] or "is a file" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+FIT = """
+import os, pickle, signal, sys
+from cnnlab import data, training
+what, dataset, split = pickle.load(open(sys.argv[1], "rb"))
+training.CHECKPOINT_SECONDS = 0
+save = training._save
+def save_and_die(*args):
+    save(*args)
+    os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[3] == "die":
+    training._save = save_and_die
+resumed = training.run(what, dataset, split, sys.argv[2])
+whole = training.run(what, dataset, split)
+pickle.dump((resumed, whole), open(sys.argv[4], "wb"))
+"""
+
+
+def test_a_fit_killed_after_an_epoch_and_again_ends_as_one_in_one_go(tiny, tmp_path):
+    split = data.split(tiny, "stratified", 20, 8, 10)
+    trial = Trial(
+        Architecture(filters=(4, 8), padding="same", dense_units=8, dropout=(0.1, 0.1, 0.1), batch_norm=True),
+        Training(epochs=4, batch_size=8, optimizer="nadam"),
+    ).change(augmentation="flip-shift")
+    what = training.Run(trial, 1, tiny.digest, split.digest)
+    (tmp_path / "work").write_bytes(pickle.dumps((what, tiny, split)))
+    (tmp_path / "checkpoints").mkdir()
+
+    def fit(how):
+        words = [sys.executable, "-c", FIT, tmp_path / "work", tmp_path / "checkpoints", how, tmp_path / "done"]
+        return subprocess.run(list(map(str, words)), stderr=subprocess.DEVNULL, check=False).returncode
+
+    assert [fit(how) for how in ("die", "die", "live")] == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    (resumed, its_arrays), (whole, arrays) = pickle.loads((tmp_path / "done").read_bytes())
+    assert resumed.history == whole.history
+    assert resumed.scores == whole.scores
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(its_arrays[name], values)
