@@ -24,7 +24,8 @@ class _Group(click.Group):
         except CnnlabError as error:
             message = str(error)
         except OSError as error:
-            message = f"{error.strerror or error}: {error.filename}. Free space or give leave to write there."
+            place = f": {error.filename}" if error.filename else ""
+            message = f"{error.strerror or error}{place}. Free space or give leave to write there."
         click.echo(f"cnnlab: {message}", err=True)
         return ctx.exit(2)
 

@@ -97,9 +97,12 @@ def write(directory: str | Path, colour: Dataset | None = None, n_batches: int =
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as scratch:
         _write_archive(colour, Path(scratch) / data.ARCHIVE, n_batches)
         data.write_gray_batches(data.gray(colour), scratch, n_batches)
-        directory.mkdir(exist_ok=True)
-        for path in sorted(Path(scratch).iterdir()):
-            path.replace(directory / path.name)
+        Path(scratch).chmod(0o755)
+        try:
+            Path(scratch).rename(directory)  # all at once: whoever is killed here leaves no half of a folder
+        except OSError:  # there is one, with files in it
+            for path in sorted(Path(scratch).iterdir()):
+                path.replace(directory / path.name)
 
 
 def _write_archive(colour: Dataset, path: Path, n_batches: int) -> None:

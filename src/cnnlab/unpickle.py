@@ -21,7 +21,7 @@ from cnnlab.errors import DataError
 
 MAX_BYTES = 2**31
 """Largest file that is read: 50,000 images of 32 x 32 in colour, as int64, are 1.2 GB."""
-MAX_STEPS = 4_000_000
+MAX_STEPS = 2_000_000
 """Most steps of a file's program; an honest one has few, but for some a row where labels are strings."""
 
 MAX_TEXTS = 1_000
