@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cnnlab import report
 from cnnlab.cli import _long_work
+from cnnlab.errors import CnnlabError
 from cnnlab.study import STAGES
 from cnnlab.tuning import Tuning
 
@@ -14,7 +15,10 @@ KEPT = ("base", "dense", "augmentation")
 if __name__ == "__main__":
     data, runs, out = map(Path, sys.argv[1:])
     without = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
-    with _long_work(runs), Tuning(data, runs, "smoke", without=without) as tuning:
-        made = report.make(tuning, out, ROOT / "notebooks")
+    try:
+        with _long_work(runs), Tuning(data, runs, "smoke", without=without) as tuning:
+            made = report.make(tuning, out, ROOT / "notebooks")
+    except CnnlabError as error:
+        sys.exit(str(error))
     lost = [f"{chapter.name}: {chapter.error}" for chapter in made.chapters if chapter.error]
     sys.exit("\n".join(lost) or 0)

@@ -138,10 +138,11 @@ def test_workers_kernels_and_notebook_processes_killed_at_any_moment_cost_no_mor
                     with suppress(psutil.NoSuchProcess):
                         moments.choice(victims).kill()
                         kills += 1
-        assert process.returncode in (0, 1)
+        assert process.returncode in (0, 1), "some chapter may be missing, no more"
+        assert "Traceback" not in (tmp_path / "log").read_text()
         if kills < KILLS:
-            shutil.rmtree(tmp_path / "out")
-            shutil.rmtree(tmp_path / "runs")
+            for name in ("out", "runs"):
+                shutil.rmtree(tmp_path / name, ignore_errors=True)
     finish(folder, tmp_path)
     for name, table in tables(tmp_path).items():
         pd.testing.assert_frame_equal(table, reference[name])

@@ -66,7 +66,10 @@ def test_batches_whose_unnumbered_columns_differ_in_order_are_refused(tmp_path):
     ("table", "words"),
     [
         (frame([*NUMBERED["prefix"][:-1], "pixel3"]), "each pixel column once.*'pixel3' 2 times"),
-        (frame([*NUMBERED["prefix"][:-1], "pixel20"]), "without a gap.*number 15"),
+        (frame([*NUMBERED["prefix"][:-1], "pixel20"]), "without a gap, each once.*20 after 14"),
+        (frame([*NUMBERED["prefix"][:-1], "pixel03"]), "each once.*3 after 3"),
+        (frame(labels=["a", "b\n", "c"] * 3), r"printable characters.*'b\\n'"),
+        (frame(labels=["a", "b" * 300, "c"] * 3), "at most 200 printable"),
         (pd.concat([frame(), frame()["label"]], axis=1), "one column named label"),
         (frame(images=IMAGES[:, :15]), "square images.*15"),
         (frame(images=np.where(IMAGES > 100, np.inf, 7.0)), "0 to 255.*inf"),

@@ -112,30 +112,34 @@ class Engine:
                         "(`dask scheduler`), or leave SCHEDULER out to use this machine."
                     ) from error
             else:
-                try:
-                    self._cluster = self._local_cluster()
-                except (OSError, RuntimeError) as error:
-                    raise ConfigError(
-                        f"Expected to start workers on this machine. Received: {error}. Free space for temporary files "
-                        "(TMPDIR=...), or name a scheduler (SCHEDULER=...)."
-                    ) from error
+                self._cluster = self._local_cluster()
                 self._client = Client(self._cluster, set_as_default=False)
                 self._client.register_plugin(_Silent())
         return self._client
 
     @staticmethod
     def _local_cluster() -> Any:
+        """Start workers on this machine; again, if one is killed before all have begun."""
         # A worker holds one run and no second one in waiting, so that its death tells which run it died of.
         with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
-            return LocalCluster(
-                threads_per_worker=1,
-                n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
-                memory_limit=0,  # Dask would pause and restart workers that Keras makes large
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-                scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
-                env=WORKER_ENV,
-            )
+            for left in reversed(range(KILLED_WORKERS)):
+                try:
+                    return LocalCluster(
+                        threads_per_worker=1,
+                        n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
+                        memory_limit=0,  # Dask would pause and restart workers that Keras makes large
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                        scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
+                        env=WORKER_ENV,
+                    )
+                except (OSError, RuntimeError) as error:
+                    if not left:
+                        raise ConfigError(
+                            f"Expected to start workers on this machine. Received: {error}. Free space for temporary "
+                            "files (TMPDIR=...), or name a scheduler (SCHEDULER=...)."
+                        ) from error
+        raise AssertionError
 
     @property
     def address(self) -> str:

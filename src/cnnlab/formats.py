@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from cnnlab.errors import DataError
 FOLDER = "cifar-10-batches-py"
 _CIFAR_FILE = re.compile(r"data_batch_\d{1,4}|test_batch|batches\.meta")
 _CIFAR_MEMBER = re.compile(rf"(\./)?({FOLDER}/)?({_CIFAR_FILE.pattern})")
+MAX_NAME = 200
+"""Longest name of a class, in characters."""
 _NUMBERED = re.compile(r"(.*?)(\d{1,9})")
 
 
@@ -94,12 +97,12 @@ def _order(columns: list[Any], name: str) -> tuple[list[int], tuple[str, ...]]:
     if len({match and match[1] for match in found}) > 1 or None in found:
         return list(range(len(columns))), tuple(map(str, columns))
     numbers = [int(match[2]) for match in found if match]
-    missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))
-    if missing:
-        raise DataError(
-            f"Expected pixel columns in {name} that are numbered without a gap. Received: none with the number "
-            f"{missing[0]}. Write all pixels of an image."
-        )
+    for number, after in pairwise(sorted(numbers)):
+        if after != number + 1:
+            raise DataError(
+                f"Expected pixel columns in {name} that are numbered without a gap, each once. Received: {after} after "
+                f"{number}. Write all pixels of an image."
+            )
     return numbers, ()
 
 
@@ -107,11 +110,24 @@ def _labels(labels: "pd.Series[Any]", name: str) -> NDArray[Any]:
     if labels.isna().any():
         raise DataError(f"Expected a label in every row of {name}. Received: {labels.isna().sum()} without one.")
     values = labels.to_numpy()
-    if values.dtype.kind == "f":
-        if not (np.abs(values) < 2**53).all() or (values % 1).any():
-            raise DataError(f"Expected whole numbers or strings as labels in {name}. Received: {values[0]!r}.")
+    if values.dtype.kind in "fiu":
+        whole = values.astype(np.float64)
+        if not (np.abs(whole) < 2**53).all() or (whole % 1).any():
+            raise DataError(f"Expected whole numbers or strings as labels in {name}. Received: {values[0]!r:.40}.")
         return values.astype(np.int64)
-    return values if values.dtype.kind in "iu" else labels.astype(str).to_numpy(dtype=np.str_)
+    names = [value.decode("ascii", "replace") if isinstance(value, bytes) else str(value) for value in values]
+    for unusual in set(names):
+        _class_name(unusual, name)
+    return np.array(names)
+
+
+def _class_name(text: str, name: str) -> str:
+    """Insist on a name that tables and messages can show."""
+    if not text.isprintable() or len(text) > MAX_NAME:
+        raise DataError(
+            f"Expected class names of at most {MAX_NAME} printable characters in {name}. Received: {ascii(text)[:40]}."
+        )
+    return text
 
 
 def _pixels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
@@ -159,7 +175,8 @@ def read_cifar(path: Path) -> tuple[tuple[str, ...], dict[str, Batch]]:
             f"Expected label_names, a list of strings, in batches.meta of {path.name}. Received: "
             f"{type(names).__name__}. Fetch the archive again."
         )
-    class_names = tuple(name.decode(errors="replace") if isinstance(name, bytes) else name for name in names)
+    decoded = (name.decode(errors="replace") if isinstance(name, bytes) else name for name in names)
+    class_names = tuple(_class_name(text, "batches.meta") for text in decoded)
     batches = {name: _cifar_batch(unpickle.batch(found.pop(name), name), name, len(names)) for name in wanted[1:]}
     if len({batch.images.shape[1:] for batch in batches.values()}) > 1:
         raise DataError(f"Expected images of one size in {path.name}. Received: several sizes.")

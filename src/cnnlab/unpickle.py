@@ -324,7 +324,8 @@ def _array(value: Any, budget: _Budget) -> NDArray[Any]:
     if dtype.kind == "b":  # numpy trusts such bytes to be 0 or 1
         truth: NDArray[Any] = np.frombuffer(data, np.uint8) != 0
         return truth.reshape(shape, order="F" if fortran else "C")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    numbers = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return numbers.astype(dtype.newbyteorder("="), copy=False)  # pandas can do little with numbers of another order
 
 
 def _item(value: Any, budget: _Budget) -> Any:

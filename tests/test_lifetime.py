@@ -1,0 +1,71 @@
+"""What a command has started ends with it, and nothing else does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+
+SCRIPT = """
+import subprocess, sys, time
+from cnnlab import lifetime
+with lifetime.together("that was it"):
+    detached = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    print(detached.pid, flush=True)
+    sys.stdin.readline()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def command():
+    """A command with a process in a session of its own, as kernels have; and that process."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    started = psutil.Process(int(process.stdout.readline()))
+    yield process, started
+    for one in (started, process):
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.communicate()
+
+
+def ended(process, seconds=2):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_processes_in_other_sessions_end_with_the_command_however_it_ends(command, number):
+    process, started = command
+    os.kill(process.pid, number)
+    assert process.wait(2) == (-number if number == signal.SIGKILL else 128 + number)
+    assert ended(started)
+    if number != signal.SIGKILL:
+        assert process.stderr.read() == b"\nthat was it\n"
+
+
+def test_processes_of_another_command_live_on(command):
+    other = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    other.kill()
+    other.communicate(timeout=10)
+    assert not ended(command[1], 0.5)
+
+
+def test_signals_mean_again_what_they_meant_once_the_work_is_done(command):
+    process, _ = command
+    process.stdin.write(b"go on\n")
+    process.stdin.flush()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(2) == -signal.SIGTERM
