@@ -28,9 +28,9 @@ help: ## Show this list
 	@echo "  SCHEDULER=$(SCHEDULER)    address of a Dask scheduler; none: this machine"
 	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
 
-report: export CNNLAB_END_WITH_PARENT = 1 # even make killed outright leaves nothing running
+# Even make killed outright leaves nothing running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
-	@exec $(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
+	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
 		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh)
 
 test: $(READY) ## Run every test, slow ones too

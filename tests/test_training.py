@@ -53,6 +53,92 @@ def test_the_same_run_twice_gives_bit_identical_weights(done, fit):
         np.testing.assert_array_equal(arrays[name], values)
 
 
+def test_training_images_come_in_another_order_in_every_epoch(fit, monkeypatch):
+    """Keras, seeded once and asked for all epochs, shows them in one and the same order."""
+    import keras
+
+    seen = []
+
+    def watched(model, settings, compile_model=models.compile_model):
+        compile_model(model, settings)
+        model.run_eagerly = True
+        step = model.train_step
+
+        def train_step(data):
+            seen.append(keras.ops.convert_to_numpy(data[0]))
+            return step(data)
+
+        model.train_step = train_step
+
+    monkeypatch.setattr(models, "compile_model", watched)
+    fit(SMALL.change(epochs=3))
+    batches = len(seen) // 3
+    epochs = [np.concatenate(seen[start : start + batches]).reshape(20, -1) for start in range(0, len(seen), batches)]
+    assert len({epoch.tobytes() for epoch in epochs}) == 3
+    assert len({np.sort(epoch, axis=0).tobytes() for epoch in epochs}) == 1
+
+
+@pytest.fixture
+def interrupted(tiny, split, tmp_path, monkeypatch):
+    """A run that was interrupted in its third epoch: the run's own arguments, and its checkpoint."""
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    work = Run(SMALL, 1, tiny.digest, split.digest), tiny, split, str(tmp_path)
+
+    def note(self, *args, whole=training._State.note):
+        if self.epochs == 2:
+            raise KeyboardInterrupt
+        whole(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._State, "note", note)
+        with pytest.raises(KeyboardInterrupt):
+            training.run(*work)
+    (checkpoint,) = tmp_path.iterdir()
+    return work, checkpoint
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "epochs"),
+    [
+        (lambda path, _: None, 2),
+        (lambda path, _: flip(path), 4),
+        (lambda path, _: path.write_bytes(path.read_bytes()[:100]), 4),
+        (lambda path, _: path.write_bytes(b""), 4),
+        (lambda path, _: path.unlink(), 4),
+        (lambda _, patch: patch.setattr(training, "__version__", "0.0.0"), 4),
+    ],
+    ids=["whole", "flipped", "cut short", "empty", "gone", "of another version"],
+)
+def test_a_fit_goes_on_from_a_whole_checkpoint_and_begins_anew_without(interrupted, done, monkeypatch, spoil, epochs):
+    work, checkpoint = interrupted
+    spoil(checkpoint, monkeypatch)
+    made = []
+
+    def note(self, *args, whole=training._State.note):
+        made.append(1)
+        whole(self, *args)
+
+    monkeypatch.setattr(training._State, "note", note)
+    record, arrays = training.run(*work)
+    assert len(made) == epochs
+    assert record.history == done[0].history
+    for name, values in done[1].items():
+        np.testing.assert_array_equal(arrays[name], values)
+
+
+def test_a_worker_without_the_folder_for_checkpoints_goes_on_without(tiny, split, tmp_path, done, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    record, _ = training.run(Run(SMALL, 1, tiny.digest, split.digest), tiny, split, str(tmp_path / "elsewhere"))
+    assert record.history == done[0].history
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_threads_that_draw_random_numbers_change_nothing(done, fit):
     """Workers have such threads: they once changed every initial weight."""
     stop = threading.Event()

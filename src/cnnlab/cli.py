@@ -52,14 +52,23 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _long_work(runs: Path) -> Iterator[None]:
+def _long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
     """Say in a line what is set aside, and end at once, with all that was started, when told to."""
     from tqdm.auto import tqdm
 
-    last_words = f"cnnlab: stopped. Finished runs are in {str(runs)!r}; the same command goes on from there."
+    same = f"the same command{' without --fresh (FRESH=)' * fresh}"
+    last_words = f"cnnlab: stopped. Finished runs are in {str(runs)!r}; {same} goes on from there."
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *more: Any) -> None:
+        if issubclass(category, RecordWarning):
+            tqdm.write(f"cnnlab: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *more)
+
     with warnings.catch_warnings(), lifetime.together(last_words):
         warnings.simplefilter("default", RecordWarning)
-        warnings.showwarning = lambda message, *_: tqdm.write(f"cnnlab: {message}", file=sys.stderr)
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 
@@ -75,7 +84,7 @@ def report(report: Path | None, profile: str, check: bool, runs: Path, **setting
     from cnnlab import report as reports
     from cnnlab.tuning import Tuning
 
-    with _long_work(runs), Tuning(profile=profile, runs=runs, **settings) as tuning:
+    with _long_work(runs, settings["fresh"]), Tuning(profile=profile, runs=runs, **settings) as tuning:
         out = report or Path("reports") / tuning.profile.name
         made = reports.make(tuning, out)
     missing = [chapter for chapter in made.chapters if chapter.error]
@@ -99,12 +108,12 @@ def run(runs: Path, **settings: Any) -> None:
     """
     from cnnlab import progress
     from cnnlab.defects import MISTAKES
-    from cnnlab.errors import RunError
+    from cnnlab.errors import DataError, RunError
     from cnnlab.tuning import Tuning
 
     lost: dict[str, CnnlabError] = {}
     with (
-        _long_work(runs),
+        _long_work(runs, settings["fresh"]),
         Tuning(runs=runs, **settings) as tuning,
         progress.Bar(progress.plan(tuning)) as bar,
     ):
@@ -112,7 +121,7 @@ def run(runs: Path, **settings: Any) -> None:
         results = list(tuning.walk(lambda stage, why: lost.update({stage.name: why})))
         try:
             tuning.mistakes()
-        except RunError as error:
+        except (RunError, DataError) as error:
             lost[MISTAKES] = error
     for result in results:
         made = result.decision

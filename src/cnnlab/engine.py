@@ -5,10 +5,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import dask
 from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed
 from distributed.system import MEMORY_LIMIT
@@ -120,25 +120,23 @@ class Engine:
     @staticmethod
     def _local_cluster() -> Any:
         """Start workers on this machine; again, if one is killed before all have begun."""
-        # A worker holds one run and no second one in waiting, so that its death tells which run it died of.
-        with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
-            for left in reversed(range(KILLED_WORKERS)):
-                try:
-                    return LocalCluster(
-                        threads_per_worker=1,
-                        n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
-                        memory_limit=0,  # Dask would pause and restart workers that Keras makes large
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.CRITICAL,
-                        scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
-                        env=WORKER_ENV,
-                    )
-                except (OSError, RuntimeError) as error:
-                    if not left:
-                        raise ConfigError(
-                            f"Expected to start workers on this machine. Received: {error}. Free space for temporary "
-                            "files (TMPDIR=...), or name a scheduler (SCHEDULER=...)."
-                        ) from error
+        for left in reversed(range(KILLED_WORKERS)):
+            try:
+                return LocalCluster(
+                    threads_per_worker=1,
+                    n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
+                    memory_limit=0,  # Dask would pause and restart workers that Keras makes large
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                    scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
+                    env=WORKER_ENV,
+                )
+            except (OSError, RuntimeError) as error:
+                if not left:
+                    raise ConfigError(
+                        f"Expected to start workers on this machine. Received: {error}. Free space for temporary "
+                        "files (TMPDIR=...), or name a scheduler (SCHEDULER=...)."
+                    ) from error
         raise AssertionError
 
     @property
@@ -196,11 +194,22 @@ class Engine:
         failures: list[str] = []
         tries = {key: _Tries() for key in missing}
         checkpoints = str(store.checkpoints())
-        futures = {self._submit(item, checkpoints): key for key, item in missing.items()}
-        finished = as_completed(list(futures), loop=self.client.loop)
+        waiting = list(missing)[::-1]
+        futures: dict[Future, str] = {}
+        finished = as_completed(loop=self.client.loop)
+
+        def feed() -> None:
+            """Send a run for each thread and no second one in waiting, so that a death tells what it was died of."""
+            while waiting and len(futures) < max(1, sum(self.client.nthreads().values())):
+                key = waiting.pop()
+                future = self._submit(missing[key], checkpoints)
+                futures[future] = key
+                finished.add(future)
+
         try:
+            feed()
             for future in finished:
-                key = futures[future]
+                key = futures.pop(future)  # forgotten here, a result is not made again when its worker dies
                 what = missing[key][0]
                 try:
                     record, arrays = future.result()
@@ -209,18 +218,20 @@ class Engine:
                         failures.append(
                             f"seed {what.seed}: {tries[key].told}, with {json.dumps(what.trial.canonical())}"
                         )
-                        continue
-                    again = self._submit(missing[key], checkpoints)
-                    futures[again] = key
-                    finished.add(again)
+                    else:
+                        waiting.append(key)
+                    feed()
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
                     message = " ".join(str(error).split())[:300]
                     failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
+                    feed()
                 else:
+                    feed()
                     found[key] = store.put(record, arrays)
                     done(found[key], False)
         finally:
-            self.client.cancel([future for future in futures if not future.done()])
+            with suppress(Exception):  # where the scheduler is gone, so are the runs
+                self.client.cancel(list(futures))
         if failures:
             raise RunError(
                 f"Expected {len(missing)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
@@ -244,15 +255,24 @@ class Engine:
     def _scatter(self, value: Dataset | Split) -> Future:
         """Send images to every worker once, whatever number of runs uses them."""
         future = self._scattered.get(value.digest)
-        if future is None or future.status != "finished":  # lost with the last worker that held it
+        for left in reversed(range(LOST_IMAGES)):
+            if future is not None and future.status == "finished":  # else lost with the last worker that held it
+                break
             try:
                 future = self.client.scatter(value, broadcast=True, hash=False, timeout=CONNECT_SECONDS)
             except TimeoutError as error:
                 raise ConfigError(
-                    f"Expected workers at {self.address}. Received: none in {CONNECT_SECONDS} s. Start some "
+                    f"Expected workers at {self._scheduler}. Received: none in {CONNECT_SECONDS} s. Start some "
                     "(`dask worker ADDRESS --nthreads 1`)."
                 ) from error
-            self._scattered[value.digest] = future
+            except Exception as error:  # a worker that dies meanwhile shows in several ways
+                if not left:
+                    raise ConfigError(
+                        f"Expected the workers to take the images. Received: {type(error).__name__}, {LOST_IMAGES} "
+                        "times. See that the scheduler and its workers run; the same command goes on."
+                    ) from error
+            else:
+                self._scattered[value.digest] = future
         return future
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 _PREFIX = ".cnnlab-"
 STALE_SECONDS = 3600
-"""Age at which a scratch file belongs to a process that was killed: none is written to for so long."""
+"""Age at which a scratch file belongs to a process that was killed. (A notebook's may rest for longer in a long cell,
+but is written anew at its end.)"""
 
 
 def scratch(folder: Path, suffix: str = ".part") -> Path:
@@ -18,16 +19,30 @@ def scratch(folder: Path, suffix: str = ".part") -> Path:
     return Path(name)
 
 
-def put(source: Path, target: Path) -> None:
+def put(source: Path, target: Path, *, replace: bool = True) -> None:
     """Give a scratch file its name, once it is on the disk; nobody ever sees half of it.
 
+    Args:
+        source: The scratch file.
+        target: Its name to be.
+        replace: Whether it takes the place of a file that has that name.
+
     Raises:
+        FileExistsError: There is one, and it is not to be replaced.
         OSError: The disk is full, say. What had that name before is still there.
     """
     source.chmod(0o644)
-    with source.open("rb") as stream:
+    with source.open("r+b") as stream:  # Windows syncs only what may be written
         os.fsync(stream.fileno())
-    source.replace(target)
+    try:
+        if not replace:
+            os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        replace = True
+    if replace:
+        source.replace(target)
     with suppress(OSError):  # where folders cannot be synced (Windows), the name may be lost with the power, no more
         folder = os.open(target.parent, os.O_RDONLY)
         try:
@@ -36,17 +51,20 @@ def put(source: Path, target: Path) -> None:
             os.close(folder)
 
 
-def write(target: Path, content: bytes) -> None:
+def write(target: Path, content: bytes, *, replace: bool = True) -> None:
     """Write a file, whole or not at all.
 
     Raises:
+        FileExistsError: There is one, and it is not to be replaced.
         OSError: It cannot be written. What had that name before is still there.
     """
     path: Path | None = None
     try:
         path = scratch(target.parent)
         path.write_bytes(content)
-        put(path, target)
+        put(path, target, replace=replace)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from error  # of a full disk it would name no file
     finally:

@@ -20,8 +20,9 @@ import psutil
 MARK = "CNNLAB_COMMAND"
 """Environment variable by which the processes of a command are told from all others."""
 WITH_PARENT = "CNNLAB_END_WITH_PARENT"
-"""Environment variable that has a command end with the process that started it, as the Makefile wants it."""
+"""Environment variable with the process that a command is to end with, as the Makefile wants it."""
 POLL_SECONDS = 0.2
+KILL_SECONDS = 5
 
 
 @contextmanager
@@ -46,35 +47,36 @@ def together(last_words: str) -> Iterator[None]:
         with suppress(OSError):
             os.write(2, f"\n{last_words}\n".encode())
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the threads say of what is killed
-        _kill(_children)
-        os._exit(128 + number)
+        _kill(lambda: _children(guard.pid))
+        os._exit(128 + number)  # and the guard looks for what was started or orphaned meanwhile
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:
             signal.signal(number, end)
-    if os.environ.pop(WITH_PARENT, ""):
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    if parent := os.environ.pop(WITH_PARENT, ""):
+        threading.Thread(target=_end_with, args=(parent, last_words), daemon=True).start()
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         del os.environ[MARK]
-        guard.kill()
         guard.communicate()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_with(parent: str, last_words: str) -> None:
+    while str(os.getppid()) == parent:
         time.sleep(POLL_SECONDS)
-    _kill(_children)
-    os._exit(1)
+    with suppress(OSError):
+        os.write(2, f"\n{last_words}\n".encode())
+    os._exit(1)  # the guard does the rest
 
 
-def _children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+def _children(guard: int) -> list[psutil.Process]:
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if child.pid != guard and child.status() != psutil.STATUS_ZOMBIE]
 
 
 def _marked(mark: str) -> list[psutil.Process]:
@@ -87,14 +89,15 @@ def _marked(mark: str) -> list[psutil.Process]:
 
 
 def _kill(find: Callable[[], list[psutil.Process]]) -> None:
-    """Kill processes until there are none: some may start others meanwhile."""
-    while True:
-        with suppress(psutil.NoSuchProcess):
+    """Kill processes until there are none: some may start others meanwhile. One that hangs in a driver is left."""
+    end = time.monotonic() + KILL_SECONDS
+    while time.monotonic() < end:
+        with suppress(psutil.Error):
             found = find()
-            for process in found:
-                process.kill()
             if not found:
                 return
+            for process in found:
+                process.kill()
             psutil.wait_procs(found, timeout=0.1)
 
 

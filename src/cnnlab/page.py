@@ -118,6 +118,7 @@ def render(
                     chapter.body = _body(exporter, chapter)
                 except Exception as error:  # whatever a notebook holds, the other chapters are worth having
                     chapter.error = f"it cannot be rendered ({type(error).__name__})"
+                    chapter.path.unlink(missing_ok=True)  # the next command makes it again
         environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
         environment.filters["sanitise"] = lambda fragment: Markup(sanitise(fragment))  # noqa: S704 - safe by then
         template = environment.get_template("page.html.j2")

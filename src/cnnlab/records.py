@@ -24,6 +24,7 @@ SCHEMA = 2
 ASIDE = "set-aside"
 CHECKPOINTS = "checkpoints"
 _DIGEST = re.compile("[0-9a-f]{64}")
+_State = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class RunStore:
     """A folder of records: `<digest>.json`, and `<digest>-<hash>.npz` with the run's arrays.
 
     The arrays are written first, under a name with their hash in it, so that the record beside them never meets
-    another run's. Both hashes are checked whenever a record is read. What is not as it was stored is moved to the
-    folder `set-aside`, with a `RecordWarning`, and counts as missing.
+    another run's. Both hashes are checked when a record is read (again only if a file has changed). What is not as it
+    was stored is moved to the folder `set-aside`, with a `RecordWarning`, and counts as missing.
 
     Args:
         path: The folder; made when something is written.
@@ -79,36 +80,44 @@ class RunStore:
     def __init__(self, path: str | Path, *, fresh: bool = False) -> None:
         self.path = Path(path)
         self._ignore_before = time.time() if fresh else 0.0
+        self._own: set[str] = set()
         self._checked: dict[str, tuple[Record, tuple[_State, _State]]] = {}
 
     def get(self, digest: str) -> Record | None:
         """Return a record, or None where there is none, or none that can be trusted."""
-        file = self.path / f"{digest}.json"
-        before = _state(file)
-        if before is None or before[0] < self._ignore_before * 1e9:
+        before = _state(self.path / f"{digest}.json")
+        try:
+            return self._read(digest, before)
+        except _UnusableError as error:
+            if _state(self.path / f"{digest}.json") == before:  # else another process has just written it anew
+                self._set_aside(digest, str(error))
+        except OSError as error:  # too many open files, a network that is away: nothing is wrong with the record
+            _warn(f"{digest[:12]} cannot be read ({error.strerror}). It will be done again.")
+        return None
+
+    def _read(self, digest: str, state: _State) -> Record | None:
+        """Return a record whose file is in a state, if it is there and not to be ignored.
+
+        Raises:
+            _UnusableError: It cannot be trusted.
+            OSError: It cannot be read.
+        """
+        if state is None or (digest not in self._own and state[0] < self._ignore_before * 1e9):
             return None
         if digest in self._checked:
             record, states = self._checked[digest]
-            if states == (before, _state(self._arrays(record))):
+            if states == (state, _state(self._arrays(record))):
                 return record  # hashed before, and not touched since
+        record = _parse((self.path / f"{digest}.json").read_bytes(), digest)
+        arrays = self._arrays(record)
+        states = state, _state(arrays)
         try:
-            record = _parse(file.read_bytes(), digest)
-            arrays = self._arrays(record)
-            states = before, _state(arrays)
             if _sha256(arrays) != record.arrays_sha256:
                 raise _UnusableError(f"the arrays of {digest[:12]} are not the ones that were stored")
-        except FileNotFoundError:
-            why = f"the arrays of {digest[:12]} are missing"
-        except OSError as error:
-            why = f"{digest[:12]}: {error.strerror}"
-        except _UnusableError as error:
-            why = str(error)
-        else:
-            self._checked[digest] = record, states
-            return record
-        if _state(file) == before:  # else another process has just written it anew
-            self._set_aside(digest, why)
-        return None
+        except FileNotFoundError as error:
+            raise _UnusableError(f"the arrays of {digest[:12]} are missing") from error
+        self._checked[digest] = record, states
+        return record
 
     def _arrays(self, record: Record) -> Path:
         return self.path / f"{record.digest}-{record.arrays_sha256[:16]}.npz"
@@ -121,11 +130,7 @@ class RunStore:
                 file.replace(place / file.name)
         except OSError:
             place = self.path  # a folder that cannot be written: the run is done again all the same
-        warnings.warn(
-            f"A stored run cannot be used: {why}. It is kept in {str(place)!r} and will be done again.",
-            RecordWarning,
-            stacklevel=3,
-        )
+        _warn(f"A stored run cannot be used: {why}. It is kept in {str(place)!r} and will be done again.")
 
     def arrays(self, digest: str, *names: str) -> dict[str, NDArray[Any]]:
         """Return a run's arrays, as `training.run` made them: all of them, or those that are named.
@@ -156,20 +161,26 @@ class RunStore:
         found = self.get(record.digest)
         if found is not None:
             return found
-        content = io.BytesIO()
-        np.savez(content, **arrays)  # type: ignore[arg-type]
-        blob = content.getvalue()
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        blob = stream.getvalue()
         record = replace(record, arrays_sha256=hashlib.sha256(blob).hexdigest())
         form = {"schema": SCHEMA, **asdict(record)}
+        content = json.dumps({**form, "sha256": config.digest(form)}, indent=1).encode()
+        file = self.path / f"{record.digest}.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             files.write(self._arrays(record), blob)
-            files.write(
-                self.path / f"{record.digest}.json",
-                json.dumps({**form, "sha256": config.digest(form)}, indent=1).encode(),
-            )
+            try:
+                files.write(file, content, replace=self._ignore_before > 0)
+            except FileExistsError:
+                found = self.get(record.digest)
+                if found is not None:
+                    return found
+                files.write(file, content)
         except OSError as error:
             raise self._cannot_write(error) from error
+        self._own.add(record.digest)
         with suppress(OSError):  # what this record takes the place of
             (self.path / CHECKPOINTS / f"{record.digest}.ckpt").unlink(missing_ok=True)
             for other in set(self.path.glob(f"{record.digest}-*.npz")) - {self._arrays(record)}:
@@ -193,28 +204,40 @@ class RunStore:
         place = self.path / CHECKPOINTS
         try:
             place.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, place):
+                files.scratch(folder).unlink()  # hours before it would be found out otherwise
+                files.sweep(folder)
         except OSError as error:
             raise self._cannot_write(error) from error
-        for folder in (self.path, place):
-            files.sweep(folder)
         for path in [*self.path.glob("*.npz"), *place.glob("*.ckpt")]:
             digest = path.stem.partition("-")[0]
             stored = (self.path / f"{digest}.json").exists()
             if stored == (path.suffix == ".ckpt") and _DIGEST.fullmatch(digest):
                 files.remove_stale(path)
+            elif path.suffix == ".ckpt" and (_state(path) or [0])[0] < self._ignore_before * 1e9:
+                path.unlink(missing_ok=True)
         return place.absolute()
 
     def records(self) -> list[Record]:
-        """Return every record that can be read, in the order of their digests."""
-        found = (self.get(path.stem) for path in sorted(self.path.glob("*.json")) if _DIGEST.fullmatch(path.stem))
+        """Return every record that can be used, in the order of their digests; the others stay where they are."""
+        found, unusable = [], []
+        for path in sorted(self.path.glob("*.json")):
+            if _DIGEST.fullmatch(path.stem):
+                try:
+                    found.append(self._read(path.stem, _state(path)))
+                except (_UnusableError, OSError) as error:
+                    unusable.append(str(error))
+        if unusable:
+            _warn(f"{len(unusable)} runs in {str(self.path)!r} cannot be used; the first: {unusable[0]}.")
         return [record for record in found if record is not None]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RecordWarning, stacklevel=4)
 
 
 class _UnusableError(Exception):
     """Why a file is not a record that can be trusted."""
-
-
-_State = tuple[int, ...] | None
 
 
 def _state(path: Path) -> _State:
@@ -244,9 +267,12 @@ def _parse(content: bytes, digest: str) -> Record:
     if schema != SCHEMA or form.keys() != {setting.name for setting in fields(Record)}:
         raise _UnusableError(f"its format is {schema}, that of this version of cnnlab is {SCHEMA}")
     record = Record(**form)
-    if record.digest != digest or digest != run_digest(
-        record.trial, record.seed, record.data["digest"], record.split["digest"]
-    ):
+    try:
+        own = run_digest(record.trial, record.seed, record.data["digest"], record.split["digest"])
+        whole = all(isinstance(record.scores[name], float) for name in SCORES) and record.history["loss"]
+    except (KeyError, TypeError) as error:
+        raise _UnusableError(f"{digest[:12]} is torn, or no record") from error
+    if record.digest != digest or digest != own or not whole:
         raise _UnusableError(f"{digest[:12]} is the record of another run")
     return record
 

@@ -128,6 +128,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
     manifest = {**_manifest(tuning, [*results, *mistakes], chapters, begin), "model": model}
     files.write(out / "index.html", page.render(tuning, results, chapters, judgements, manifest).encode())
+    manifest["missing"] = _missing(chapters)  # some may not have been fit to be rendered
     files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return Report(chapters, judgements)
 
@@ -206,7 +207,7 @@ class _Book:
             if job and chapter.error:
                 bar.say(f"{chapter.name}: {chapter.error}")
         kept = {chapter.path for chapter, *_ in self._chapters if not chapter.error}
-        for path in self._out.glob("*.ipynb"):
+        for path in self._out.glob("[0-9]*.ipynb"):
             if path not in kept and _key(path):
                 path.unlink()
         return [chapter for chapter, *_ in self._chapters]
@@ -251,7 +252,6 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str
     """Execute a notebook and put it in place once it has gone through; return why it has not, or ""."""
     import nbformat
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not one of the user's
     os.environ[ADDRESS] = scheduler  # the kernel joins these workers
@@ -271,8 +271,8 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str
                     kernel_manager_class=_KERNELS,
                 )
                 break
-            except DeadKernelError:  # by the exception alone: in the notebook, every cell has "completed"
-                if tried + 1 == KERNEL_TRIES:
+            except RuntimeError as error:  # by the exception alone: in the notebook, every cell has "completed"
+                if tried + 1 == KERNEL_TRIES or "Kernel died" not in str(error):
                     raise
         notebook = nbformat.read(scratch, as_version=4)
         notebook.metadata["cnnlab"] = {"key": key}
@@ -342,7 +342,7 @@ def _manifest(
         "runs_made_now": len(tuning.made),
         "train_seconds": round(sum(record.train_seconds for record in records.values()), 1),
         "wall_seconds": round(time.time() - begin, 1),
-        "missing": {chapter.name: chapter.error for chapter in chapters if chapter.error},
+        "missing": _missing(chapters),
         "commit": _commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in packages if _installed(name)},
@@ -357,6 +357,10 @@ def _manifest(
             "workers": WORKER_ENV,
         },
     }
+
+
+def _missing(chapters: Sequence[Chapter]) -> dict[str, str]:
+    return {chapter.name: chapter.error for chapter in chapters if chapter.error}
 
 
 def _lock_digest() -> str:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import platform
 import sys
 import time
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from cnnlab import __version__, files, models
 from cnnlab.config import SPARSE_LOSS, Input, Training, Trial
 from cnnlab.data import Dataset, Split
-from cnnlab.records import Record, run_digest
+from cnnlab.records import SCHEMA, Record, run_digest
 
 PREDICT_BATCH = 256
 """Images predicted at a time; the scores do not depend on it."""
@@ -201,7 +202,7 @@ def _save(path: Path, state: _State, model: Any) -> None:
     content = io.BytesIO()
     arrays = {f"best_{i:03d}": value for i, value in enumerate(state.best_weights)}
     arrays |= {f"variable_{i:03d}": keras.ops.convert_to_numpy(value) for i, value in enumerate(_variables(model))}
-    arrays["about"] = np.frombuffer(json.dumps({**about, "made_by": _made_by()}).encode(), np.uint8)
+    arrays["about"] = np.frombuffer(json.dumps({**about, "made_by": [SCHEMA, _made_by()]}).encode(), np.uint8)
     np.savez(content, **arrays)  # type: ignore[arg-type]
     blob = content.getvalue()
     with suppress(OSError):
@@ -218,14 +219,16 @@ def _resumed(path: Path, model: Any) -> _State:
             about = json.loads(arrays["about"].tobytes())
             best = [arrays[name] for name in sorted(arrays.files) if name.startswith("best_")]
             saved = [arrays[name] for name in sorted(arrays.files) if name.startswith("variable_")]
-    except (OSError, ValueError, KeyError):
+        made_by = about.pop("made_by")
+        state = _State(**about, best_weights=best)
+    except (OSError, ValueError, KeyError, TypeError):
         return _State()
     variables = _variables(model)
-    if about.pop("made_by") != _made_by() or [v.shape for v in variables] != [value.shape for value in saved]:
+    if made_by != [SCHEMA, _made_by()] or [v.shape for v in variables] != [value.shape for value in saved]:
         return _State()
     for variable, value in zip(variables, saved, strict=True):
         variable.assign(value)
-    return _State(**about, best_weights=best)
+    return state
 
 
 def run(
@@ -259,7 +262,7 @@ def run(
         val_images,
         targets(val_labels, n_classes, trial.training),
         n_classes,
-        place / f"{what.digest}.ckpt" if place and place.is_dir() else None,
+        place / f"{what.digest}.ckpt" if place and os.path.isdir(place) else None,  # noqa: PTH112 - never raises
     )
     val_probs = model.predict(val_images, batch_size=PREDICT_BATCH, verbose=0)
     test_images = prepare(dataset.test_images[split.test], trial.input)

@@ -15,7 +15,7 @@ from cnnlab.config import Architecture, Trial
 from cnnlab.data import DataFolder, Dataset, Split
 from cnnlab.defects import DEFECTS, MISTAKES, Defect
 from cnnlab.engine import Engine, Work
-from cnnlab.errors import CnnlabError, DataError, RunError
+from cnnlab.errors import CnnlabError, DataError, RecordError, RunError
 from cnnlab.evidence import Comparison, Decision, Scores
 from cnnlab.protocols import Candidate
 from cnnlab.records import Record, RunStore
@@ -309,7 +309,11 @@ class Tuning:
             [(name, record.params, record.scores["val_f1"]) for (name, _), record in runs.items()],
             columns=["trial", "params", "val_f1"],
         )
-        draws = self.scores(list(runs.values()), "val").draws
+        try:
+            draws = self.scores(list(runs.values()), "val").draws
+        except RecordError:  # damaged since
+            runs = self._records(stage.name, candidates)
+            draws = self.scores(list(runs.values()), "val").draws
         incumbent = next((candidate.name for candidate in candidates if candidate.incumbent), None)
         decision = evidence.decide(stage.name, frame, draws, incumbent, stage.pick, pinned=self.protocol.pinned)
         result = StageResult(stage, candidates, runs, decision, protocols.left_out(stage, self.profile))
