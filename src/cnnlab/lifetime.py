@@ -83,7 +83,9 @@ def _marked(mark: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it has just ended, or it is another user's
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+            # Python's own tracker of shared resources ends by itself, and serves its process on if this is not over.
+            tracker = "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+            if process.pid != os.getpid() and not tracker and process.environ().get(MARK) == mark:
                 found.append(process)
     return found
 
