@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnlab import data, evidence, records, sample
+from cnnlab import config, data, evidence, records, sample
 from cnnlab.config import Trial
 from cnnlab.data import Dataset
 from cnnlab.engine import Engine
@@ -74,7 +74,7 @@ def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
         "provenance": {},
     }  # fmt: skip
     values |= changes
-    digest = records.run_digest(values["trial"], seed, values["data"]["digest"], values["split"]["digest"])
+    digest = config.run_digest(values["trial"], seed, values["data"]["digest"], values["split"]["digest"])
     return Record(**{"digest": digest, **values})
 
 

@@ -1,8 +1,10 @@
 """Settings are validated, and equal trials have equal digests."""
 
+from dataclasses import replace
+
 import pytest
 
-from cnnlab.config import Architecture, Input, Training, Trial, digest
+from cnnlab.config import Architecture, Input, Run, Training, Trial, digest
 from cnnlab.errors import ConfigError
 
 
@@ -20,6 +22,7 @@ from cnnlab.errors import ConfigError
         (lambda: Training(learning_rate=float("nan")), "above 0"),
         (lambda: Training(loss="huber"), "hinge"),
         (lambda: Training(patience=0), "at least 1"),
+        (lambda: Training(precision="float8"), "mixed_bfloat16"),
         (lambda: Input(augmentation="mixup"), "flip-shift"),
         (lambda: Trial().change(dropuot=()), "dropuot"),
         (lambda: Trial.from_canonical({"architecture": {}}), "settings of a trial"),
@@ -53,3 +56,23 @@ def test_default_rates_are_those_of_keras():
 
     for name, rate in DEFAULT_RATES.items():
         assert float(optimizers.get(name).learning_rate) == pytest.approx(rate)
+
+
+def test_runs_are_told_apart_by_trial_seed_data_and_split():
+    run = Run(Trial(), 1, "d", "s")
+    others = [
+        replace(run, trial=Trial().change(epochs=5)),
+        replace(run, seed=2),
+        replace(run, data_digest="e"),
+        replace(run, split_digest="t"),
+    ]
+    assert len({run.digest, *[other.digest for other in others]}) == 5
+
+
+def test_runs_share_a_traced_model_if_they_differ_in_values_alone():
+    run = Run(Trial(), 1, "d", "s")
+    values = {"learning_rate": 0.5, "batch_size": 8, "epochs": 3, "patience": 2, "restore_best_weights": False}
+    assert replace(run, trial=run.trial.change(**values), seed=2).graph == run.graph
+    for other in ({"dense_units": 5}, {"optimizer": "sgd"}, {"loss": "hinge"}, {"scale": False}, {"one_hot": False}):
+        assert replace(run, trial=run.trial.change(**other)).graph != run.graph
+    assert replace(run, data_digest="e").graph != run.graph

@@ -286,3 +286,11 @@ def test_any_change_of_pixels_labels_or_names_changes_the_digest(tiny):
         replace(tiny, class_names=("bright", "dark")).digest,
     }
     assert len(digests) == 4
+
+
+def test_the_published_layout_scrambles_colours_and_leaves_gray_alone(colour, gray):
+    scrambled = data.lay_out(colour.train_images[:1], "published")
+    np.testing.assert_array_equal(scrambled[0].ravel(), colour.train_images[0].transpose(2, 0, 1).ravel())
+    for images in (colour.train_images, gray.train_images):
+        np.testing.assert_array_equal(data.lay_out(images, "channels_last"), images)
+    np.testing.assert_array_equal(data.lay_out(gray.train_images, "published"), gray.train_images)

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 from dataclasses import replace
 
 import cloudpickle
@@ -11,11 +10,10 @@ import numpy as np
 import pytest
 
 from cnnlab import data
-from cnnlab.config import Architecture, Training, Trial
+from cnnlab.config import Architecture, Run, Training, Trial
 from cnnlab.engine import Engine
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.records import RunStore
-from cnnlab.training import Run
 
 TRIAL = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
 
@@ -74,17 +72,15 @@ def workers_of(engine):
 def test_runs_of_workers_that_are_killed_go_to_others(engine, work, tmp_path, how_many):
     """With all of them dead the images are lost too, and are sent again."""
     victims = workers_of(engine)[:how_many]
+    left = list(victims)
 
-    def kill():
-        for pid in victims:
-            os.kill(pid, signal.SIGKILL)
+    def kill(*_):
+        while left:
+            os.kill(left.pop(), signal.SIGKILL)
 
-    items = [work(TRIAL, seed) for seed in range(11, 15)]
-    timer = threading.Timer(1, kill)
-    timer.start()
-    found = engine.records(items, RunStore(tmp_path))
-    timer.join()
-    assert sorted(record.seed for record in found.values()) == [11, 12, 13, 14]
+    items = [work(TRIAL, seed) for seed in range(11, 17)]
+    found = engine.records(items, RunStore(tmp_path), kill)
+    assert sorted(record.seed for record in found.values()) == list(range(11, 17))
     assert not set(victims) & set(workers_of(engine))
 
 

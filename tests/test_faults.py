@@ -17,8 +17,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from cnnlab import data, training
-from cnnlab.config import Architecture, Training, Trial
+from cnnlab import data
+from cnnlab.config import Architecture, Run, Training, Trial
 from cnnlab.records import RunStore, to_frame
 from conftest import ROOT
 
@@ -303,7 +303,7 @@ def test_a_fit_killed_after_an_epoch_and_again_ends_as_one_in_one_go(tiny, tmp_p
         Architecture(filters=(4, 8), padding="same", dense_units=8, dropout=(0.1, 0.1, 0.1), batch_norm=True),
         Training(epochs=4, batch_size=8, optimizer="nadam"),
     ).change(augmentation="flip-shift")
-    what = training.Run(trial, 1, tiny.digest, split.digest)
+    what = Run(trial, 1, tiny.digest, split.digest)
     (tmp_path / "work").write_bytes(pickle.dumps((what, tiny, split)))
     (tmp_path / "checkpoints").mkdir()
 

@@ -52,7 +52,7 @@ def outdated(text):
         (lambda text: '{"schema": 0}', "torn, or no record"),
         (lambda text: text.replace('"val_f1": 0.5', '"val_f1": 0.9'), "has changed"),
         (lambda text: text.replace('"seed": 3', '"seed": 4'), "has changed"),
-        (outdated, "format is 1, that of this version of cnnlab is 2"),
+        (outdated, "format is 1, that of this version of cnnlab is 3"),
     ],
     ids=["empty", "half", "list", "nested", "foreign", "score", "seed", "outdated"],
 )

@@ -1,4 +1,4 @@
-"""What a trial is: frozen settings with validation, a canonical form and a digest.
+"""What a trial and a run are: frozen settings with validation, a canonical form and a digest.
 
 A defect of the published study is a value of one of these fields (`restore_best_weights=False`,
 `layout="published"`, `scale=False`, `one_hot=False`), so no other module asks which protocol it runs.
@@ -7,7 +7,7 @@ A defect of the published study is a value of one of these fields (`restore_best
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ SPARSE_LOSS = "sparse_categorical_crossentropy"
 LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "hinge", "kl_divergence")
 LAYOUTS = ("channels_last", "published")
 AUGMENTATIONS = ("none", "flip-shift")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -113,6 +114,7 @@ class Training:
         epochs: Most epochs of a fit.
         patience: Epochs without a better `val_loss` before the fit ends; None always runs all epochs.
         restore_best_weights: Score the weights of the best epoch. The published study scored the last ones.
+        precision: "float32", or "mixed_bfloat16": activations of 16 bits, weights of 32.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -126,6 +128,7 @@ class Training:
     epochs: int = 500
     patience: int | None = 5
     restore_best_weights: bool = True
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         _choice("optimizer", self.optimizer, tuple(DEFAULT_RATES))
@@ -134,6 +137,7 @@ class Training:
         _number("learning_rate", self.learning_rate, 0, math.inf)
         _whole("batch_size", self.batch_size)
         _choice("loss", self.loss, LOSSES)
+        _choice("precision", self.precision, PRECISIONS)
         _whole("epochs", self.epochs)
         if self.patience is not None:
             _whole("patience", self.patience)
@@ -225,3 +229,30 @@ def part_of(name: str) -> str:
 def digest(value: Any) -> str:
     """Return the SHA-256 (64 hex digits) of a JSON value in canonical form: sorted keys, no spaces."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trial with one seed on one split of one dataset: the unit of work, of caching and of distribution."""
+
+    trial: Trial
+    seed: int
+    data_digest: str
+    split_digest: str
+
+    @property
+    def digest(self) -> str:
+        """What a stored record is found by: the trial, the seed, the data and the split."""
+        return run_digest(self.trial.canonical(), self.seed, self.data_digest, self.split_digest)
+
+    @property
+    def graph(self) -> Hashable:
+        """Equal for runs that can use one traced model: they differ in what is a value to it, as seed and rate are."""
+        settings = self.trial.training
+        kind = settings.optimizer, settings.loss, settings.one_hot, settings.precision
+        return self.trial.architecture, self.trial.input, kind, self.data_digest, self.split_digest
+
+
+def run_digest(trial: Mapping[str, Any], seed: int, data_digest: str, split_digest: str) -> str:
+    """Return what a record is found by: the trial in canonical form, the seed, the data and the split."""
+    return digest({"trial": trial, "seed": seed, "data": data_digest, "split": split_digest})

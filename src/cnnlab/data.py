@@ -75,6 +75,11 @@ class Split:
         return sha.hexdigest()
 
 
+def lay_out(images: NDArray[np.uint8], layout: str) -> NDArray[np.uint8]:
+    """Return images (n, h, w, c) as a network sees them: as they are, or "published", scrambled like the study's."""
+    return images.transpose(0, 3, 1, 2).reshape(images.shape) if layout == "published" else images
+
+
 SPLIT_SEED = 20220
 """Seed of the stratified split: a part of the protocol, so that all seeds of a trial see the same images."""
 

@@ -1,38 +1,39 @@
 """Give every run a worker: Dask `distributed`, on this machine or on a cluster."""
 
+import hashlib
+import importlib.metadata
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from dask.system import CPU_COUNT
-from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
 from distributed.system import MEMORY_LIMIT
 
-from cnnlab import training
+from cnnlab.config import Run
 from cnnlab.data import Dataset, Split
-from cnnlab.errors import ConfigError, RunError
+from cnnlab.errors import ConfigError, RunError, WorkerError
 from cnnlab.records import Record, RunStore
-from cnnlab.training import Run
 
 WORKER_ENV = {
     # One thread a worker: two processes of one thread fit more images a second than one process of two.
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "CUDA_MODULE_LOADING": "LAZY",
     # Workers that share a GPU must each take only what they need of it.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
-"""Environment of the workers that cnnlab starts; a cluster's workers have whatever they were started with."""
+"""Environment of the workers, here and on a cluster, where they have not been started with another."""
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
@@ -63,6 +64,40 @@ class _Silent(WorkerPlugin):  # type: ignore[misc]
 
     def setup(self, worker: object) -> None:  # noqa: ARG002 - Dask's
         silence()
+
+
+def code_digest() -> str:
+    """Return a digest (64 hex digits) of cnnlab's own code and tables: other code may show or make other results."""
+    sha = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in (".py", ".csv"):
+            sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return what a worker must have in common with its client, or its runs would not be the same."""
+    return {name: importlib.metadata.version(name) for name in ("cnnlab", "keras")} | {"code": code_digest()[:12]}
+
+
+def _work(wanted: Mapping[str, str], function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+    """Call a function on a worker.
+
+    Raises:
+        WorkerError: The worker, which may have joined only now, is not of the wanted versions.
+    """
+    for name, value in WORKER_ENV.items():
+        os.environ.setdefault(name, value)  # read when the backend is imported, which nothing has done yet
+    if (found := versions()) != wanted:
+        raise WorkerError.of({get_worker().address: found}, wanted)
+    return function(*args, **kwargs)
+
+
+def _run(*args: Any) -> tuple[Record, dict[str, Any]]:
+    from cnnlab import training  # and Keras, for seconds: on the worker, once
+
+    return training.run(*args)
 
 
 class Engine:
@@ -101,16 +136,23 @@ class Engine:
 
         Raises:
             ConfigError: No scheduler answers at the address, or workers cannot be started here.
+            WorkerError: Workers are of other versions than this client.
         """
         if self._client is None:
             if self._scheduler:
                 try:
-                    self._client = Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+                    client = Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
                 except (OSError, ValueError) as error:
                     raise ConfigError(
                         f"Expected a Dask scheduler at {self._scheduler}. Received: {type(error).__name__}. Start one "
                         "(`dask scheduler`), or leave SCHEDULER out to use this machine."
                     ) from error
+                found, wanted = client.run(versions, on_error="return"), versions()
+                wrong = {address: of for address, of in found.items() if of != wanted}
+                if wrong:
+                    client.close()
+                    raise WorkerError.of(wrong, wanted)
+                self._client = client
             else:
                 self._cluster = self._local_cluster()
                 self._client = Client(self._cluster, set_as_default=False)
@@ -129,7 +171,6 @@ class Engine:
                     dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                     scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
-                    env=WORKER_ENV,
                 )
             except (OSError, RuntimeError) as error:
                 if not left:
@@ -149,11 +190,14 @@ class Engine:
 
         Raises:
             RunError: Workers died of it.
+            WorkerError: The worker is of other versions than this client.
         """
         tries = _Tries()
         while True:
             name = f"{function.__name__}-{uuid4()}"
-            future = self.client.submit(function, *args, **kwargs, priority=10, retries=1, pure=False, key=name)
+            future = self.client.submit(
+                _work, versions(), function, *args, **kwargs, priority=10, retries=1, pure=False, key=name
+            )
             try:
                 result: _Result = future.result()
             except (KilledWorker, CancelledError) as error:
@@ -178,6 +222,7 @@ class Engine:
         Raises:
             RunError: Some runs failed. The others are stored.
             RecordError: The store cannot be written.
+            WorkerError: A worker is of other versions than this client.
         """
         found: dict[str, Record] = {}
         missing: dict[str, Work] = {}
@@ -194,22 +239,32 @@ class Engine:
         failures: list[str] = []
         tries = {key: _Tries() for key in missing}
         checkpoints = str(store.checkpoints())
-        waiting = list(missing)[::-1]
-        futures: dict[Future, str] = {}
+        waiting = _Waiting()
+        for key, item in missing.items():
+            waiting.add(key, item[0])
+        futures: dict[Future, tuple[str, str | None]] = {}
         finished = as_completed(loop=self.client.loop)
+
+        def send(worker: str | None) -> None:
+            key = waiting.take(worker)
+            future = self._submit(missing[key], checkpoints, worker)
+            futures[future] = key, worker
+            finished.add(future)
 
         def feed() -> None:
             """Send a run for each thread and no second one in waiting, so that a death tells what it was died of."""
-            while waiting and len(futures) < max(1, sum(self.client.nthreads().values())):
-                key = waiting.pop()
-                future = self._submit(missing[key], checkpoints)
-                futures[future] = key
-                finished.add(future)
+            workers = self.client.nthreads()
+            busy = Counter(worker for _, worker in futures.values())
+            for worker, threads in workers.items():
+                for _ in range(min(threads - busy[worker], len(waiting))):
+                    send(worker)
+            if waiting and not futures:  # and no worker: one may come
+                send(None)
 
         try:
             feed()
             for future in finished:
-                key = futures.pop(future)  # forgotten here, a result is not made again when its worker dies
+                key, _ = futures.pop(future)  # forgotten here, a result is not made again when its worker dies
                 what = missing[key][0]
                 try:
                     record, arrays = future.result()
@@ -219,8 +274,10 @@ class Engine:
                             f"seed {what.seed}: {tries[key].told}, with {json.dumps(what.trial.canonical())}"
                         )
                     else:
-                        waiting.append(key)
+                        waiting.add(key, what)
                     feed()
+                except WorkerError:
+                    raise
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
                     message = " ".join(str(error).split())[:300]
                     failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
@@ -238,16 +295,20 @@ class Engine:
             )
         return found
 
-    def _submit(self, item: Work, checkpoints: str) -> Future:
-        """Send a run to the workers."""
+    def _submit(self, item: Work, checkpoints: str, worker: str | None) -> Future:
+        """Send a run to a worker, or to any other if that one is gone."""
         what, dataset, split = item
         return self.client.submit(
-            training.run,
+            _work,
+            versions(),
+            _run,
             what,
             self._scatter(dataset),
             self._scatter(split),
             checkpoints,
             key=f"run-{what.digest}-{uuid4()}",
+            workers=[worker] if worker else None,
+            allow_other_workers=bool(worker),
             retries=1,
             pure=False,
         )
@@ -274,6 +335,32 @@ class Engine:
             else:
                 self._scattered[value.digest] = future
         return future
+
+
+class _Waiting:
+    """Runs that wait. A worker is given one with the graph that it has traced, else one whose graph no other has."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Hashable, list[str]] = {}
+        self._traced: dict[str | None, Hashable] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs.values()))
+
+    def add(self, key: str, what: Run) -> None:
+        """Add a run by its digest, after those that wait."""
+        self._runs.setdefault(what.graph, []).append(key)
+
+    def take(self, worker: str | None) -> str:
+        """Return the digest of the run that a worker is to do next; there is at least one."""
+        own, others = self._traced.pop(worker, None), set(self._traced.values())
+        graph = own if own in self._runs else next((one for one in self._runs if one not in others), None)
+        graph = graph or next(iter(self._runs))
+        self._traced[worker] = graph
+        key = self._runs[graph].pop(0)
+        if not self._runs[graph]:
+            del self._runs[graph]
+        return key
 
 
 class _Tries:

@@ -1,5 +1,7 @@
 """Errors a user can cause; each message says what was expected, what came and what to do."""
 
+from collections.abc import Mapping
+
 
 class CnnlabError(Exception):
     """Base of every error a user can cause. The command line prints it in one line and exits with 2."""
@@ -19,6 +21,25 @@ class RecordError(CnnlabError):
 
 class RunError(CnnlabError):
     """Runs of a stage that failed on their workers."""
+
+
+class WorkerError(CnnlabError):
+    """Workers of a cluster that are of other versions than their client."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, object], wanted: Mapping[str, str]) -> "WorkerError":
+        """Name the workers, by address, with the versions that each has or why it has none."""
+
+        def told(versions: object) -> str:
+            if not isinstance(versions, Mapping):
+                return f"no such cnnlab ({type(versions).__name__}: {versions})"
+            return ", ".join(f"{name} {of}" for name, of in versions.items() if wanted.get(name) != of)
+
+        return cls(
+            f"Expected workers with {', '.join(f'{name} {of}' for name, of in wanted.items())}. Received: "
+            + "; ".join(f"{address} has {told(versions)}" for address, versions in found.items())
+            + ". Stop them, or start them in this environment (the same requirements.lock and commit)."
+        )
 
 
 class RecordWarning(UserWarning):

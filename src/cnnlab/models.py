@@ -28,6 +28,9 @@ def build(
     n_classes: int = 10,
     augmentation: str = "none",
     seed: int | None = None,
+    *,
+    precision: str = "float32",
+    fused: bool = False,
 ) -> "keras.Sequential":
     """Build the uncompiled Keras model of an architecture.
 
@@ -35,29 +38,35 @@ def build(
         architecture: The layers.
         input_shape: Height, width and channels of an image.
         n_classes: Units of the softmax output.
-        augmentation: "flip-shift" puts random left-right flips and shifts of up to one pixel (bilinear, edges
-            repeated: the study's `ImageDataGenerator` with a shift range of 1.0) in front, active in training only.
+        augmentation: "flip-shift" puts `layers.FlipShift` in front, active in training only.
         seed: Of the initial weights, dropout and augmentation; None draws one. Every layer is given a seed of its own:
             Keras would draw them from Python's global generator, from which the other threads of a worker draw too.
+        precision: Keras dtype policy of all layers but the last, whose probabilities are always float32.
+        fused: Take the faster `layers.FusedBatchNormalization`: for training, not for a model that is saved.
 
     Returns:
-        A model from float images (n, h, w, c) to class probabilities (n, n_classes).
+        A model from float images (n, h, w, c) to class probabilities (n, n_classes) float32.
 
     Raises:
         ConfigError: The images are too small for so many poolings.
     """
     from keras import Input, Sequential, initializers, layers
 
+    from cnnlab.layers import FusedBatchNormalization
+
     require_size(architecture, input_shape)
     weights, noise = draw_seeds(seed, "weights"), draw_seeds(seed, "noise")
+    normalisation = FusedBatchNormalization if fused else layers.BatchNormalization
 
     def normalise() -> list[Any]:
-        return [layers.BatchNormalization(momentum=architecture.batch_norm_momentum)] * architecture.batch_norm
+        momentum = architecture.batch_norm_momentum
+        return [normalisation(momentum=momentum, dtype=precision)] * architecture.batch_norm
 
     def drop(place: int) -> list[Any]:
-        return [layers.Dropout(rate, seed=next(noise)) for rate in architecture.dropout[place : place + 1]]
+        rates = architecture.dropout[place : place + 1]
+        return [layers.Dropout(rate, seed=next(noise), dtype=precision) for rate in rates]
 
-    stack: list[Any] = [Input(input_shape), *_augmentation(augmentation, input_shape, noise)]
+    stack: list[Any] = [Input(input_shape), *_augmentation(augmentation, noise, precision)]
     for place, filters in enumerate(architecture.filters):
         for _ in range(architecture.convs_per_block):
             stack.append(
@@ -67,18 +76,22 @@ def build(
                     padding=architecture.padding,
                     activation=architecture.conv_activation,
                     kernel_initializer=initializers.GlorotUniform(next(weights)),
+                    dtype=precision,
                 )
             )
             stack += normalise()
-        stack += [layers.MaxPooling2D(2), *drop(place)]
+        stack += [layers.MaxPooling2D(2, dtype=precision), *drop(place)]
 
-    def dense(units: int, activation: str) -> Any:
+    def dense(units: int, activation: str, dtype: str) -> Any:
         initializer = initializers.GlorotUniform(next(weights))
-        return layers.Dense(units, activation=activation, kernel_initializer=initializer)
+        return layers.Dense(units, activation=activation, kernel_initializer=initializer, dtype=dtype)
 
-    stack += [layers.Flatten(), dense(architecture.dense_units, architecture.dense_activation)]
+    stack += [
+        layers.Flatten(dtype=precision),
+        dense(architecture.dense_units, architecture.dense_activation, precision),
+    ]
     stack += normalise() + drop(len(architecture.filters))
-    stack.append(dense(n_classes, "softmax"))
+    stack.append(dense(n_classes, "softmax", "float32"))
     return Sequential(stack)
 
 
@@ -107,17 +120,11 @@ def draw_seeds(seed: int | None, use: str) -> Iterator[int | None]:
         yield None if seed is None else draw.getrandbits(31)
 
 
-def _augmentation(name: str, shape: Shape, seeds: Iterator[int | None]) -> list[Any]:
+def _augmentation(name: str, seeds: Iterator[int | None], precision: str = "float32") -> list[Any]:
     """Return the layers of an augmentation."""
-    from keras import layers
+    from cnnlab.layers import FlipShift
 
-    if name == "none":
-        return []
-    height, width, _ = shape
-    return [
-        layers.RandomFlip("horizontal", seed=next(seeds)),
-        layers.RandomTranslation(1 / height, 1 / width, "nearest", seed=next(seeds)),
-    ]
+    return [FlipShift(next(seeds), dtype=precision)] if name == "flip-shift" else []
 
 
 def compile_model(model: "keras.Sequential", training: Training) -> None:
@@ -165,7 +172,7 @@ def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 1) -> NDAr
     import keras
 
     shown: Any = images.astype(np.float32)
-    for layer in _augmentation(augmentation, images.shape[1:], draw_seeds(seed, "noise")):
+    for layer in _augmentation(augmentation, draw_seeds(seed, "noise")):
         shown = layer(shown, training=True)
     pixels: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)
     return np.rint(pixels).astype(np.uint8)

@@ -10,15 +10,14 @@ from IPython.display import HTML, Markdown
 
 from cnnlab import defects, evidence, plots, published
 from cnnlab.claims import Judgement
-from cnnlab.config import Input, Trial
-from cnnlab.data import Dataset, Split
+from cnnlab.config import Trial
+from cnnlab.data import Dataset, Split, lay_out
 from cnnlab.defects import DEFECTS
 from cnnlab.evidence import PINNED, UNCLEAR, Comparison, pooled_sd
 from cnnlab.plots import Picture
 from cnnlab.present import comparison_table, interval, mean_sd, score_columns, table, text, verdict
 from cnnlab.protocols import Profile
 from cnnlab.records import Record
-from cnnlab.training import prepare
 from cnnlab.tuning import DefectResult, StageResult, Tuning
 
 
@@ -383,7 +382,7 @@ def no_cost() -> Markdown:
 def layouts(dataset: Dataset, split: Split) -> Picture:
     """Show training images as they are and, below, as the published study's networks saw them."""
     shown = dataset.train_images[split.train[:8]]
-    scrambled = prepare(shown, Input(colour=True, layout="published", scale=False)).astype(np.uint8)
+    scrambled = lay_out(shown, "published")
     names = [dataset.class_names[label] for label in dataset.train_labels[split.train[:8]]]
     return plots.images(
         np.concatenate([shown, scrambled]),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cnnlab import config, files
 from cnnlab.errors import RecordError, RecordWarning
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the records' format and of the way runs are made; records of another are not used."""
 ASIDE = "set-aside"
 CHECKPOINTS = "checkpoints"
@@ -268,18 +268,13 @@ def _parse(content: bytes, digest: str) -> Record:
         raise _UnusableError(f"its format is {schema}, that of this version of cnnlab is {SCHEMA}")
     record = Record(**form)
     try:
-        own = run_digest(record.trial, record.seed, record.data["digest"], record.split["digest"])
+        own = config.run_digest(record.trial, record.seed, record.data["digest"], record.split["digest"])
         whole = all(isinstance(record.scores[name], float) for name in SCORES) and record.history["loss"]
     except (KeyError, TypeError) as error:
         raise _UnusableError(f"{digest[:12]} is torn, or no record") from error
     if record.digest != digest or digest != own or not whole:
         raise _UnusableError(f"{digest[:12]} is the record of another run")
     return record
-
-
-def run_digest(trial: Mapping[str, Any], seed: int, data_digest: str, split_digest: str) -> str:
-    """Return what a record is found by: the trial in canonical form, the seed, the data and the split."""
-    return config.digest({"trial": trial, "seed": seed, "data": data_digest, "split": split_digest})
 
 
 def row(record: Record) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cnnlab import files, models, page, progress
 from cnnlab.claims import Judgement, judge_all
 from cnnlab.config import Trial, digest
 from cnnlab.defects import MISTAKES
-from cnnlab.engine import ADDRESS, WORKER_ENV, silence
+from cnnlab.engine import ADDRESS, WORKER_ENV, code_digest, silence
 from cnnlab.errors import ConfigError, DataError, RunError
 from cnnlab.page import Chapter
 from cnnlab.records import Record
@@ -141,7 +141,7 @@ class _Book:
         self._out = out
         self._sources = sources
         self._chapters: list[tuple[Chapter, _Job | None, Future[str] | None]] = []
-        self._code = _code_digest()
+        self._code = code_digest()
 
     def lose(self, name: str, title: str, error: str) -> None:
         """Add a chapter that cannot be made."""
@@ -215,15 +215,6 @@ class _Book:
 
 def _records(results: Sequence[StageResult | DefectResult]) -> list[Record]:
     return [record for result in results for found in result.groups.values() for record in found]
-
-
-def _code_digest() -> str:
-    """Return a digest of cnnlab's own code and tables: another version may show the same results otherwise."""
-    sha = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in (".py", ".csv"):
-            sha.update(path.read_bytes())
-    return sha.hexdigest()
 
 
 def _key(path: Path) -> str:

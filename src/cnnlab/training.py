@@ -1,4 +1,4 @@
-"""Fit one trial with one seed. The only module that fits a model."""
+"""Fit one trial with one seed. The only module that fits a model. Importing it loads Keras."""
 
 import hashlib
 import io
@@ -8,49 +8,26 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab import __version__, files, models
-from cnnlab.config import SPARSE_LOSS, Input, Training, Trial
-from cnnlab.data import Dataset, Split
-from cnnlab.records import SCHEMA, Record, run_digest
+from cnnlab.config import SPARSE_LOSS, Run, Training
+from cnnlab.data import Dataset, Split, lay_out
+from cnnlab.layers import Images
+from cnnlab.records import SCHEMA, Record
 
 PREDICT_BATCH = 256
 """Images predicted at a time; the scores do not depend on it."""
 CHECKPOINT_SECONDS = 10
 """Least time between two checkpoints of a fit: a short one is sooner repeated than saved."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One trial with one seed on one split of one dataset: the unit of work, of caching and of distribution."""
-
-    trial: Trial
-    seed: int
-    data_digest: str
-    split_digest: str
-
-    @property
-    def digest(self) -> str:
-        """What a stored record is found by: the trial, the seed, the data and the split."""
-        return run_digest(self.trial.canonical(), self.seed, self.data_digest, self.split_digest)
-
-
-def prepare(images: NDArray[np.uint8], settings: Input) -> NDArray[np.float32]:
-    """Turn images (n, h, w, c) uint8 into what a model is given: float32, 0 to 1 if scaled, else 0 to 255."""
-    if settings.layout == "published":
-        images = images.transpose(0, 3, 1, 2).reshape(images.shape)
-    pixels = images.astype(np.float32)
-    if settings.scale:
-        pixels /= 255
-    return pixels
 
 
 def targets(labels: NDArray[np.int64], n_classes: int, settings: Training) -> NDArray[Any]:
@@ -74,7 +51,6 @@ def scores(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Trai
         settings: Of the trial, which name the loss.
         split: "val" or "test".
     """
-    import keras
     from sklearn.metrics import accuracy_score, f1_score
 
     predicted = probs.argmax(axis=1)
@@ -89,56 +65,126 @@ def scores(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Trai
     }
 
 
+class _Order(keras.utils.PyDataset):  # type: ignore[misc]
+    """Places of training images with their targets, batch by batch, in an order that seed and epoch alone decide.
+
+    Keras's own, once seeded and asked for all epochs at a time, is the same in every epoch (TensorFlow, Keras 3.15).
+    """
+
+    def __init__(self, targets: NDArray[Any], batch_size: int, seed: int) -> None:
+        super().__init__()
+        self._targets, self._batch_size, self._seed = targets, batch_size, seed
+        self.shuffle(0)
+
+    def shuffle(self, epoch: int, _: object = None) -> None:
+        """Take the order of an epoch; a callback of Keras's."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._targets))
+        self._places = order.astype(np.int32)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._places) / self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[NDArray[np.int32], NDArray[Any]]:
+        places = self._places[batch * self._batch_size : (batch + 1) * self._batch_size]
+        return places, self._targets[places]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model with all images of a run.
+
+    Attributes:
+        whole: Takes places in the table of images: of training, validation and test, one after the other.
+        core: Its layers behind that, which take images.
+    """
+
+    whole: Any
+    core: Any
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that an epoch changes: weights, moving statistics, the noise layers' seeds, the optimizer's state."""
+        return [*self.core.variables, *self.whole.optimizer.variables]
+
+
+_idle: dict[Hashable, _Model] = {}
+"""The model of this process's last run, by the graph of its runs, while no run uses it."""
+
+
+def _model(what: Run, dataset: Dataset, split: Split) -> _Model:
+    """Return a run's model as it is before the first epoch.
+
+    Tracing a model takes seconds, as much as a short fit. If the last run's has the same graph, it is set to the state
+    of a new one instead: each variable that either has.
+    """
+    trial, shape, n_classes = what.trial, dataset.image_shape, len(dataset.class_names)
+    traced = _idle.pop(what.graph, None)
+    if traced is None:
+        _idle.clear()
+        keras.backend.clear_session()
+    core = models.build(
+        trial.architecture,
+        shape,
+        n_classes,
+        trial.input.augmentation,
+        what.seed,
+        precision=trial.training.precision,
+        fused=True,
+    )
+    whole = core
+    if traced is None:
+        parts = dataset.train_images[split.train], dataset.train_images[split.val], dataset.test_images[split.test]
+        images = lay_out(np.concatenate(parts), trial.input.layout)
+        table = Images(images, scale=trial.input.scale, dtype=trial.training.precision)
+        whole = keras.Sequential([keras.Input((), dtype="int32"), table, core])
+    models.compile_model(whole, trial.training)
+    whole.optimizer.build(whole.trainable_variables)
+    model = _Model(whole, core)
+    if traced is None:
+        return model
+    for variable, initial in zip(traced.variables, model.variables, strict=True):
+        variable.assign(initial)
+    return traced
+
+
 def _fit(
     what: Run,
-    train_images: NDArray[np.float32],
+    model: _Model,
     train_targets: NDArray[Any],
-    val_images: NDArray[np.float32],
     val_targets: NDArray[Any],
-    n_classes: int,
     checkpoint: Path | None,
-) -> tuple[Any, "_State"]:
-    """Return a fitted model and how the fit went. What is no argument, as the test set, has no say.
-
-    Keras is asked for one epoch at a time, each with a seed of its own. Asked for all at once under a seed, it shows
-    the images in the same order in every epoch (TensorFlow, Keras 3.15); and its early stopping cannot be taken up
-    again in the middle.
-    """
-    import keras
-
+) -> "_State":
+    """Fit a model and return how that went. What is no argument, as the labels of the test set, has no say."""
     training = what.trial.training
-    keras.backend.clear_session()
-    model = models.build(
-        what.trial.architecture, train_images.shape[1:], n_classes, what.trial.input.augmentation, what.seed
-    )
-    models.compile_model(model, training)
     state = _resumed(checkpoint, model) if checkpoint else _State()
     begun, written = time.perf_counter() - state.seconds, time.monotonic()
     patience = training.patience or training.epochs
-    for epoch, seed in zip(range(training.epochs), models.draw_seeds(what.seed, "order"), strict=False):
-        if epoch < state.epochs:
-            continue
-        if state.wait >= patience:
-            break
-        keras.utils.set_random_seed(seed)
-        seen = model.fit(
-            train_images,
-            train_targets,
-            batch_size=training.batch_size,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            validation_data=(val_images, val_targets),
-            validation_batch_size=PREDICT_BATCH,
-            verbose=0,
-        ).history
-        state.note({name: float(values[0]) for name, values in seen.items()}, model.get_weights)
+
+    def after_epoch(_: int, metrics: Mapping[str, Any]) -> None:
+        nonlocal written
+        state.note({name: float(value) for name, value in metrics.items()}, model.core.get_weights)
         state.seconds = time.perf_counter() - begun
         if checkpoint and time.monotonic() - written >= CHECKPOINT_SECONDS:
             _save(checkpoint, state, model)
             written = time.monotonic()
+        model.whole.stop_training = state.wait >= patience
+
+    if state.epochs < training.epochs and state.wait < patience:
+        n_train, n_val = len(train_targets), len(val_targets)
+        order = _Order(train_targets, training.batch_size, what.seed)
+        model.whole.fit(
+            order,
+            shuffle=False,  # it is one, and Keras would draw from Python's global generator
+            initial_epoch=state.epochs,
+            epochs=training.epochs,
+            validation_data=(np.arange(n_train, n_train + n_val, dtype=np.int32), val_targets),
+            validation_batch_size=PREDICT_BATCH,
+            callbacks=[keras.callbacks.LambdaCallback(order.shuffle, after_epoch)],
+            verbose=0,
+        )
     if training.restore_best_weights:
-        model.set_weights(state.best_weights)
-    return model, state
+        model.core.set_weights(state.best_weights)
+    return state
 
 
 @dataclass
@@ -175,15 +221,7 @@ class _State:
             self.best = metrics["val_loss"]
 
 
-def _variables(model: Any) -> list[Any]:
-    """Return all that an epoch changes in a model: weights, moving statistics, dropout's seeds, optimizer state."""
-    model.optimizer.build(model.trainable_variables)
-    return [*model.variables, *model.optimizer.variables]
-
-
 def _made_by() -> dict[str, str]:
-    import keras
-
     return {
         "cnnlab": __version__,
         "python": platform.python_version(),
@@ -194,14 +232,12 @@ def _made_by() -> dict[str, str]:
     }
 
 
-def _save(path: Path, state: _State, model: Any) -> None:
+def _save(path: Path, state: _State, model: _Model) -> None:
     """Write a checkpoint. Where that cannot be done, on a worker of another machine or a full disk, go on without."""
-    import keras
-
     about = {"history": state.history, "best": state.best, "wait": state.wait, "seconds": state.seconds}
     content = io.BytesIO()
     arrays = {f"best_{i:03d}": value for i, value in enumerate(state.best_weights)}
-    arrays |= {f"variable_{i:03d}": keras.ops.convert_to_numpy(value) for i, value in enumerate(_variables(model))}
+    arrays |= {f"variable_{i:03d}": keras.ops.convert_to_numpy(value) for i, value in enumerate(model.variables)}
     arrays["about"] = np.frombuffer(json.dumps({**about, "made_by": [SCHEMA, _made_by()]}).encode(), np.uint8)
     np.savez(content, **arrays)  # type: ignore[arg-type]
     blob = content.getvalue()
@@ -209,7 +245,7 @@ def _save(path: Path, state: _State, model: Any) -> None:
         files.write(path, hashlib.sha256(blob).digest() + blob)
 
 
-def _resumed(path: Path, model: Any) -> _State:
+def _resumed(path: Path, model: _Model) -> _State:
     """Set a model to its checkpoint and return where the fit was; at its beginning without a whole one of our own."""
     try:
         content = path.read_bytes()
@@ -223,7 +259,7 @@ def _resumed(path: Path, model: Any) -> _State:
         state = _State(**about, best_weights=best)
     except (OSError, ValueError, KeyError, TypeError):
         return _State()
-    variables = _variables(model)
+    variables = model.variables
     if made_by != [SCHEMA, _made_by()] or [v.shape for v in variables] != [value.shape for value in saved]:
         return _State()
     for variable, value in zip(variables, saved, strict=True):
@@ -253,20 +289,18 @@ def run(
     train_labels, val_labels, test_labels = (
         dataset.train_labels[split.train], dataset.train_labels[split.val], dataset.test_labels[split.test]
     )  # fmt: skip
-    val_images = prepare(dataset.train_images[split.val], trial.input)
     place = Path(checkpoints) if checkpoints else None
-    model, state = _fit(
+    model = _model(what, dataset, split)
+    state = _fit(
         what,
-        prepare(dataset.train_images[split.train], trial.input),
+        model,
         targets(train_labels, n_classes, trial.training),
-        val_images,
         targets(val_labels, n_classes, trial.training),
-        n_classes,
         place / f"{what.digest}.ckpt" if place and os.path.isdir(place) else None,  # noqa: PTH112 - never raises
     )
-    val_probs = model.predict(val_images, batch_size=PREDICT_BATCH, verbose=0)
-    test_images = prepare(dataset.test_images[split.test], trial.input)
-    test_probs = model.predict(test_images, batch_size=PREDICT_BATCH, verbose=0)
+    places = np.arange(len(train_labels), len(train_labels) + len(val_labels) + len(test_labels), dtype=np.int32)
+    probs = model.whole.predict(places, batch_size=PREDICT_BATCH, verbose=0)
+    val_probs, test_probs = np.split(probs, [len(val_labels)])
     losses = np.asarray(state.history["val_loss"])
     record = Record(
         digest=what.digest,
@@ -279,7 +313,7 @@ def run(
             "val": len(split.val),
             "test": len(split.test),
         },
-        params=model.count_params(),
+        params=model.core.count_params(),
         history=state.history,
         best_epoch=1 + int(np.argmin(np.where(np.isnan(losses), np.inf, losses))),
         train_seconds=round(state.seconds, 3),
@@ -293,7 +327,9 @@ def run(
         "val_labels": val_labels,
         "test_labels": test_labels,
     }
-    return record, arrays | {f"weight_{place:03d}": value for place, value in enumerate(model.get_weights())}
+    arrays |= {f"weight_{number:03d}": value for number, value in enumerate(model.core.get_weights())}
+    _idle[what.graph] = model
+    return record, arrays
 
 
 def _backend_version(backend: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cnnlab import data, defects, evidence, models, protocols, records, sample
-from cnnlab.config import Architecture, Trial
+from cnnlab.config import Architecture, Run, Trial
 from cnnlab.data import DataFolder, Dataset, Split
 from cnnlab.defects import DEFECTS, MISTAKES, Defect
 from cnnlab.engine import Engine, Work
@@ -20,7 +20,6 @@ from cnnlab.evidence import Comparison, Decision, Scores
 from cnnlab.protocols import Candidate
 from cnnlab.records import Record, RunStore
 from cnnlab.study import STAGES, Stage, find, find_stage
-from cnnlab.training import Run
 
 DECISION_COLUMNS = [
     field.name
