@@ -7,6 +7,8 @@ REPORT ?= reports/$(PROFILE)
 RUNS ?= reports/runs
 SCHEDULER ?=
 FRESH ?=
+PRECISION ?= float32
+HALVING ?=
 
 PYTHON ?=
 BIN := .venv/bin
@@ -27,11 +29,14 @@ help: ## Show this list
 	@echo "  RUNS=$(RUNS)    folder of stored runs"
 	@echo "  SCHEDULER=$(SCHEDULER)    address of a Dask scheduler; none: this machine"
 	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
+	@echo "  PRECISION=$(PRECISION)    of the fits: float32, mixed_bfloat16"
+	@echo "  HALVING=$(HALVING)    1: drop hopeless trials of a stage early"
 
 # Even make killed outright leaves nothing running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
 	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
-		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh)
+		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh) \
+		--precision "$(PRECISION)" $(if $(filter 1,$(HALVING)),--halving)
 
 test: $(READY) ## Run every test, slow ones too
 	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile

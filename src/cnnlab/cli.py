@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cnnlab import __version__, lifetime, protocols
+from cnnlab.config import PRECISIONS
 from cnnlab.errors import CnnlabError, RecordWarning
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -38,6 +39,10 @@ def main() -> None:
 
 def _study_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        click.option("--halving", is_flag=True, help="Drop hopeless trials of a stage early."),
+        click.option(
+            "--precision", default="float32", show_default=True, help=f"{' or '.join(PRECISIONS)}, of every fit."
+        ),
         click.option("--fresh", is_flag=True, help="Repeat stored runs too."),
         click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, as tcp://host:8786; else this machine."),
         click.option("--runs", type=FOLDER, default="reports/runs", show_default=True, help="Folder of stored runs."),

@@ -18,6 +18,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
 from distributed.system import MEMORY_LIMIT
 
+from cnnlab import __version__
 from cnnlab.config import Run
 from cnnlab.data import Dataset, Split
 from cnnlab.errors import ConfigError, RunError, WorkerError
@@ -27,7 +28,6 @@ WORKER_ENV = {
     # One thread a worker: two processes of one thread fit more images a second than one process of two.
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     # Workers that share a GPU must each take only what they need of it.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -78,7 +78,7 @@ def code_digest() -> str:
 @cache
 def versions() -> dict[str, str]:
     """Return what a worker must have in common with its client, or its runs would not be the same."""
-    return {name: importlib.metadata.version(name) for name in ("cnnlab", "keras")} | {"code": code_digest()[:12]}
+    return {"cnnlab": f"{__version__} (code {code_digest()[:12]})", "keras": importlib.metadata.version("keras")}
 
 
 def _work(wanted: Mapping[str, str], function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
@@ -114,6 +114,9 @@ class Engine:
         self._client: Client | None = None
         self._cluster: Any = None
         self._scattered: dict[str, Future] = {}
+        self._traced: dict[str | None, Hashable] = {}
+        self._spare = _Waiting(self._traced)
+        self._sent: dict[Future, tuple[str, str | None, Work]] = {}
 
     def __enter__(self) -> "Engine":
         return self
@@ -128,7 +131,12 @@ class Engine:
         if self._cluster is not None:
             self._cluster.close()
         self._client = self._cluster = None
-        self._scattered = {}
+        self._scattered, self._sent = {}, {}
+
+    def spare(self, work: Sequence[Work]) -> None:
+        """Name runs that nothing waits for yet: workers do them when a stage has no more for them."""
+        for item in work:
+            self._spare.add(item)
 
     @property
     def client(self) -> Client:
@@ -217,7 +225,7 @@ class Engine:
         Args:
             work: The runs with their images. Equal runs are done once.
             store: Where records are kept.
-            done: Called with each record and whether it was stored already.
+            done: Called with each record and whether it was stored already; also with those of spare runs.
 
         Raises:
             RunError: Some runs failed. The others are stored.
@@ -236,64 +244,85 @@ class Engine:
                 done(record, True)
         if not missing:
             return found
-        failures: list[str] = []
+        wanted, failures = set(missing), []
         tries = {key: _Tries() for key in missing}
         checkpoints = str(store.checkpoints())
-        waiting = _Waiting()
-        for key, item in missing.items():
-            waiting.add(key, item[0])
-        futures: dict[Future, tuple[str, str | None]] = {}
-        finished = as_completed(loop=self.client.loop)
+        waiting = _Waiting(self._traced)
+        for key, _, _ in self._sent.values():
+            missing.pop(key, None)
+        for item in missing.values():
+            waiting.add(item)
+        finished = as_completed(self._sent, loop=self.client.loop)
 
-        def send(worker: str | None) -> None:
-            key = waiting.take(worker)
-            future = self._submit(missing[key], checkpoints, worker)
-            futures[future] = key, worker
+        def send(item: Work, worker: str | None) -> None:
+            future = self._submit(item, checkpoints, worker)
+            self._sent[future] = item[0].digest, worker, item
             finished.add(future)
 
         def feed() -> None:
             """Send a run for each thread and no second one in waiting, so that a death tells what it was died of."""
-            workers = self.client.nthreads()
-            busy = Counter(worker for _, worker in futures.values())
-            for worker, threads in workers.items():
-                for _ in range(min(threads - busy[worker], len(waiting))):
-                    send(worker)
-            if waiting and not futures:  # and no worker: one may come
-                send(None)
+            busy = Counter(worker for _, worker, _ in self._sent.values())
+            for worker, threads in self.client.nthreads().items():
+                for _ in range(threads - busy[worker]):
+                    if waiting:
+                        send(waiting.take(worker), worker)
+                    elif item := self._take_spare(worker, wanted, store):
+                        send(item, worker)
+            if waiting and not self._sent:  # and no worker: one may come
+                send(waiting.take(None), None)
 
         try:
             feed()
-            for future in finished:
-                key, _ = futures.pop(future)  # forgotten here, a result is not made again when its worker dies
-                what = missing[key][0]
+            while wanted:
+                future = next(finished)
+                # Forgotten here, a result is not made again when its worker dies.
+                key, _, item = self._sent.pop(future)
+                what = item[0]
                 try:
                     record, arrays = future.result()
                 except (KilledWorker, CancelledError) as error:
-                    if tries[key].used_up(error):
+                    if key in wanted and not tries[key].used_up(error):
+                        waiting.add(item)
+                    elif key in wanted:
+                        wanted.discard(key)
                         failures.append(
                             f"seed {what.seed}: {tries[key].told}, with {json.dumps(what.trial.canonical())}"
                         )
-                    else:
-                        waiting.add(key, what)
                     feed()
                 except WorkerError:
                     raise
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
-                    message = " ".join(str(error).split())[:300]
-                    failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
+                    if key in wanted:  # else it will be asked for, and tell then
+                        wanted.discard(key)
+                        message = " ".join(str(error).split())[:300]
+                        failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
                     feed()
                 else:
+                    wanted.discard(key)
                     feed()
-                    found[key] = store.put(record, arrays)
-                    done(found[key], False)
-        finally:
+                    record = store.put(record, arrays)
+                    if key in tries:
+                        found[key] = record
+                    done(record, False)
+        except BaseException:
             with suppress(Exception):  # where the scheduler is gone, so are the runs
-                self.client.cancel(list(futures))
+                self.client.cancel(list(self._sent))
+            self._sent.clear()
+            raise
         if failures:
             raise RunError(
-                f"Expected {len(missing)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
+                f"Expected {len(tries)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
             )
         return found
+
+    def _take_spare(self, worker: str, wanted: set[str], store: RunStore) -> Work | None:
+        """Return a run that nothing waits for and that is neither stored nor on its way."""
+        known = wanted | {key for key, _, _ in self._sent.values()}
+        while self._spare:
+            item = self._spare.take(worker)
+            if item[0].digest not in known and store.get(item[0].digest) is None:
+                return item
+        return None
 
     def _submit(self, item: Work, checkpoints: str, worker: str | None) -> Future:
         """Send a run to a worker, or to any other if that one is gone."""
@@ -338,29 +367,33 @@ class Engine:
 
 
 class _Waiting:
-    """Runs that wait. A worker is given one with the graph that it has traced, else one whose graph no other has."""
+    """Runs that wait. A worker is given one with the graph that it has traced, else one whose graph no other has.
 
-    def __init__(self) -> None:
-        self._runs: dict[Hashable, list[str]] = {}
-        self._traced: dict[str | None, Hashable] = {}
+    Args:
+        traced: The graph of each worker's last run; kept up to date.
+    """
+
+    def __init__(self, traced: dict[str | None, Hashable]) -> None:
+        self._work: dict[Hashable, dict[str, Work]] = {}
+        self._traced = traced
 
     def __len__(self) -> int:
-        return sum(map(len, self._runs.values()))
+        return sum(map(len, self._work.values()))
 
-    def add(self, key: str, what: Run) -> None:
-        """Add a run by its digest, after those that wait."""
-        self._runs.setdefault(what.graph, []).append(key)
+    def add(self, item: Work) -> None:
+        """Add a run, after those that wait."""
+        self._work.setdefault(item[0].graph, {})[item[0].digest] = item
 
-    def take(self, worker: str | None) -> str:
-        """Return the digest of the run that a worker is to do next; there is at least one."""
+    def take(self, worker: str | None) -> Work:
+        """Return the run that a worker is to do next; there is at least one."""
         own, others = self._traced.pop(worker, None), set(self._traced.values())
-        graph = own if own in self._runs else next((one for one in self._runs if one not in others), None)
-        graph = graph or next(iter(self._runs))
+        graph = own if own in self._work else next((one for one in self._work if one not in others), None)
+        graph = graph or next(iter(self._work))
         self._traced[worker] = graph
-        key = self._runs[graph].pop(0)
-        if not self._runs[graph]:
-            del self._runs[graph]
-        return key
+        item = self._work[graph].pop(next(iter(self._work[graph])))
+        if not self._work[graph]:
+            del self._work[graph]
+        return item
 
 
 class _Tries:

@@ -291,6 +291,29 @@ def pooled_sd(frame: pd.DataFrame, score: str = "val_f1") -> tuple[float, int]:
     return float(np.sqrt((groups.var(ddof=1).fillna(0) * (groups.count() - 1)).sum() / freedom)), freedom
 
 
+def choose(mean: Mapping[str, float], params: Mapping[str, int], error: float) -> tuple[str, str]:
+    """Return the trial that goes on and the rule by which it does.
+
+    Among the trials whose mean `val_f1` is within one standard error of the best mean, the one with the fewest
+    parameters; among equals the best mean (Breiman et al., Classification and Regression Trees, 1984, 3.4.3; Hastie,
+    Tibshirani, Friedman, Elements of Statistical Learning, 7.10). With one seed there is no standard error, and the
+    best score is taken.
+
+    Args:
+        mean: Mean `val_f1` of each trial.
+        params: Parameters of each trial.
+        error: Standard error of a mean; NaN with one seed.
+    """
+    best = max(mean, key=mean.__getitem__)
+    if len(mean) == 1:
+        return best, "only one trial"
+    if np.isnan(error):
+        return best, "best val_f1 (one seed, so no standard error)"
+    within = [trial for trial, score in mean.items() if score >= mean[best] - error]
+    rule = "fewest parameters within one standard error of the best val_f1"
+    return min(within, key=lambda trial: (params[trial], -mean[trial])), rule
+
+
 def decide(
     stage: str,
     frame: pd.DataFrame,
@@ -300,12 +323,7 @@ def decide(
     *,
     pinned: bool = False,
 ) -> Decision:
-    """Choose the trial that a stage hands on.
-
-    Among the trials whose mean `val_f1` is within one standard error of the best mean, the one with the fewest
-    parameters; among equals the best mean (Breiman et al., Classification and Regression Trees, 1984, 3.4.3; Hastie,
-    Tibshirani, Friedman, Elements of Statistical Learning, 7.10). With one seed there is no standard error, and the
-    best score is taken. Only `val_f1` and `params` are read.
+    """Choose the trial that a stage hands on, by `choose`, and give the evidence. Only `val_f1` and `params` are read.
 
     Args:
         stage: Name of the stage.
@@ -324,17 +342,9 @@ def decide(
     params = {trial: int(frame["params"].iloc[places[0]]) for trial, places in rows.items()}
     n_seeds = min(len(of.runs) for of in trials.values())
     error = pooled_sd(frame)[0] / np.sqrt(n_seeds)
-    best = max(mean, key=mean.__getitem__)
-    if len(mean) == 1:
-        chosen, rule = best, "only one trial"
-    elif pinned and published_choice in mean:
+    chosen, rule = choose(mean, params, float(error))
+    if pinned and published_choice in mean and len(mean) > 1:
         chosen, rule = published_choice, PINNED
-    elif np.isnan(error):
-        chosen, rule = best, "best val_f1 (one seed, so no standard error)"
-    else:
-        within = [trial for trial, score in mean.items() if score >= mean[best] - error]
-        chosen = min(within, key=lambda trial: (params[trial], -mean[trial]))
-        rule = "fewest parameters within one standard error of the best val_f1"
     others = sorted(mean.keys() - {chosen}, key=lambda trial: -mean[trial])
     comparisons = compare({trial: trials[trial] for trial in (chosen, *others)})
     return Decision(
@@ -342,7 +352,7 @@ def decide(
         chosen=chosen,
         rule=rule,
         chosen_params=params[chosen],
-        best=best,
+        best=max(mean, key=mean.__getitem__),
         val_f1_mean=mean[chosen],
         val_f1_se=float(error),
         n_seeds=n_seeds,

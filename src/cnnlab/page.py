@@ -93,6 +93,15 @@ def sanitise(fragment: str) -> str:
     return _CLEANER.clean(fragment)
 
 
+def templates_digest() -> str:
+    """Return a digest (64 hex digits) of the templates and the style of the page."""
+    sha = sha256()
+    with as_file(files("cnnlab") / "templates") as templates:
+        for path in sorted(path for path in templates.rglob("*") if path.is_file()):
+            sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
 def render(
     tuning: Tuning,
     results: Sequence[StageResult],

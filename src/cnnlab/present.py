@@ -61,9 +61,11 @@ def settings(profile: Profile, protocol: Protocol) -> Markdown:
         if protocol.pinned
         else "a stage hands on the trial with the fewest parameters within one standard error of the best `val_f1`"
     )
+    more = " Hopeless trials are dropped early, by successive halving." if profile.halving else ""
+    more += "" if profile.precision == "float32" else f" Precision of the fits: {profile.precision}."
     return Markdown(
         f"Profile **{profile.name}**: {seeds} of each trial, at most {profile.epochs} epochs with a patience of "
-        f"{profile.patience}. Protocol **{protocol.name}**: {protocol.split} split; {rule}."
+        f"{profile.patience}. Protocol **{protocol.name}**: {protocol.split} split; {rule}.{more}"
     )
 
 
@@ -150,7 +152,14 @@ def stage_intro(result: StageResult) -> Markdown:
         if result.left_out
         else ""
     )
-    return Markdown(f"# CNN-{stage.cnn}: {stage.title}\n\n**{stage.question}**\n\n{stage.why}{left_out}")
+    dropped = "".join(
+        f"\n- {text(one.name)}: `val_accuracy` {one.val_accuracy:.3f} "
+        f"{f'after {one.epochs} epochs' if one.epochs else 'after a whole fit'}, where the best had {one.best:.3f}"
+        for one in result.dropped
+    )
+    if dropped:
+        dropped = f"\n\nDropped early, by successive halving on one seed; nothing more is known of them:\n{dropped}"
+    return Markdown(f"# CNN-{stage.cnn}: {stage.title}\n\n**{stage.question}**\n\n{stage.why}{left_out}{dropped}")
 
 
 def model_table(layers: Sequence[Mapping[str, str | int]]) -> HTML:

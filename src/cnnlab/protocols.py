@@ -23,6 +23,8 @@ class Profile:
         test: Most test images.
         batch_norm_momentum: Of the moving statistics: with few steps, the default 0.99 leaves them stale.
         wide: Whether the wide trials are run.
+        precision: Of every fit, as in `Training`.
+        halving: Whether hopeless trials are dropped early (see `halving`).
     """
 
     name: str
@@ -34,6 +36,8 @@ class Profile:
     test: int
     batch_norm_momentum: float
     wide: bool
+    precision: str = "float32"
+    halving: bool = False
 
 
 PROFILES = {
@@ -97,6 +101,7 @@ def start(profile: Profile, protocol: Protocol) -> Trial:
         epochs=profile.epochs,
         patience=profile.patience,
         batch_norm_momentum=profile.batch_norm_momentum,
+        precision=profile.precision,
         **protocol.settings,
     )
 

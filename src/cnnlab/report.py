@@ -127,10 +127,38 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
     except Exception as error:  # a damaged store, or a worker that cannot: the page is worth having all the same
         chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
     manifest = {**_manifest(tuning, [*results, *mistakes], chapters, begin), "model": model}
-    files.write(out / "index.html", page.render(tuning, results, chapters, judgements, manifest).encode())
+    manifest["page"] = _write_page(tuning, results, chapters, judgements, manifest, out)
     manifest["missing"] = _missing(chapters)  # some may not have been fit to be rendered
     files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return Report(chapters, judgements)
+
+
+def _write_page(
+    tuning: Tuning,
+    results: Sequence[StageResult],
+    chapters: Sequence[Chapter],
+    judgements: Sequence[Judgement],
+    manifest: Mapping[str, Any],
+    out: Path,
+) -> dict[str, str]:
+    """Write the page unless it is there and would be the same; return what it was made from, and its hash."""
+    target = out / "index.html"
+    key = digest(
+        {
+            "chapters": [[chapter.name, chapter.title, _key(chapter.path)] for chapter in chapters],
+            "code": code_digest(),
+            "templates": page.templates_digest(),
+            "made_with": [manifest["commit"], manifest["versions"]],
+        }
+    )
+    with suppress(OSError, ValueError, KeyError):
+        made = json.loads((out / "manifest.json").read_bytes())["page"]
+        same = made == {"key": key, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
+        if same and not any(chapter.error for chapter in chapters):
+            return {**made}
+    content = page.render(tuning, results, chapters, judgements, manifest).encode()
+    files.write(target, content)
+    return {"key": key, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 class _Book:
@@ -164,6 +192,8 @@ class _Book:
             "profile": tuning.profile.name,
             "protocol": tuning.protocol.name,
             "without": ",".join(sorted(tuning.without)),
+            "precision": tuning.profile.precision,
+            "halving": tuning.profile.halving,
             **more,
         }
         key = digest(
@@ -236,10 +266,10 @@ def _notebook_processes() -> Iterator[Executor]:
         executor.shutdown(cancel_futures=True)  # if something went wrong, those that wait are not worth waiting for
 
 
-_Job = tuple[Path, Path, Mapping[str, str], str, str]
+_Job = tuple[Path, Path, Mapping[str, Any], str, str]
 
 
-def _execute(source: Path, target: Path, parameters: Mapping[str, str], key: str, scheduler: str) -> str:
+def _execute(source: Path, target: Path, parameters: Mapping[str, Any], key: str, scheduler: str) -> str:
     """Execute a notebook and put it in place once it has gone through; return why it has not, or ""."""
     import nbformat
     import papermill
@@ -341,7 +371,8 @@ def _manifest(
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         "repeat": {
             "command": f"make report PROFILE={tuning.profile.name} PROTOCOL={tuning.protocol.name} "
-            f"DATA={shlex.quote(str(tuning.data))}",
+            f"DATA={shlex.quote(str(tuning.data))} PRECISION={tuning.profile.precision} "
+            f"HALVING={'1' * tuning.profile.halving}",
             "left_out": sorted(tuning.without),
             "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
             "bit_identical": "on a machine like those of run_on, with these settings of the workers",

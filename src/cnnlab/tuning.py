@@ -1,7 +1,7 @@
 """Walk through the study: each stage's runs, its decision, and what it hands on to the next; then its mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from cnnlab.config import Architecture, Run, Trial
 from cnnlab.data import DataFolder, Dataset, Split
 from cnnlab.defects import DEFECTS, MISTAKES, Defect
 from cnnlab.engine import Engine, Work
-from cnnlab.errors import CnnlabError, DataError, RecordError, RunError
+from cnnlab.errors import CnnlabError, ConfigError, DataError, RecordError, RunError
 from cnnlab.evidence import Comparison, Decision, Scores
+from cnnlab.halving import WORTH, Dropped, halve, reached, rungs
 from cnnlab.protocols import Candidate
 from cnnlab.records import Record, RunStore
 from cnnlab.study import STAGES, Stage, find, find_stage
@@ -53,6 +54,7 @@ class StageResult:
         runs: (candidate's name, seed) to record.
         decision: What it hands on, and why.
         left_out: Names of the trials that the profile does not run.
+        dropped: Trials that were dropped early, and are no candidates for that reason.
     """
 
     stage: Stage
@@ -60,6 +62,7 @@ class StageResult:
     runs: dict[tuple[str, int], Record]
     decision: Decision
     left_out: tuple[str, ...]
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def chosen(self) -> Candidate:
@@ -107,9 +110,11 @@ class Tuning:
         fresh: Repeat stored runs too.
         without: Names of stages to leave out, or "mistakes"; the stage after one starts from what the stage before it
             handed on.
+        precision: "float32" or "mixed_bfloat16", of every fit.
+        halving: Drop hopeless trials early.
 
     Raises:
-        ConfigError: No such profile, protocol or stage.
+        ConfigError: No such profile, protocol, stage or precision, or halving under a protocol that keeps all fits.
         DataError: The images cannot be used (raised when they are first needed).
     """
 
@@ -123,9 +128,17 @@ class Tuning:
         scheduler: str | None = None,
         fresh: bool = False,
         without: Iterable[str] = (),
+        precision: str = "float32",
+        halving: bool = False,
     ) -> None:
-        self.profile = protocols.find_profile(profile)
+        self.profile = replace(protocols.find_profile(profile), precision=precision, halving=halving)
         self.protocol = protocols.find_protocol(protocol)
+        protocols.start(self.profile, self.protocol)  # refuses an unknown precision
+        if halving and self.protocol.pinned:
+            raise ConfigError(
+                f"Expected the whole study under the {protocol} protocol, whose repeats tell its noise. Received: "
+                "halving. Leave it out (HALVING=)."
+            )
         self.engine = Engine(scheduler)
         self.store = RunStore(runs, fresh=fresh)
         names = {name: name for name in (*(stage.name for stage in STAGES), MISTAKES)}
@@ -226,12 +239,15 @@ class Tuning:
     def walk(self, lost: Callable[[Stage, CnnlabError], None]) -> Iterator[StageResult]:
         """Yield what each stage came to. One that fails is left out, of what comes after it too.
 
+        Workers that a stage has no more runs for begin with those of the mistakes.
+
         Args:
             lost: Called with a stage that failed, and why.
 
         Raises:
             RecordError: The run store cannot be used.
         """
+        self.engine.spare([item for arm in self._arms() for item in self.work(arm.trial, arm.seeds)])
         for stage in self.stages:
             try:
                 result = self.result(stage.name)
@@ -279,6 +295,9 @@ class Tuning:
             if self.folder.colour is not None or not any(arm.trial.input.colour for arm in arms.values())
         }
 
+    def _arms(self) -> list[Candidate]:
+        return [arm for arms in self.defects.values() for arm in arms.values()]
+
     def mistakes(self) -> list[DefectResult]:
         """Return what each mistake cost. Runs that are stored are not repeated.
 
@@ -289,7 +308,7 @@ class Tuning:
         """
         found = self.defects
         if self._mistakes is None and found:
-            runs = self._records(MISTAKES, [arm for arms in found.values() for arm in arms.values()])
+            runs = self._records(MISTAKES, self._arms())
             results = []
             for defect in DEFECTS:
                 if defect.name in found:
@@ -302,6 +321,9 @@ class Tuning:
         return self._mistakes or []
 
     def _run(self, stage: Stage, candidates: tuple[Candidate, ...]) -> StageResult:
+        dropped = self._drop(stage, candidates) if self.profile.halving else ()
+        names = {one.name for one in dropped}
+        candidates = tuple(candidate for candidate in candidates if candidate.name not in names)
         runs = self._records(stage.name, candidates)
         # All that a decision is given: no test score, no test prediction.
         frame = pd.DataFrame(
@@ -315,9 +337,28 @@ class Tuning:
             draws = self.scores(list(runs.values()), "val").draws
         incumbent = next((candidate.name for candidate in candidates if candidate.incumbent), None)
         decision = evidence.decide(stage.name, frame, draws, incumbent, stage.pick, pinned=self.protocol.pinned)
-        result = StageResult(stage, candidates, runs, decision, protocols.left_out(stage, self.profile))
+        result = StageResult(stage, candidates, runs, decision, protocols.left_out(stage, self.profile), dropped)
         self.watcher.end(result)
         return result
+
+    def _drop(self, stage: Stage, candidates: tuple[Candidate, ...]) -> tuple[Dropped, ...]:
+        """Return the trials of a stage that are hopeless; the runs that tell are made."""
+        incumbent = next((candidate for candidate in candidates if candidate.incumbent), None)
+        if incumbent is None or len(candidates) < WORTH:
+            return ()
+        by_name = {candidate.name: replace(candidate, seeds=candidate.seeds[:1]) for candidate in candidates}
+
+        def ask(names: Sequence[str], epochs: int | None) -> dict[str, float]:
+            asked = []
+            for candidate in map(by_name.__getitem__, names):
+                ((whole, *_),) = self.work(candidate.trial, candidate.seeds)
+                short = epochs is not None and self.store.get(whole.digest) is None
+                asked.append(replace(candidate, trial=candidate.trial.change(epochs=epochs)) if short else candidate)
+            runs = self._records(f"{stage.name}, {'whole fits' if epochs is None else f'{epochs} epochs'}", asked)
+            return {name: reached(record.history, epochs) for (name, _), record in runs.items()}
+
+        usual = self._records(f"{stage.name}, incumbent", [incumbent])
+        return halve(list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), ask)
 
     def _records(self, name: str, candidates: Sequence[Candidate]) -> dict[tuple[str, int], Record]:
         """Return the records of some trials by (name, seed)."""
@@ -332,7 +373,8 @@ class Tuning:
         def note(record: Record, cached: bool) -> None:
             if not cached:
                 self.made.add(record.digest)
-            self.watcher.done(record, cached)
+            if record.digest in digests:
+                self.watcher.done(record, cached)
 
         found = self.engine.records(list(work.values()), self.store, note)
         return {key: found[item[0].digest] for key, item in work.items()}

@@ -1,0 +1,354 @@
+"""The commands: `python -m benchmarks --help`."""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import cnnlab.data as cnnlab_data
+from benchmarks.fits import Fits, of_report
+from benchmarks.machine import Usage, about, flops, measure, sgemm
+from cnnlab import engine as engine_module
+from cnnlab import models, progress, sample
+from cnnlab.config import Run, Training, Trial
+from cnnlab.engine import Engine
+from cnnlab.evidence import choose
+from cnnlab.evidence import compare as compare_scores
+from cnnlab.halving import WORTH, halve, reached, rungs
+from cnnlab.records import SCORES, Record, RunStore
+from cnnlab.tuning import Tuning
+
+RESULTS = Path(__file__).parent / "results"
+WAYS = {
+    "cnnlab": "`make report`'s runs",
+    "plain": "the study's loop, a plain script",
+    "tuner": "Keras Tuner, the same grid",
+}
+MODULES = {"cnnlab": "benchmarks.ours", "plain": "benchmarks.plain", "tuner": "benchmarks.tuner"}
+
+
+def table(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
+    """Return rows as a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *[[str(cell) for cell in row] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def publish(name: str, title: str, *parts: str) -> None:
+    """Print a result and write it to `results/`."""
+    text = "\n\n".join([f"# {title}", f"{about()}.", *parts]) + "\n"
+    click.echo(text)
+    (RESULTS / f"{name}.md").write_text(text)
+
+
+def timed(way: str, fits: Fits) -> tuple[Usage, list[tuple[int, float]]]:
+    """Make fits in one of the ways; return what it took, and each fit's epochs and test F1."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.json"
+        usage = measure(["-m", MODULES[way], str(fits.write(Path(folder) / "fits.json")), str(out)])
+        click.echo(f"{way}: {len(fits.fits)} fits of {fits.sizes[0]} images in {usage.wall_seconds:.0f} s", err=True)
+        return usage, [(epochs, score) for epochs, score in json.loads(out.read_text())]
+
+
+@click.group()
+def main() -> None:
+    """Timings of cnnlab beside what people would run instead. Results are also written to benchmarks/results/."""
+
+
+def _of_report(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--data", default="data/sample", show_default=True, help="Folder of images."),
+        click.option("--runs", default="reports/runs", show_default=True, help="Stored runs of a report of them."),
+        click.option("--every", default=4, show_default=True, help="Take every n-th trial of that report."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_of_report
+def compare(data: str, runs: str, every: int) -> None:
+    """Make the same fits in three ways, one after the other, each in processes of its own."""
+    fits = of_report(data, runs, every)
+    rates, usages, outcomes = [sgemm()], {}, {}
+    for way in WAYS:
+        usages[way], outcomes[way] = timed(way, fits)
+        rates.append(sgemm())
+    rate, base, rows = statistics.mean(rates), usages["plain"], []
+    for way, what in WAYS.items():
+        usage, epochs = usages[way], [done for done, _ in outcomes[way]]
+        images = sum(epochs) * fits.sizes[0]
+        share = fits.flops(epochs) / usage.wall_seconds / rate
+        rows.append(
+            [
+                what,
+                f"{base.wall_seconds / usage.wall_seconds:.2f}",
+                f"{usage.wall_seconds:.0f} s",
+                f"{usage.cpu_seconds:.0f} s ({usage.cpu_seconds / base.cpu_seconds:.2f})",
+                f"{usage.peak_mb:.0f} MB ({usage.peak_mb / base.peak_mb:.2f})",
+                f"{images / usage.wall_seconds:.0f}",
+                f"{share:.0%}",
+            ]
+        )
+    scores = {way: np.array([score for _, score in found]) for way, found in outcomes.items()}
+    differences = []
+    for way in ("cnnlab", "tuner"):
+        gap = scores[way] - scores["plain"]
+        error = gap.std(ddof=1) / np.sqrt(len(gap))
+        differences.append(
+            f"Test macro-F1, {way} less plain, over {len(gap)} fits: {gap.mean():+.4f} "
+            f"(standard error {error:.4f}; means {scores[way].mean():.4f} and {scores['plain'].mean():.4f})."
+        )
+    publish(
+        "compare",
+        f"{len(fits.fits)} fits, three ways",
+        f"Every {every}. trial of the stored runs of a report, with all its seeds; {fits.sizes[0]} training, "
+        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}, "
+        f"{sum(epochs for epochs, _ in outcomes['plain'])} epochs by the plain script. sgemm of all cores: {rate:.0f} gigaflops a second "
+        f"({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
+        table(
+            rows,
+            ["way", "times as fast", "wall", "CPU (ratio)", "peak memory (ratio)", "images/s", "share of sgemm"],
+        ),
+        "\n".join(differences),
+    )
+
+
+@main.command()
+@_of_report
+def growth(data: str, runs: str, every: int) -> None:
+    """Time both loops at several numbers of fits, and of images."""
+    fits, rows = of_report(data, runs, every, colour=False), []
+    points = [(n, None) for n in (3, 6, 12, 24)] + [(6, n) for n in (96, 192, 384, 768)]
+    for n_fits, n_images in points:
+        some = fits.limited(n_fits, n_images)
+        seconds = {way: timed(way, some)[0].wall_seconds for way in ("cnnlab", "plain")}
+        ratio = seconds["plain"] / seconds["cnnlab"]
+        rows.append(
+            [len(some.fits), some.sizes[0], f"{seconds['cnnlab']:.1f} s", f"{seconds['plain']:.1f} s", f"{ratio:.2f}"]
+        )
+    publish(
+        "growth",
+        "How cost grows with the number of runs, and with images",
+        table(rows, ["fits", "training images", "cnnlab", "plain script", "times as fast"]),
+    )
+
+
+@main.command()
+@click.option("--images", default=2048, show_default=True, help="Training images of a run.")
+@click.option("--repeats", default=5, show_default=True, help="How often it is measured.")
+def rate(images: int, repeats: int) -> None:
+    """Train CNN-9 on all workers at once; say what share that is of the rate of matrix multiplication."""
+    dataset = sample.make(train=images + 256, test=64)
+    gray = cnnlab_data.gray(dataset)
+    split = cnnlab_data.split(gray, "stratified", images, 64, 64)
+    trial = Trial(models.published_architecture(9), Training(epochs=1, batch_size=32)).change(augmentation="flip-shift")
+    shape, n_classes = gray.image_shape, len(gray.class_names)
+    rows, shares = [], []
+    with Engine() as engine, tempfile.TemporaryDirectory() as folder:
+        store, seeds = RunStore(folder), iter(range(1, 1000))
+
+        def train(trial: Trial) -> float:
+            """Return the images a second of one run on each worker."""
+            workers = engine.client.nthreads()
+            work = [(Run(trial, next(seeds), gray.digest, split.digest), gray, split) for _ in workers]
+            begin = time.perf_counter()
+            engine.records(work, store)
+            return len(workers) * images * trial.training.epochs / (time.perf_counter() - begin)
+
+        train(trial)  # imports Keras and traces the model
+        for _ in range(repeats):
+            before = sgemm()
+            speed = train(trial.change(epochs=2))
+            peak = (before + sgemm()) / 2
+            gigaflops = speed * flops(trial.architecture, shape, n_classes, training=True) / 1e9
+            shares.append(gigaflops / peak)
+            rows.append([f"{speed:.0f}", f"{gigaflops:.0f}", f"{peak:.0f}", f"{shares[-1]:.0%}"])
+    publish(
+        "rate",
+        "CNN-9 in training on all workers",
+        f"{images} grayscale images a run with flips and shifts, batch size 32, one run a worker, whole runs (with "
+        f"validation, prediction and storing) timed. Share of sgemm: {statistics.mean(shares):.1%}, SD "
+        f"{statistics.stdev(shares):.1%}, n = {repeats}.",
+        table(rows, ["images/s", "gigaflops/s", "sgemm gigaflops/s", "share"]),
+    )
+
+
+def _nothing(what: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
+    """Stand in for `training.run`: a record with a minute's worth of nothing in it."""
+    record = Record(
+        digest=what.digest,
+        trial=what.trial.canonical(),
+        seed=what.seed,
+        data={"digest": what.data_digest, "class_names": ["a", "b"], "shape": [32, 32, 1]},
+        split={"digest": what.split_digest, "train": 2, "val": 2, "test": 2},
+        params=1,
+        history={"loss": [1.0], "val_loss": [1.0]},
+        best_epoch=1,
+        train_seconds=0.0,
+        scores=dict.fromkeys(SCORES, 0.5),
+        provenance={},
+    )
+    return record, {"val_probs": np.zeros((2, 2), np.float32)}
+
+
+@main.command()
+def overhead() -> None:
+    """Send runs that do nothing to the workers: what is left is what a run costs beside its work."""
+    gray = cnnlab_data.gray(sample.make(train=100, test=20))
+    split = cnnlab_data.split(gray, "stratified", 60, 20, 20)
+    rows = []
+    engine_module._run = _nothing
+    with Engine() as engine, tempfile.TemporaryDirectory() as folder:
+        for number, runs in enumerate((1, 1, 100, 10_000)):
+            work = [
+                (Run(Trial(), 100_000 * number + seed, gray.digest, split.digest), gray, split) for seed in range(runs)
+            ]
+            store, seconds = RunStore(Path(folder)), []
+            for _ in ("made", "found"):
+                begin = time.perf_counter()
+                engine.records(work, store)
+                seconds.append((time.perf_counter() - begin) / runs * 1000)
+            if number:  # the first one started the workers
+                rows.append([f"{runs:,}", f"{seconds[0]:.2f} ms", f"{seconds[1]:.3f} ms"])
+    publish(
+        "overhead",
+        "What a run costs beside its work",
+        "Runs that do nothing, sent to the workers, brought back and stored (two files, flushed to the disk).",
+        table(rows, ["runs", "a run", "a run that is stored already"]),
+    )
+
+
+def _study(
+    data: str, runs: str, profile: str, seeds: int, without: Sequence[str], precision: str = "float32"
+) -> Tuning:
+    """Return a study with as many seeds as asked for."""
+    tuning = Tuning(data, runs, profile, without=without, precision=precision)
+    tuning.profile = replace(tuning.profile, seeds=seeds)
+    tuning.watcher = progress.Bar(progress.plan(tuning))
+    return tuning
+
+
+def _study_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--data", default="data/sample", show_default=True, help="Folder of images."),
+        click.option("--runs", default="reports/runs", show_default=True, help="Folder of stored runs."),
+        click.option("--profile", default="quick", show_default=True, help="Profile."),
+        click.option("--seeds", default=3, show_default=True, help="Seeds of each trial; missing runs are made."),
+        click.option("--without", multiple=True, help="Stages to leave out."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_study_options
+@click.option("--draws", default=1000, show_default=True, help="Resamples of the seeds of each stage.")
+def halving(draws: int, **settings: Any) -> None:
+    """Choose by successive halving and by the whole stage, on resampled seeds; say how often that is the same trial.
+
+    Each resample draws three of a trial's stored runs, with replacement. Only their curves and scores are used, so that
+    no run is made for it; a fit that is cut short has the same curve up to there.
+    """
+    rng, rows, all_same, all_lost, saved, whole = np.random.default_rng(0), [], [], [], 0, 0
+    with _study(**settings) as tuning:
+        results = tuning.results()
+    for result in results:
+        names = [candidate.name for candidate in result.candidates]
+        incumbent = next((candidate.name for candidate in result.candidates if candidate.incumbent), None)
+        if incumbent is None or len(names) < WORTH:
+            continue
+        same, lost, cost, full = [], [], 0, 0
+        mean = {name: np.mean([one.scores["val_f1"] for one in of]) for name, of in result.groups.items()}
+        for _ in range(draws):
+            drawn = {name: [of[i] for i in rng.integers(len(of), size=3)] for name, of in result.groups.items()}
+            chosen, epochs = _both(drawn, incumbent)
+            same.append(chosen[0] == chosen[1])
+            lost.append(mean[chosen[0]] - mean[chosen[1]])
+            full, cost = full + epochs[0], cost + epochs[1]
+        rows.append(
+            [result.stage.name, len(names), f"{1 - cost / full:.0%}", f"{np.mean(same):.0%}", f"{np.mean(lost):+.4f}"]
+        )
+        all_same, all_lost, saved, whole = all_same + same, all_lost + lost, saved + full - cost, whole + full
+    rows.append(["all of them", "", f"{saved / whole:.0%}", f"{np.mean(all_same):.0%}", f"{np.mean(all_lost):+.4f}"])
+    publish(
+        "halving",
+        "Successive halving against the whole stage",
+        f"Profile {settings['profile']} on {Path(settings['data']).name}, {settings['seeds']} stored seeds a trial, "
+        f"{draws} resamples of three of them a stage. What the incumbent cost is counted in neither way. The loss is "
+        "the mean val_f1, over all seeds, of the trial that the whole stage chooses, less that of the other's.",
+        table(rows, ["stage", "trials", "epochs saved", "same trial chosen", "val_f1 lost"]),
+    )
+
+
+def _both(drawn: dict[str, list[Record]], incumbent: str) -> tuple[tuple[str, str], tuple[int, int]]:
+    """Return what the whole stage and what halving chooses, and the epochs that each takes."""
+    spent, whole = dict.fromkeys(drawn, 0), set[str]()
+
+    def ask(names: Sequence[str], epochs: int | None) -> dict[str, float]:
+        for name in names:
+            spent[name] += min(epochs or drawn[name][0].epochs, drawn[name][0].epochs)
+        whole.update(names if epochs is None else ())
+        return {name: reached(drawn[name][0].history, epochs) for name in names}
+
+    dropped = {one.name for one in halve(list(drawn), incumbent, rungs([one.epochs for one in drawn[incumbent]]), ask)}
+    left = {name: of for name, of in drawn.items() if name not in dropped}
+    cost = sum(spent[name] for name in drawn if name != incumbent)
+    cost += sum(one.epochs for name, of in left.items() if name != incumbent for one in of[name in whole :])
+    full = sum(one.epochs for name, of in drawn.items() if name != incumbent for one in of)
+    return (_chosen(drawn), _chosen(left)), (full, cost)
+
+
+def _chosen(groups: dict[str, list[Record]]) -> str:
+    scores = {name: np.array([one.scores["val_f1"] for one in of]) for name, of in groups.items()}
+    n_seeds = min(map(len, scores.values()))
+    error = np.sqrt(np.mean([of.var(ddof=1) for of in scores.values()]) / n_seeds)
+    means = {name: float(of.mean()) for name, of in scores.items()}
+    return choose(means, {name: of[0].params for name, of in groups.items()}, float(error))[0]
+
+
+@main.command()
+@_study_options
+def precision(**settings: Any) -> None:
+    """Run every trial of a study with activations of 16 bits too; compare scores and seconds, trial by trial."""
+    with _study(**settings) as tuning:
+        results = tuning.results()
+        trials = {candidate.trial: candidate for result in results for candidate in result.candidates}
+        rows, gaps, ratios = [], [], []
+        for trial, candidate in trials.items():
+            other = replace(candidate, trial=trial.change(precision="mixed_bfloat16"))
+            both = [list(tuning._records(f"{candidate.name}", [one]).values()) for one in (candidate, other)]
+            scores = {name: tuning.scores(found, "test") for name, found in zip(("32", "16"), both, strict=True)}
+            (one,) = compare_scores(scores)
+            seconds = [min(record.train_seconds / record.epochs for record in found) for found in both]
+            gaps.append(one.difference)
+            ratios.append(seconds[0] / seconds[1])
+            rows.append(
+                [
+                    candidate.name,
+                    f"{both[0][0].params:,}",
+                    f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})",
+                    one.verdict,
+                    f"{ratios[-1]:.2f}",
+                ]
+            )
+    publish(
+        "precision",
+        "What activations of 16 bits (mixed_bfloat16) cost and bring",
+        f"Profile {settings['profile']} on {Path(settings['data']).name}, n = {settings['seeds']} seeds a trial. Test "
+        f"macro-F1 with 32 bits less that with 16, with the 95 % interval over seeds and images: mean of {len(gaps)} "
+        f"trials {np.mean(gaps):+.4f}, SD {np.std(gaps, ddof=1):.4f}. Seconds an epoch (the fastest run of each) with "
+        f"32 bits over those with 16: median {np.median(ratios):.2f}.",
+        table(rows, ["trial", "params", "difference", "verdict", "times as fast"]),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(prog_name="python -m benchmarks"))

@@ -1,0 +1,169 @@
+"""A real cluster on loopback: a Dask scheduler and workers as processes of their own, as on several machines."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cnnlab import data
+from cnnlab.config import Architecture, Run, Training, Trial
+from cnnlab.engine import Engine, versions
+from cnnlab.errors import WorkerError
+from cnnlab.records import RunStore
+from cnnlab.study import STAGES
+from cnnlab.tuning import Tuning, Watcher
+
+pytestmark = pytest.mark.slow
+
+
+class Cluster:
+    """A scheduler and its workers; `worker` adds one, whose Python finds `path` before all else."""
+
+    def __init__(self, folder):
+        self._folder, self._processes = folder, []
+        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", folder / "scheduler.json")
+        self.address = self._wait(lambda: json.loads((folder / "scheduler.json").read_text())["address"])
+
+    def _start(self, *words, path=""):
+        command = [sys.executable, "-m", "dask", *map(str, words), "--no-dashboard"]
+        with (self._folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(path)},
+                cwd=self._folder,
+                start_new_session=True,  # so that one can be killed with all that it started
+            )
+        self._processes.append(process)
+        return process
+
+    def _wait(self, ask, seconds=60):
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return ask()
+            except (OSError, ValueError, AssertionError):
+                assert time.monotonic() < end, (self._folder / "log").read_text()
+                time.sleep(0.1)
+
+    def worker(self, path=""):
+        known = self.workers()
+        process = self._start("worker", self.address, "--nthreads", "1", "--host", "127.0.0.1", path=path)
+
+        def joined():
+            assert len(self.workers()) > len(known)
+
+        self._wait(joined)
+        return process
+
+    def workers(self):
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False) as client:
+            return client.nthreads()
+
+    def kill(self, process):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def close(self):
+        for process in self._processes:
+            if process.poll() is None:
+                self.kill(process)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    (tmp_path / "cluster").mkdir()
+    made = Cluster(tmp_path / "cluster")
+    yield made
+    made.close()
+
+
+def test_a_stage_on_three_workers_of_which_one_is_killed_leaves_the_records_of_a_local_run(cluster, folder, tmp_path):
+    workers = [cluster.worker() for _ in range(3)]
+    stages = ("base", "optimizer")
+    without = [*(stage.name for stage in STAGES if stage.name not in stages), "mistakes"]
+
+    class KillAtThird(Watcher):
+        def __init__(self):
+            self.seen = 0
+
+        def done(self, record, cached):
+            self.seen += 1
+            if self.seen == 3:
+                cluster.kill(workers[0])
+
+    frames = {}
+    for place, scheduler in (("cluster", cluster.address), ("here", None)):
+        with Tuning(folder, tmp_path / place, "smoke", scheduler=scheduler, without=without) as tuning:
+            if scheduler:
+                tuning.watcher = KillAtThird()
+            frames[place] = tuning.decisions_frame(tuning.results())
+    assert len(cluster.workers()) == 2
+    assert frames["cluster"].equals(frames["here"])
+    ours, theirs = RunStore(tmp_path / "here"), RunStore(tmp_path / "cluster")
+    assert len(ours.records()) == 7
+    for record in ours.records():
+        other = theirs.get(record.digest)
+        assert other.history == record.history
+        assert other.scores == record.scores
+        arrays = theirs.arrays(record.digest)
+        for name, values in ours.arrays(record.digest).items():
+            np.testing.assert_array_equal(arrays[name], values)
+
+
+@pytest.fixture
+def other_keras(tmp_path):
+    """A folder from which a worker takes another version of Keras, as its metadata has it."""
+    place = tmp_path / "other" / "keras-3.0.1.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 3.0.1\n")
+    return place.parent
+
+
+@pytest.fixture
+def old_cnnlab(tmp_path):
+    """A folder with a cnnlab that does not know what a client of today asks for."""
+    place = tmp_path / "old" / "cnnlab"
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text("")
+    (place / "engine.py").write_text("")
+    return place.parent
+
+
+def test_workers_of_other_versions_are_named_and_refused(cluster, other_keras, old_cnnlab):
+    cluster.worker()
+    (right,) = cluster.workers()
+    cluster.worker(other_keras)
+    (wrong,) = set(cluster.workers()) - {right}
+    cluster.worker(old_cnnlab)
+    (old,) = set(cluster.workers()) - {right, wrong}
+    with pytest.raises(WorkerError) as caught, Engine(cluster.address) as engine:
+        _ = engine.client
+    told = str(caught.value)
+    assert f"keras {versions()['keras']}" in told
+    assert f"{wrong} has keras 3.0.1" in told
+    assert f"{old} has no such cnnlab" in told
+    assert right not in told
+
+
+def test_a_worker_of_another_version_that_joins_later_makes_no_record(cluster, other_keras, tiny, tmp_path):
+    split = data.split(tiny, "stratified", 20, 8, 10)
+    trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
+    work = [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in (1, 2)]
+    right = cluster.worker()
+    store = RunStore(tmp_path / "runs")
+    with Engine(cluster.address) as engine:
+        engine.records(work[:1], store)
+        cluster.worker(other_keras)
+        cluster.kill(right)
+        with pytest.raises(WorkerError, match=r"tcp://127.0.0.1:\d+ has keras 3.0.1"):
+            engine.records(work, store)
+    assert [record.seed for record in store.records()] == [1]
