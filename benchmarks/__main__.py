@@ -111,8 +111,8 @@ def compare(data: str, runs: str, every: int) -> None:
         f"{len(fits.fits)} fits, three ways",
         f"Every {every}. trial of the stored runs of a report, with all its seeds; {fits.sizes[0]} training, "
         f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}, "
-        f"{sum(epochs for epochs, _ in outcomes['plain'])} epochs by the plain script. sgemm of all cores: {rate:.0f} gigaflops a second "
-        f"({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
+        f"{sum(epochs for epochs, _ in outcomes['plain'])} epochs by the plain script. sgemm of all cores: "
+        f"{rate:.0f} gigaflops a second ({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
         table(
             rows,
             ["way", "times as fast", "wall", "CPU (ratio)", "peak memory (ratio)", "images/s", "share of sgemm"],

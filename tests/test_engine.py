@@ -11,7 +11,7 @@ import pytest
 
 from cnnlab import data
 from cnnlab.config import Architecture, Run, Training, Trial
-from cnnlab.engine import Engine
+from cnnlab.engine import Engine, _Waiting
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.records import RunStore
 
@@ -108,6 +108,31 @@ def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_re
     with pytest.raises(RunError, match=r'1 failed.*seed 5: it killed 3 workers.*"filters": \[2\]'):
         engine.records([work(TRIAL, 1), (what, deadly, split), work(TRIAL, 2)], store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
+
+
+def test_runs_that_nothing_waits_for_are_made_by_workers_that_a_stage_has_no_more_for(work, tmp_path):
+    store, seen = RunStore(tmp_path), []
+    with Engine() as engine:
+        engine.spare([work(TRIAL, seed) for seed in range(1, 9)])
+        (wanted,) = engine.records([work(TRIAL, 1)], store, lambda record, cached: seen.append((record.seed, cached)))
+        assert store.get(wanted).seed == 1
+        found = engine.records([work(TRIAL, seed) for seed in range(1, 9)], store)
+    assert [record.seed for record in found.values() if record.digest == wanted] == [1]
+    assert sorted(record.seed for record in found.values()) == list(range(1, 9))
+    assert (1, False) in seen
+    assert all(not cached for _, cached in seen)
+
+
+def test_a_worker_keeps_to_the_graph_that_it_has_traced(work):
+    waiting = _Waiting({})
+    other = TRIAL.change(dense_units=3)
+    for item in (work(TRIAL, 1), work(other, 1), work(TRIAL, 2), work(other, 2), work(TRIAL, 3)):
+        waiting.add(item)
+    taken = [(worker, waiting.take(worker)[0]) for worker in ("a", "b", "a", "b", "b")]
+    assert [(worker, what.trial == TRIAL, what.seed) for worker, what in taken] == [
+        ("a", True, 1), ("b", False, 1), ("a", True, 2), ("b", False, 2), ("b", True, 3),
+    ]  # fmt: skip
+    assert not waiting
 
 
 def test_images_are_sent_to_the_workers_once(engine, work, tmp_path):

@@ -136,14 +136,24 @@ def test_progress_is_one_line_an_event_where_there_is_no_terminal(made):
     assert made[2].stdout.strip().endswith("index.html")
 
 
-def test_a_second_report_repeats_no_run_and_no_notebook(made):
-    times = {path: path.stat().st_mtime_ns for path in (made[0] / "notebooks").iterdir()}
+def test_a_second_report_repeats_no_run_and_no_notebook_and_leaves_the_page(made):
+    kept = [*(made[0] / "notebooks").iterdir(), made[0] / "index.html", made[0] / "model.keras"]
+    times = {path: path.stat().st_mtime_ns for path in kept}
     done = command(*made[3])
     assert done.returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in (made[0] / "notebooks").iterdir()} == times
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
     assert json.loads((made[0] / "manifest.json").read_bytes())["runs_made_now"] == 0
     with (made[0] / "results.csv").open(newline="") as stream:
         assert {row["cached"] for row in csv.DictReader(stream)} == {"True"}
+
+
+def test_a_page_that_was_changed_is_made_again(made):
+    page = made[0] / "index.html"
+    whole = page.read_bytes()
+    page.write_bytes(whole[:-10])
+    assert command(*made[3]).returncode == 0
+    assert len(page.read_bytes()) > 0.99 * len(whole)
+    assert page.read_bytes().rstrip().endswith(b"</html>")
 
 
 def test_a_refuted_claim_ends_the_command_with_1_if_that_is_asked_for(made, folder, monkeypatch):
@@ -186,6 +196,15 @@ def short(tmp_path):
             folder / f"{name}.ipynb",
         )
     return folder
+
+
+def test_a_store_copied_from_elsewhere_is_all_that_a_report_needs(made, folder, short, tmp_path):
+    shutil.copytree(made[1], tmp_path / "copied", copy_function=shutil.copyfile)
+    with Tuning(folder, tmp_path / "copied", "smoke") as tuning:
+        report.make(tuning, tmp_path / "out", short)
+        assert tuning.made == set()
+    theirs, ours = ((place / "decisions.csv").read_text() for place in (made[0], tmp_path / "out"))
+    assert theirs == ours
 
 
 def test_a_notebook_that_fails_is_named_and_the_others_are_there(made, folder, short, tmp_path):

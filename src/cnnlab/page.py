@@ -9,13 +9,15 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nh3
 
-from cnnlab import overview, plots
 from cnnlab.claims import Judgement
 from cnnlab.tuning import StageResult, Tuning
+
+if TYPE_CHECKING:  # it brings Matplotlib, which a page that is kept as it is does without
+    from cnnlab import plots
 
 _OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 """Kinds of output that the page shows, most wanted first: none that brings a script or needs one."""
@@ -119,6 +121,8 @@ def render(
     from nbconvert.filters import markdown2html
     from pygments.formatters import HtmlFormatter
 
+    from cnnlab import overview, plots
+
     with as_file(files("cnnlab") / "templates") as templates:
         exporter = _exporter(templates)
         for chapter in chapters:
@@ -174,7 +178,7 @@ def render(
     )
 
 
-def _img(picture: plots.Picture) -> str:
+def _img(picture: "plots.Picture") -> str:
     content = b64encode(picture.png).decode()
     return f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
 
