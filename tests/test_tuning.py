@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cnnlab import data
+from cnnlab import data, present
 from cnnlab.errors import ConfigError, DataError
 from cnnlab.protocols import candidates
 from cnnlab.records import SCORES
@@ -27,7 +27,9 @@ def made_up(store, scores, test_seed=0):
             score |= {"test_f1": chance.random(), "test_loss": chance.random()}
             size = sum(run.trial.architecture.filters)
             of = {"data": {"digest": run.data_digest, "class_names": ["a", "b"]}, "split": {"digest": run.split_digest}}
-            record = make_record(run.trial, run.seed, scores=score, params=size, **of)
+            reached = [scores(run.trial)] * min(run.trial.training.epochs, 6)
+            history = {"loss": reached, "accuracy": reached, "val_loss": reached, "val_accuracy": reached}
+            record = make_record(run.trial, run.seed, scores=score, params=size, history=history, **of)
             arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], chance)
             fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
             found[run.digest] = store.put(record, arrays | {"val_probs": fixed["val_probs"]})
@@ -148,6 +150,41 @@ def test_test_scores_and_predictions_can_be_anything_without_a_decision_changing
     assert scores.nunique() > 1
     # Through text, since a NaN (a stage of one trial has no difference) is not equal to itself.
     assert repr(decisions[0]) == repr(decisions[1])
+
+
+def test_a_stage_with_halving_keeps_the_incumbent_and_the_best_and_names_what_it_dropped(folder, tmp_path):
+    study = Tuning(folder, tmp_path, halving=True)
+    study.engine = made_up(study.store, lambda trial: trial.architecture.dense_units / 1000)
+    study.result("batchnorm")
+    study.engine.asked.clear()
+    result = study.result("dense")  # 32, 64 (the incumbent), 128, 256, 512
+    assert [candidate.name for candidate in result.candidates] == ["64", "256", "512"]
+    assert {one.name: (one.epochs, one.val_accuracy) for one in result.dropped} == {
+        "32": (2, 0.032),
+        "128": (None, 0.128),
+    }
+    assert result.decision.chosen == "512"
+    shorts = [run for run in study.engine.asked if run.trial.training.epochs == 2]
+    assert {run.seed for run in shorts} == {1}
+    assert {run.trial.architecture.dense_units for run in shorts} == {32, 128, 256, 512}
+    units = [run.trial.architecture.dense_units for run in study.engine.asked if run.trial.training.epochs == 7]
+    assert 32 not in units
+    told = present.stage_intro(result).data
+    assert "- 32: `val_accuracy` 0.032 after 2 epochs, where the best had 0.512" in told
+    assert "- 128: `val_accuracy` 0.128 after a whole fit" in told
+
+
+def test_precision_and_halving_are_part_of_how_a_study_is_run(folder, tmp_path):
+    study = Tuning(folder, tmp_path, precision="mixed_bfloat16")
+    study.engine = made_up(study.store, lambda trial: 0.5)
+    assert {record.trial["training"]["precision"] for record in study.result("base").records("base")} == {
+        "mixed_bfloat16"
+    }
+    assert "Precision of the fits: mixed_bfloat16" in present.settings(study.profile, study.protocol).data
+    with pytest.raises(ConfigError, match="float32, mixed_bfloat16"):
+        Tuning(folder, tmp_path, precision="half")
+    with pytest.raises(ConfigError, match="HALVING="):
+        Tuning(folder, tmp_path, protocol="published", halving=True)
 
 
 def test_mistakes_share_the_corrected_model_and_are_compared_with_it(tuning):

@@ -16,7 +16,7 @@ from cnnlab.errors import ConfigError
 from cnnlab.evidence import Comparison, Scores
 from cnnlab.records import RunStore
 
-_CHANGES_EVERY_TIME = ("wall_seconds", "train_seconds", "runs_made_now", "model", "run_on")
+_CHANGES_EVERY_TIME = ("wall_seconds", "train_seconds", "runs_made_now", "model", "page", "run_on")
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ class Engine:
                         "(`dask scheduler`), or leave SCHEDULER out to use this machine."
                     ) from error
                 found, wanted = client.run(versions, on_error="return"), versions()
-                wrong = {address: of for address, of in found.items() if of != wanted}
+                # One that is dying answers with an OSError: it will make no runs.
+                wrong = {address: of for address, of in found.items() if of != wanted and not isinstance(of, OSError)}
                 if wrong:
                     client.close()
                     raise WorkerError.of(wrong, wanted)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -298,9 +299,11 @@ def run(
         targets(val_labels, n_classes, trial.training),
         place / f"{what.digest}.ckpt" if place and os.path.isdir(place) else None,  # noqa: PTH112 - never raises
     )
-    places = np.arange(len(train_labels), len(train_labels) + len(val_labels) + len(test_labels), dtype=np.int32)
-    probs = model.whole.predict(places, batch_size=PREDICT_BATCH, verbose=0)
-    val_probs, test_probs = np.split(probs, [len(val_labels)])
+    ends = np.cumsum([len(train_labels), len(val_labels), len(test_labels)])
+    val_probs, test_probs = (
+        model.whole.predict(np.arange(begin, end, dtype=np.int32), batch_size=PREDICT_BATCH, verbose=0)
+        for begin, end in pairwise(ends)
+    )
     losses = np.asarray(state.history["val_loss"])
     record = Record(
         digest=what.digest,

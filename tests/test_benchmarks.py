@@ -1,0 +1,80 @@
+"""The benchmarks time what they say they time."""
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as commands
+from benchmarks import plain
+from benchmarks.fits import Fits, of_report
+from benchmarks.machine import flops
+from cnnlab import models
+from cnnlab.config import Architecture, Training, Trial
+from cnnlab.records import RunStore
+from conftest import make_record
+
+SMALL = Trial(Architecture(filters=(2, 3), dense_units=4), Training(epochs=2, batch_size=16))
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_operations_are_counted_as_the_layers_have_them(number):
+    architecture = models.published_architecture(number)
+    counted, first = 0, None
+    for layer in models.build(architecture).layers:
+        if layer.name.startswith(("conv", "dense")):
+            once = 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
+            counted, first = counted + once, first or once
+    assert flops(architecture, (32, 32, 1), 10, training=False) == counted
+    assert flops(architecture, (32, 32, 1), 10, training=True) == 3 * counted - first
+
+
+@pytest.fixture
+def fits(folder):
+    changes = {"convs_per_block": 2, "padding": "same", "batch_norm": True, "dropout": (0.1, 0.1, 0.1)}
+    hard = SMALL.change(**changes, augmentation="flip-shift", loss="mean_squared_error", colour=True)
+    return Fits(str(folder), (60, 20, 20), ((SMALL, 1), (hard, 2)))
+
+
+def test_fits_can_be_written_and_read(fits, tmp_path):
+    assert Fits.read(fits.write(tmp_path / "fits.json")) == fits
+
+
+def test_the_fits_of_a_report_are_those_of_every_nth_of_its_trials(folder, tmp_path):
+    store = RunStore(tmp_path)
+    for units in (4, 5, 6, 7):
+        for seed in (1, 2):
+            store.put(make_record(SMALL.change(dense_units=units), seed), {"x": np.zeros(1)})
+    found = of_report(str(folder), str(tmp_path), 2)
+    assert len(found.fits) == 4
+    assert len({trial for trial, _ in found.fits}) == 2
+    assert {seed for _, seed in found.fits} == {1, 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", commands.WAYS)
+def test_each_way_makes_every_fit(way, fits, tmp_path):
+    usage, outcomes = commands.timed(way, fits)
+    assert [epochs for epochs, _ in outcomes] == [2, 2]
+    assert all(0 <= score <= 1 for _, score in outcomes)
+    assert usage.cpu_seconds > 1
+    assert usage.peak_mb > 100
+
+
+def test_the_plain_script_builds_models_of_the_same_size(fits):
+    for trial, _ in fits.fits:
+        shape = (32, 32, 3 if trial.input.colour else 1)
+        assert plain.build(trial, shape[-1]).count_params() == models.build(trial.architecture, shape).count_params()
+
+
+def record(val_f1, accuracies, seed):
+    history = {"loss": accuracies, "val_loss": [1 - value for value in accuracies], "val_accuracy": accuracies}
+    return make_record(SMALL, seed, scores={"val_f1": val_f1}, history=history)
+
+
+def test_halving_is_held_against_the_whole_stage_with_the_epochs_of_both():
+    """Five trials of six epochs and two seeds: three are left after two epochs, and all of these are fitted whole."""
+    final = {"kept": 0.5, "a": 0.1, "b": 0.9, "c": 0.2, "d": 0.3}
+    drawn = {name: [record(score + seed / 1000, [score] * 6, seed) for seed in (1, 2)] for name, score in final.items()}
+    (whole, halved), (full, cost) = commands._both(drawn, "kept")
+    assert (whole, halved) == ("b", "b")
+    assert full == 4 * 2 * 6
+    assert cost == 4 * 2 + 2 * 2 * 6  # a rung of two epochs for four, then two seeds of b and d
