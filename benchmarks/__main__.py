@@ -18,7 +18,7 @@ from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
 from cnnlab import engine as engine_module
 from cnnlab import models, progress, sample
-from cnnlab.config import Run, Training, Trial
+from cnnlab.config import PRECISIONS, Run, Training, Trial
 from cnnlab.engine import Engine
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
@@ -45,6 +45,7 @@ def publish(name: str, title: str, *parts: str) -> None:
     """Print a result and write it to `results/`."""
     text = "\n\n".join([f"# {title}", f"{about()}.", *parts]) + "\n"
     click.echo(text)
+    RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text)
 
 
@@ -74,48 +75,58 @@ def _of_report(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_of_report
-def compare(data: str, runs: str, every: int) -> None:
+@click.option("--passes", default=2, show_default=True, help="How often; the order is turned round each time.")
+def compare(data: str, runs: str, every: int, passes: int) -> None:
     """Make the same fits in three ways, one after the other, each in processes of its own."""
-    fits = of_report(data, runs, every)
-    rates, usages, outcomes = [sgemm()], {}, {}
-    for way in WAYS:
-        usages[way], outcomes[way] = timed(way, fits)
-        rates.append(sgemm())
-    rate, base, rows = statistics.mean(rates), usages["plain"], []
+    fits, rates = of_report(data, runs, every), [sgemm()]
+    found: dict[str, list[tuple[Usage, list[tuple[int, float]]]]] = {way: [] for way in WAYS}
+    for number in range(passes):
+        for way in list(WAYS)[:: 1 - 2 * (number % 2)]:
+            found[way].append(timed(way, fits))
+            rates.append(sgemm())
+    rate, rows = statistics.mean(rates), []
+
+    def mean(way: str, what: str) -> float:
+        return statistics.mean(getattr(usage, what) for usage, _ in found[way])
+
     for way, what in WAYS.items():
-        usage, epochs = usages[way], [done for done, _ in outcomes[way]]
-        images = sum(epochs) * fits.sizes[0]
-        share = fits.flops(epochs) / usage.wall_seconds / rate
+        ratios = [
+            plain.wall_seconds / usage.wall_seconds
+            for (usage, _), (plain, _) in zip(found[way], found["plain"], strict=True)
+        ]
+        epochs = [n_epochs for n_epochs, _ in found[way][0][1]]
+        wall = mean(way, "wall_seconds")
         rows.append(
             [
                 what,
-                f"{base.wall_seconds / usage.wall_seconds:.2f}",
-                f"{usage.wall_seconds:.0f} s",
-                f"{usage.cpu_seconds:.0f} s ({usage.cpu_seconds / base.cpu_seconds:.2f})",
-                f"{usage.peak_mb:.0f} MB ({usage.peak_mb / base.peak_mb:.2f})",
-                f"{images / usage.wall_seconds:.0f}",
-                f"{share:.0%}",
+                f"{statistics.mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+                f"{wall:.0f} s",
+                f"{mean(way, 'cpu_seconds'):.0f} s",
+                f"{mean(way, 'peak_mb'):.0f} MB",
+                sum(epochs),
+                f"{sum(epochs) * fits.sizes[0] / wall:.0f}",
+                f"{fits.flops(epochs) / wall / rate:.0%}",
             ]
         )
-    scores = {way: np.array([score for _, score in found]) for way, found in outcomes.items()}
+    scores = {way: np.array([score for _, score in of[0][1]]) for way, of in found.items()}
     differences = []
     for way in ("cnnlab", "tuner"):
         gap = scores[way] - scores["plain"]
         error = gap.std(ddof=1) / np.sqrt(len(gap))
         differences.append(
-            f"Test macro-F1, {way} less plain, over {len(gap)} fits: {gap.mean():+.4f} "
-            f"(standard error {error:.4f}; means {scores[way].mean():.4f} and {scores['plain'].mean():.4f})."
+            f"- Test macro-F1, {way} less plain, over {len(gap)} fits: {gap.mean():+.4f}, standard error {error:.4f} "
+            f"(means {scores[way].mean():.4f} and {scores['plain'].mean():.4f})."
         )
     publish(
         "compare",
         f"{len(fits.fits)} fits, three ways",
-        f"Every {every}. trial of the stored runs of a report, with all its seeds; {fits.sizes[0]} training, "
-        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}, "
-        f"{sum(epochs for epochs, _ in outcomes['plain'])} epochs by the plain script. sgemm of all cores: "
-        f"{rate:.0f} gigaflops a second ({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
+        f"One of every {every} trials among the stored runs of a report, with all its seeds; {fits.sizes[0]} training, "
+        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}; n = {passes} passes, turned "
+        f"round each time: means, and the range of the ratio. sgemm of all cores: {rate:.0f} gigaflops a second "
+        f"({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
         table(
             rows,
-            ["way", "times as fast", "wall", "CPU (ratio)", "peak memory (ratio)", "images/s", "share of sgemm"],
+            ["way", "times as fast", "wall", "CPU", "peak memory", "epochs", "images/s", "share of sgemm"],
         ),
         "\n".join(differences),
     )
@@ -241,7 +252,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--data", default="data/sample", show_default=True, help="Folder of images."),
         click.option("--runs", default="reports/runs", show_default=True, help="Folder of stored runs."),
         click.option("--profile", default="quick", show_default=True, help="Profile."),
-        click.option("--seeds", default=3, show_default=True, help="Seeds of each trial; missing runs are made."),
+        click.option("--seeds", default=10, show_default=True, help="Seeds of each trial; missing runs are made."),
         click.option("--without", multiple=True, help="Stages to leave out."),
     ):
         command = option(command)
@@ -254,7 +265,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 def halving(draws: int, **settings: Any) -> None:
     """Choose by successive halving and by the whole stage, on resampled seeds; say how often that is the same trial.
 
-    Each resample draws three of a trial's stored runs, with replacement. Only their curves and scores are used, so that
+    Each resample draws three of a trial's stored runs, another three for each trial. Only their curves and scores are used, so that
     no run is made for it; a fit that is cut short has the same curve up to there.
     """
     rng, rows, all_same, all_lost, saved, whole = np.random.default_rng(0), [], [], [], 0, 0
@@ -268,7 +279,7 @@ def halving(draws: int, **settings: Any) -> None:
         same, lost, cost, full = [], [], 0, 0
         mean = {name: np.mean([one.scores["val_f1"] for one in of]) for name, of in result.groups.items()}
         for _ in range(draws):
-            drawn = {name: [of[i] for i in rng.integers(len(of), size=3)] for name, of in result.groups.items()}
+            drawn = {name: [of[i] for i in rng.permutation(len(of))[:3]] for name, of in result.groups.items()}
             chosen, epochs = _both(drawn, incumbent)
             same.append(chosen[0] == chosen[1])
             lost.append(mean[chosen[0]] - mean[chosen[1]])
@@ -317,17 +328,27 @@ def _chosen(groups: dict[str, list[Record]]) -> str:
 @main.command()
 @_study_options
 def precision(**settings: Any) -> None:
-    """Run every trial of a study with activations of 16 bits too; compare scores and seconds, trial by trial."""
-    with _study(**settings) as tuning:
+    """Run every trial of a study with activations of 16 bits too; compare scores and seconds, trial by trial.
+
+    The study is that of the stored runs; for the comparison all its runs are made anew, in a store of their own.
+    """
+    with _study(**settings) as tuning, tempfile.TemporaryDirectory() as folder:
         results = tuning.results()
         trials = {candidate.trial: candidate for result in results for candidate in result.candidates}
+        tuning.store = RunStore(folder)
+        # All in one queue, and none from another time, so that both kinds meet the same load.
+        pairs = [
+            replace(candidate, name=f"{place} {bits}", trial=trial.change(precision=bits))
+            for place, (trial, candidate) in enumerate(trials.items())
+            for bits in PRECISIONS
+        ]
+        runs = tuning._records("precision", pairs)
         rows, gaps, ratios = [], [], []
-        for trial, candidate in trials.items():
-            other = replace(candidate, trial=trial.change(precision="mixed_bfloat16"))
-            both = [list(tuning._records(f"{candidate.name}", [one]).values()) for one in (candidate, other)]
+        for place, candidate in enumerate(trials.values()):
+            both = [[runs[f"{place} {bits}", seed] for seed in candidate.seeds] for bits in PRECISIONS]
             scores = {name: tuning.scores(found, "test") for name, found in zip(("32", "16"), both, strict=True)}
             (one,) = compare_scores(scores)
-            seconds = [min(record.train_seconds / record.epochs for record in found) for found in both]
+            seconds = [np.median([record.train_seconds / record.epochs for record in found]) for found in both]
             gaps.append(one.difference)
             ratios.append(seconds[0] / seconds[1])
             rows.append(
@@ -344,8 +365,8 @@ def precision(**settings: Any) -> None:
         "What activations of 16 bits (mixed_bfloat16) cost and bring",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, n = {settings['seeds']} seeds a trial. Test "
         f"macro-F1 with 32 bits less that with 16, with the 95 % interval over seeds and images: mean of {len(gaps)} "
-        f"trials {np.mean(gaps):+.4f}, SD {np.std(gaps, ddof=1):.4f}. Seconds an epoch (the fastest run of each) with "
-        f"32 bits over those with 16: median {np.median(ratios):.2f}.",
+        f"trials {np.mean(gaps):+.4f}, SD {np.std(gaps, ddof=1):.4f}. Seconds an epoch (median over seeds) with "
+        f"32 bits over those with 16: median of all trials {np.median(ratios):.2f}.",
         table(rows, ["trial", "params", "difference", "verdict", "times as fast"]),
     )
 

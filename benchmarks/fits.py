@@ -1,6 +1,7 @@
 """The fits that are timed: those of a report, from the runs that it has stored."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from benchmarks.machine import flops
 from cnnlab import data
 from cnnlab.config import Run, Trial
 from cnnlab.data import Dataset, Split
-from cnnlab.records import RunStore
+from cnnlab.records import Record, RunStore
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,21 @@ def _images(folder: str, sizes: tuple[int, int, int], colour: bool) -> tuple[Dat
     return dataset, data.split(dataset, "stratified", *sizes)
 
 
+def _alike(records: list[Record]) -> list[Record]:
+    """Return the runs of a corrected study in full precision: those with the most usual number of epochs allowed."""
+    settings = [record.trial["training"] for record in records]
+    usual = Counter(of["epochs"] for of in settings).most_common(1)
+    return [
+        record
+        for record, of in zip(records, settings, strict=True)
+        if of["precision"] == "float32" and of["epochs"] == usual[0][0]
+    ]
+
+
 def of_report(folder: str, runs: str, every: int, colour: bool = True) -> Fits:
     """Return the fits of every n-th trial among a report's stored runs, each with all its seeds."""
     trials: dict[str, list[Any]] = {}
-    for record in RunStore(runs).records():
+    for record in _alike(RunStore(runs).records()):
         trials.setdefault(json.dumps(record.trial, sort_keys=True), []).append(record)
     kept = [records for _, records in sorted(trials.items())][::every]
     if not kept:

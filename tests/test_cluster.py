@@ -154,7 +154,8 @@ def test_workers_of_other_versions_are_named_and_refused(cluster, other_keras, o
     assert right not in told
 
 
-def test_a_worker_of_another_version_that_joins_later_makes_no_record(cluster, other_keras, tiny, tmp_path):
+@pytest.mark.parametrize(("kind", "told"), [("other_keras", "has keras 3.0.1"), ("old_cnnlab", "has no such cnnlab")])
+def test_a_worker_of_another_version_that_joins_later_makes_no_record(cluster, request, tiny, tmp_path, kind, told):
     split = data.split(tiny, "stratified", 20, 8, 10)
     trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
     work = [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in (1, 2)]
@@ -162,8 +163,8 @@ def test_a_worker_of_another_version_that_joins_later_makes_no_record(cluster, o
     store = RunStore(tmp_path / "runs")
     with Engine(cluster.address) as engine:
         engine.records(work[:1], store)
-        cluster.worker(other_keras)
+        cluster.worker(request.getfixturevalue(kind))
         cluster.kill(right)
-        with pytest.raises(WorkerError, match=r"tcp://127.0.0.1:\d+ has keras 3.0.1"):
+        with pytest.raises(WorkerError, match=rf"tcp://127.0.0.1:\d+ {told}"):
             engine.records(work, store)
     assert [record.seed for record in store.records()] == [1]

@@ -110,28 +110,14 @@ def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_re
     assert sorted(record.seed for record in store.records()) == [1, 2]
 
 
-def test_runs_that_nothing_waits_for_are_made_by_workers_that_a_stage_has_no_more_for(work, tmp_path):
-    store, seen = RunStore(tmp_path), []
-    with Engine() as engine:
-        engine.spare([work(TRIAL, seed) for seed in range(1, 9)])
-        (wanted,) = engine.records([work(TRIAL, 1)], store, lambda record, cached: seen.append((record.seed, cached)))
-        assert store.get(wanted).seed == 1
-        found = engine.records([work(TRIAL, seed) for seed in range(1, 9)], store)
-    assert [record.seed for record in found.values() if record.digest == wanted] == [1]
-    assert sorted(record.seed for record in found.values()) == list(range(1, 9))
-    assert (1, False) in seen
-    assert all(not cached for _, cached in seen)
-
-
-def test_a_worker_keeps_to_the_graph_that_it_has_traced(work):
-    waiting = _Waiting({})
+def test_a_worker_keeps_to_the_graph_that_it_has_traced_and_leaves_the_others_theirs(work):
     other = TRIAL.change(dense_units=3)
-    for item in (work(TRIAL, 1), work(other, 1), work(TRIAL, 2), work(other, 2), work(TRIAL, 3)):
-        waiting.add(item)
-    taken = [(worker, waiting.take(worker)[0]) for worker in ("a", "b", "a", "b", "b")]
-    assert [(worker, what.trial == TRIAL, what.seed) for worker, what in taken] == [
-        ("a", True, 1), ("b", False, 1), ("a", True, 2), ("b", False, 2), ("b", True, 3),
-    ]  # fmt: skip
+    one, two, three, four = (work(trial, seed) for trial in (TRIAL, other) for seed in (1, 2))
+    waiting = _Waiting([one, two, three, four])
+    assert waiting.take(None, ()) == one
+    assert waiting.take(None, {one[0].graph}) == three
+    assert waiting.take(one[0].graph, {three[0].graph}) == two
+    assert waiting.take(one[0].graph, {three[0].graph}) == four
     assert not waiting
 
 

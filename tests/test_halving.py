@@ -17,7 +17,7 @@ def asked(scores, log):
 def test_the_worse_half_is_dropped_at_each_rung_until_few_are_left():
     scores = dict(zip("abcdefgh", (0.1, 0.8, 0.3, 0.7, 0.2, 0.6, 0.4, 0.5), strict=True))
     log = []
-    dropped = halving.halve(list(scores), None, (3, None), asked(scores, log))
+    dropped = halving.halve(list(scores), "b", (3, None), asked(scores, log))
     assert log == [(tuple("abcdefgh"), 3), (tuple("bdfh"), None)]
     assert {one.name: one.epochs for one in dropped} == {"a": 3, "c": 3, "e": 3, "g": 3, "f": None, "h": None}
     assert Dropped("g", 3, 0.4, 0.8) in dropped
@@ -31,7 +31,7 @@ def test_the_incumbent_is_never_dropped():
 
 def test_few_trials_are_not_worth_it():
     log = []
-    assert halving.halve(["a", "b", "c"], None, (1, None), asked({}, log)) == ()
+    assert halving.halve(["a", "b", "c"], "a", (1, None), asked({}, log)) == ()
     assert log == []
 
 

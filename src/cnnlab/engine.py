@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache
@@ -28,12 +28,15 @@ WORKER_ENV = {
     # One thread a worker: two processes of one thread fit more images a second than one process of two.
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     # Workers that share a GPU must each take only what they need of it.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
-"""Environment of the workers, here and on a cluster, where they have not been started with another."""
+"""Environment of the workers that cnnlab starts, and of a cluster's where these were not started with another."""
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
@@ -66,6 +69,7 @@ class _Silent(WorkerPlugin):  # type: ignore[misc]
         silence()
 
 
+@cache
 def code_digest() -> str:
     """Return a digest (64 hex digits) of cnnlab's own code and tables: other code may show or make other results."""
     sha = hashlib.sha256()
@@ -81,6 +85,19 @@ def versions() -> dict[str, str]:
     return {"cnnlab": f"{__version__} (code {code_digest()[:12]})", "keras": importlib.metadata.version("keras")}
 
 
+def _refuse_others(client: Client) -> None:
+    """Insist on workers of this client's versions.
+
+    Raises:
+        WorkerError: Some are of others.
+    """
+    found, wanted = client.run(versions, on_error="return"), versions()
+    # One that is dying answers with an OSError: it will make no runs.
+    wrong = {address: of for address, of in found.items() if of != wanted and not isinstance(of, OSError)}
+    if wrong:
+        raise WorkerError.of(wrong, wanted)
+
+
 def _work(wanted: Mapping[str, str], function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
     """Call a function on a worker.
 
@@ -88,7 +105,7 @@ def _work(wanted: Mapping[str, str], function: Callable[..., _Result], *args: An
         WorkerError: The worker, which may have joined only now, is not of the wanted versions.
     """
     for name, value in WORKER_ENV.items():
-        os.environ.setdefault(name, value)  # read when the backend is imported, which nothing has done yet
+        os.environ.setdefault(name, value)  # read when a worker's first run imports the backend
     if (found := versions()) != wanted:
         raise WorkerError.of({get_worker().address: found}, wanted)
     return function(*args, **kwargs)
@@ -114,9 +131,7 @@ class Engine:
         self._client: Client | None = None
         self._cluster: Any = None
         self._scattered: dict[str, Future] = {}
-        self._traced: dict[str | None, Hashable] = {}
-        self._spare = _Waiting(self._traced)
-        self._sent: dict[Future, tuple[str, str | None, Work]] = {}
+        self._traced: dict[str, Hashable] = {}
 
     def __enter__(self) -> "Engine":
         return self
@@ -131,12 +146,7 @@ class Engine:
         if self._cluster is not None:
             self._cluster.close()
         self._client = self._cluster = None
-        self._scattered, self._sent = {}, {}
-
-    def spare(self, work: Sequence[Work]) -> None:
-        """Name runs that nothing waits for yet: workers do them when a stage has no more for them."""
-        for item in work:
-            self._spare.add(item)
+        self._scattered, self._traced = {}, {}
 
     @property
     def client(self) -> Client:
@@ -155,12 +165,11 @@ class Engine:
                         f"Expected a Dask scheduler at {self._scheduler}. Received: {type(error).__name__}. Start one "
                         "(`dask scheduler`), or leave SCHEDULER out to use this machine."
                     ) from error
-                found, wanted = client.run(versions, on_error="return"), versions()
-                # One that is dying answers with an OSError: it will make no runs.
-                wrong = {address: of for address, of in found.items() if of != wanted and not isinstance(of, OSError)}
-                if wrong:
+                try:
+                    _refuse_others(client)
+                except WorkerError:
                     client.close()
-                    raise WorkerError.of(wrong, wanted)
+                    raise
                 self._client = client
             else:
                 self._cluster = self._local_cluster()
@@ -180,6 +189,7 @@ class Engine:
                     dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                     scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
+                    env=WORKER_ENV,
                 )
             except (OSError, RuntimeError) as error:
                 if not left:
@@ -226,7 +236,7 @@ class Engine:
         Args:
             work: The runs with their images. Equal runs are done once.
             store: Where records are kept.
-            done: Called with each record and whether it was stored already; also with those of spare runs.
+            done: Called with each record and whether it was stored already.
 
         Raises:
             RunError: Some runs failed. The others are stored.
@@ -245,85 +255,68 @@ class Engine:
                 done(record, True)
         if not missing:
             return found
-        wanted, failures = set(missing), []
+        failures: list[str] = []
         tries = {key: _Tries() for key in missing}
         checkpoints = str(store.checkpoints())
-        waiting = _Waiting(self._traced)
-        for key, _, _ in self._sent.values():
-            missing.pop(key, None)
-        for item in missing.values():
-            waiting.add(item)
-        finished = as_completed(self._sent, loop=self.client.loop)
+        waiting = _Waiting(missing.values())
+        sent: dict[Future, tuple[Work, str | None]] = {}
+        finished = as_completed(loop=self.client.loop)
 
-        def send(item: Work, worker: str | None) -> None:
+        def send(worker: str | None) -> None:
+            others = {self._traced[one] for one in self._traced if one != worker}
+            item = waiting.take(self._traced.get(worker) if worker else None, others)
+            if worker:
+                self._traced[worker] = item[0].graph
             future = self._submit(item, checkpoints, worker)
-            self._sent[future] = item[0].digest, worker, item
+            sent[future] = item, worker
             finished.add(future)
 
         def feed() -> None:
             """Send a run for each thread and no second one in waiting, so that a death tells what it was died of."""
-            busy = Counter(worker for _, worker, _ in self._sent.values())
-            for worker, threads in self.client.nthreads().items():
-                for _ in range(threads - busy[worker]):
-                    if waiting:
-                        send(waiting.take(worker), worker)
-                    elif item := self._take_spare(worker, wanted, store):
-                        send(item, worker)
-            if waiting and not self._sent:  # and no worker: one may come
-                send(waiting.take(None), None)
+            workers = self.client.nthreads()
+            self._traced = {worker: graph for worker, graph in self._traced.items() if worker in workers}
+            busy = Counter(worker for _, worker in sent.values())
+            for worker, threads in workers.items():
+                for _ in range(min(threads - busy[worker], len(waiting))):
+                    send(worker)
+            if waiting and not sent:  # and no worker: one may come
+                send(None)
 
         try:
             feed()
-            while wanted:
-                future = next(finished)
-                # Forgotten here, a result is not made again when its worker dies.
-                key, _, item = self._sent.pop(future)
+            for future in finished:
+                item, _ = sent.pop(future)  # forgotten here, a result is not made again when its worker dies
                 what = item[0]
                 try:
                     record, arrays = future.result()
                 except (KilledWorker, CancelledError) as error:
-                    if key in wanted and not tries[key].used_up(error):
-                        waiting.add(item)
-                    elif key in wanted:
-                        wanted.discard(key)
+                    if tries[what.digest].used_up(error):
                         failures.append(
-                            f"seed {what.seed}: {tries[key].told}, with {json.dumps(what.trial.canonical())}"
+                            f"seed {what.seed}: {tries[what.digest].told}, with {json.dumps(what.trial.canonical())}"
                         )
+                    else:
+                        waiting.add(item)
                     feed()
                 except WorkerError:
                     raise
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
-                    if key in wanted:  # else it will be asked for, and tell then
-                        wanted.discard(key)
-                        message = " ".join(str(error).split())[:300]
-                        failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
+                    if self._scheduler:  # one that joined later may not even understand what it is asked
+                        _refuse_others(self.client)
+                    message = " ".join(str(error).split())[:300]
+                    failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
                     feed()
                 else:
-                    wanted.discard(key)
                     feed()
-                    record = store.put(record, arrays)
-                    if key in tries:
-                        found[key] = record
-                    done(record, False)
-        except BaseException:
+                    found[what.digest] = store.put(record, arrays)
+                    done(found[what.digest], False)
+        finally:
             with suppress(Exception):  # where the scheduler is gone, so are the runs
-                self.client.cancel(list(self._sent))
-            self._sent.clear()
-            raise
+                self.client.cancel(list(sent))
         if failures:
             raise RunError(
-                f"Expected {len(tries)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
+                f"Expected {len(missing)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
             )
         return found
-
-    def _take_spare(self, worker: str, wanted: set[str], store: RunStore) -> Work | None:
-        """Return a run that nothing waits for and that is neither stored nor on its way."""
-        known = wanted | {key for key, _, _ in self._sent.values()}
-        while self._spare:
-            item = self._spare.take(worker)
-            if item[0].digest not in known and store.get(item[0].digest) is None:
-                return item
-        return None
 
     def _submit(self, item: Work, checkpoints: str, worker: str | None) -> Future:
         """Send a run to a worker, or to any other if that one is gone."""
@@ -368,30 +361,29 @@ class Engine:
 
 
 class _Waiting:
-    """Runs that wait. A worker is given one with the graph that it has traced, else one whose graph no other has.
+    """Runs that wait, by their graphs."""
 
-    Args:
-        traced: The graph of each worker's last run; kept up to date.
-    """
-
-    def __init__(self, traced: dict[str | None, Hashable]) -> None:
-        self._work: dict[Hashable, dict[str, Work]] = {}
-        self._traced = traced
+    def __init__(self, work: Iterable[Work]) -> None:
+        self._work: dict[Hashable, list[Work]] = {}
+        for item in work:
+            self.add(item)
 
     def __len__(self) -> int:
         return sum(map(len, self._work.values()))
 
     def add(self, item: Work) -> None:
         """Add a run, after those that wait."""
-        self._work.setdefault(item[0].graph, {})[item[0].digest] = item
+        self._work.setdefault(item[0].graph, []).append(item)
 
-    def take(self, worker: str | None) -> Work:
-        """Return the run that a worker is to do next; there is at least one."""
-        own, others = self._traced.pop(worker, None), set(self._traced.values())
-        graph = own if own in self._work else next((one for one in self._work if one not in others), None)
-        graph = graph or next(iter(self._work))
-        self._traced[worker] = graph
-        item = self._work[graph].pop(next(iter(self._work[graph])))
+    def take(self, own: Hashable, others: Container[Hashable]) -> Work:
+        """Return the run that a worker is to do next; there is at least one.
+
+        Tracing a model takes seconds, so that is one with the graph that the worker has traced, else one with a graph
+        that no other worker has, else the first.
+        """
+        first = next(iter(self._work))
+        graph = own if own in self._work else next((one for one in self._work if one not in others), first)
+        item = self._work[graph].pop(0)
         if not self._work[graph]:
             del self._work[graph]
         return item

@@ -38,7 +38,8 @@ class WorkerError(CnnlabError):
         return cls(
             f"Expected workers with {', '.join(f'{name} {of}' for name, of in wanted.items())}. Received: "
             + "; ".join(f"{address} has {told(versions)}" for address, versions in found.items())
-            + ". Stop them, or start them in this environment (the same requirements.lock and commit)."
+            + ". Stop them, or start them in this environment (the same requirements.lock and commit). "
+            "If cnnlab was edited meanwhile, the same command goes on."
         )
 
 

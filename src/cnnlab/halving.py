@@ -44,7 +44,7 @@ def reached(history: Mapping[str, Sequence[float]], epochs: int | None) -> float
 
 def halve(
     names: Sequence[str],
-    incumbent: str | None,
+    incumbent: str,
     rungs: Sequence[int | None],
     ask: Callable[[Sequence[str], int | None], Mapping[str, float]],
 ) -> tuple[Dropped, ...]:
@@ -52,7 +52,7 @@ def halve(
 
     Args:
         names: The trials.
-        incumbent: What the stage before handed on, which stays; None where it is no candidate.
+        incumbent: What the stage before handed on, which stays.
         rungs: After how many epochs each time, as of `rungs`.
         ask: Given the trials that are left and a rung, returns what each has `reached`.
     """

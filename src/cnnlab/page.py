@@ -147,9 +147,9 @@ def render(
     shown = {
         "Commit": manifest["commit"],
         "Seeds": ", ".join(map(str, manifest["seeds"])),
-        "Runs": f"{manifest['runs']}, {manifest['runs_made_now']} of them made by this command",
+        "Runs": f"{manifest['runs']}, {manifest['runs_made_now']} of them made by the command that wrote this page",
         "Training time": f"{manifest['train_seconds']:,.0f} s over all runs",
-        "Wall time": f"{manifest['wall_seconds']:,.0f} s for this command",
+        "Wall time": f"{manifest['wall_seconds']:,.0f} s for that command",
         "Machine": f"{manifest['machine']['system']}, {manifest['machine']['cores']} cores",
         "Versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
         "Data digest": manifest["data"]["gray_digest"],

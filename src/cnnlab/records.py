@@ -40,7 +40,7 @@ class Record:
         params: Parameters of the model, trainable or not.
         history: `loss`, `accuracy`, `val_loss` and `val_accuracy` of each epoch.
         best_epoch: Epoch with the lowest `val_loss`, from 1.
-        train_seconds: Wall time of the fit.
+        train_seconds: Wall time of the fit; with some seconds of tracing, where no run before it had the same graph.
         scores: `val_` and `test_` `loss`, `f1` and `accuracy` of the weights that were kept.
         provenance: Versions and machine that made it.
         arrays_sha256: Hash of the file with its arrays (64 hex digits); "" before it is stored.

@@ -151,14 +151,15 @@ def _write_page(
             "made_with": [manifest["commit"], manifest["versions"]],
         }
     )
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         made = json.loads((out / "manifest.json").read_bytes())["page"]
         same = made == {"key": key, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
         if same and not any(chapter.error for chapter in chapters):
             return {**made}
     content = page.render(tuning, results, chapters, judgements, manifest).encode()
     files.write(target, content)
-    return {"key": key, "sha256": hashlib.sha256(content).hexdigest()}
+    lost = any(chapter.error for chapter in chapters)  # some only now: the next command is to try them again
+    return {"key": "" if lost else key, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 class _Book:
@@ -360,7 +361,7 @@ def _manifest(
         "splits": sorted({record.split["digest"] for record in records.values()}),
         "seeds": sorted({record.seed for record in records.values()}),
         "runs": len(records),
-        "runs_made_now": len(tuning.made),
+        "runs_made_now": len(tuning.made & records.keys()),
         "train_seconds": round(sum(record.train_seconds for record in records.values()), 1),
         "wall_seconds": round(time.time() - begin, 1),
         "missing": _missing(chapters),

@@ -109,7 +109,7 @@ class _Model:
 
 
 _idle: dict[Hashable, _Model] = {}
-"""The model of this process's last run, by the graph of its runs, while no run uses it."""
+"""The model of this process's last run (of each thread's, if it has several), by its graph, while no run uses it."""
 
 
 def _model(what: Run, dataset: Dataset, split: Split) -> _Model:

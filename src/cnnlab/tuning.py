@@ -220,6 +220,7 @@ class Tuning:
             DataError: The images cannot be used.
             RecordError: The run store cannot be used.
             RunError: A run failed.
+            WorkerError: A worker of a cluster is of other versions.
         """
         if name not in self._results:
             stage = find_stage(name)
@@ -239,15 +240,13 @@ class Tuning:
     def walk(self, lost: Callable[[Stage, CnnlabError], None]) -> Iterator[StageResult]:
         """Yield what each stage came to. One that fails is left out, of what comes after it too.
 
-        Workers that a stage has no more runs for begin with those of the mistakes.
-
         Args:
             lost: Called with a stage that failed, and why.
 
         Raises:
             RecordError: The run store cannot be used.
+            WorkerError: A worker of a cluster is of other versions.
         """
-        self.engine.spare([item for arm in self._arms() for item in self.work(arm.trial, arm.seeds)])
         for stage in self.stages:
             try:
                 result = self.result(stage.name)
@@ -295,9 +294,6 @@ class Tuning:
             if self.folder.colour is not None or not any(arm.trial.input.colour for arm in arms.values())
         }
 
-    def _arms(self) -> list[Candidate]:
-        return [arm for arms in self.defects.values() for arm in arms.values()]
-
     def mistakes(self) -> list[DefectResult]:
         """Return what each mistake cost. Runs that are stored are not repeated.
 
@@ -305,10 +301,11 @@ class Tuning:
             DataError: The images cannot be used.
             RecordError: The run store cannot be used.
             RunError: A run failed.
+            WorkerError: A worker of a cluster is of other versions.
         """
         found = self.defects
         if self._mistakes is None and found:
-            runs = self._records(MISTAKES, self._arms())
+            runs = self._records(MISTAKES, [arm for arms in found.values() for arm in arms.values()])
             results = []
             for defect in DEFECTS:
                 if defect.name in found:
@@ -351,14 +348,21 @@ class Tuning:
         def ask(names: Sequence[str], epochs: int | None) -> dict[str, float]:
             asked = []
             for candidate in map(by_name.__getitem__, names):
-                ((whole, *_),) = self.work(candidate.trial, candidate.seeds)
-                short = epochs is not None and self.store.get(whole.digest) is None
-                asked.append(replace(candidate, trial=candidate.trial.change(epochs=epochs)) if short else candidate)
+                short = replace(
+                    candidate, trial=candidate.trial.change(epochs=epochs or candidate.trial.training.epochs)
+                )
+                # A whole fit has the same curve up to there, but the same answer each time is what matters.
+                stored = self._stored(candidate) and not self._stored(short)
+                asked.append(candidate if stored else short)
             runs = self._records(f"{stage.name}, {'whole fits' if epochs is None else f'{epochs} epochs'}", asked)
             return {name: reached(record.history, epochs) for (name, _), record in runs.items()}
 
         usual = self._records(f"{stage.name}, incumbent", [incumbent])
         return halve(list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), ask)
+
+    def _stored(self, candidate: Candidate) -> bool:
+        work = self.work(candidate.trial, candidate.seeds)
+        return all(self.store.get(run.digest) is not None for run, _, _ in work)
 
     def _records(self, name: str, candidates: Sequence[Candidate]) -> dict[tuple[str, int], Record]:
         """Return the records of some trials by (name, seed)."""
@@ -373,8 +377,7 @@ class Tuning:
         def note(record: Record, cached: bool) -> None:
             if not cached:
                 self.made.add(record.digest)
-            if record.digest in digests:
-                self.watcher.done(record, cached)
+            self.watcher.done(record, cached)
 
         found = self.engine.records(list(work.values()), self.store, note)
         return {key: found[item[0].digest] for key, item in work.items()}
