@@ -137,7 +137,7 @@ def compare(data: str, runs: str, every: int, passes: int) -> None:
 def growth(data: str, runs: str, every: int) -> None:
     """Time both loops at several numbers of fits, and of images."""
     fits, rows = of_report(data, runs, every, colour=False), []
-    points = [(n, None) for n in (3, 6, 12, 24)] + [(6, n) for n in (96, 192, 384, 768)]
+    points = [(n, None) for n in (2, 4, 8, 16)] + [(4, n) for n in (96, 192, 384, 768)]
     for n_fits, n_images in points:
         some = fits.limited(n_fits, n_images)
         seconds = {way: timed(way, some)[0].wall_seconds for way in ("cnnlab", "plain")}
@@ -265,8 +265,8 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 def halving(draws: int, **settings: Any) -> None:
     """Choose by successive halving and by the whole stage, on resampled seeds; say how often that is the same trial.
 
-    Each resample draws three of a trial's stored runs, another three for each trial. Only their curves and scores are used, so that
-    no run is made for it; a fit that is cut short has the same curve up to there.
+    Each resample draws three of a trial's stored runs, another three for each trial. Only their curves and scores are
+    used, so that no run is made for it; a fit that is cut short has the same curve up to there.
     """
     rng, rows, all_same, all_lost, saved, whole = np.random.default_rng(0), [], [], [], 0, 0
     with _study(**settings) as tuning:

@@ -300,8 +300,7 @@ class Engine:
                 except WorkerError:
                     raise
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
-                    if self._scheduler:  # one that joined later may not even understand what it is asked
-                        _refuse_others(self.client)
+                    self._check()
                     message = " ".join(str(error).split())[:300]
                     failures.append(f"seed {what.seed}: {type(error).__name__}: {message}")
                     feed()
@@ -317,6 +316,15 @@ class Engine:
                 f"Expected {len(missing)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
             )
         return found
+
+    def _check(self) -> None:
+        """See whether a worker that has joined a cluster is the reason: one of another version may understand nothing.
+
+        Raises:
+            WorkerError: It is.
+        """
+        if self._scheduler:
+            _refuse_others(self.client)
 
     def _submit(self, item: Work, checkpoints: str, worker: str | None) -> Future:
         """Send a run to a worker, or to any other if that one is gone."""
@@ -350,6 +358,7 @@ class Engine:
                     "(`dask worker ADDRESS --nthreads 1`)."
                 ) from error
             except Exception as error:  # a worker that dies meanwhile shows in several ways
+                self._check()
                 if not left:
                     raise ConfigError(
                         f"Expected the workers to take the images. Received: {type(error).__name__}, {LOST_IMAGES} "
