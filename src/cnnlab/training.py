@@ -66,30 +66,6 @@ def scores(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Trai
     }
 
 
-class _Order(keras.utils.PyDataset):  # type: ignore[misc]
-    """Places of training images with their targets, batch by batch, in an order that seed and epoch alone decide.
-
-    Keras's own, once seeded and asked for all epochs at a time, is the same in every epoch (TensorFlow, Keras 3.15).
-    """
-
-    def __init__(self, targets: NDArray[Any], batch_size: int, seed: int) -> None:
-        super().__init__()
-        self._targets, self._batch_size, self._seed = targets, batch_size, seed
-        self.shuffle(0)
-
-    def shuffle(self, epoch: int, _: object = None) -> None:
-        """Take the order of an epoch; a callback of Keras's."""
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._targets))
-        self._places = order.astype(np.int32)
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._places) / self._batch_size)
-
-    def __getitem__(self, batch: int) -> tuple[NDArray[np.int32], NDArray[Any]]:
-        places = self._places[batch * self._batch_size : (batch + 1) * self._batch_size]
-        return places, self._targets[places]
-
-
 @dataclass(frozen=True)
 class _Model:
     """A model with all images of a run.
@@ -148,6 +124,15 @@ def _model(what: Run, dataset: Dataset, split: Split) -> _Model:
     return traced
 
 
+def _order(seed: int, epoch: int, n_images: int) -> NDArray[np.int32]:
+    """Return the places of the training images in an epoch's order: another one in each, by seed and epoch alone."""
+    return np.random.default_rng([seed, epoch]).permutation(n_images).astype(np.int32)
+
+
+def _batches(places: NDArray[np.int32], size: int) -> list[NDArray[np.int32]]:
+    return np.split(places, range(size, len(places), size))
+
+
 def _fit(
     what: Run,
     model: _Model,
@@ -155,34 +140,28 @@ def _fit(
     val_targets: NDArray[Any],
     checkpoint: Path | None,
 ) -> "_State":
-    """Fit a model and return how that went. What is no argument, as the labels of the test set, has no say."""
-    training = what.trial.training
+    """Fit a model and return how that went. What is no argument, as the labels of the test set, has no say.
+
+    Batch by batch, since Keras's `fit` goes through tf.data, whose iterators at times take two seconds to end
+    (TensorFlow 2.21); and once seeded and asked for all epochs, it shows the images in one order (Keras 3.15).
+    """
+    training, whole = what.trial.training, model.whole
+    n_train, n_val = len(train_targets), len(val_targets)
     state = _resumed(checkpoint, model) if checkpoint else _State()
     begun, written = time.perf_counter() - state.seconds, time.monotonic()
-    patience = training.patience or training.epochs
-
-    def after_epoch(_: int, metrics: Mapping[str, Any]) -> None:
-        nonlocal written
+    while state.epochs < training.epochs and state.wait < (training.patience or training.epochs):
+        whole.reset_metrics()
+        for places in _batches(_order(what.seed, state.epochs, n_train), training.batch_size):
+            seen = whole.train_on_batch(places, train_targets[places], return_dict=True)
+        whole.reset_metrics()
+        for places in _batches(np.arange(n_val, dtype=np.int32), PREDICT_BATCH):
+            checked = whole.test_on_batch(n_train + places, val_targets[places], return_dict=True)
+        metrics = seen | {f"val_{name}": value for name, value in checked.items()}
         state.note({name: float(value) for name, value in metrics.items()}, model.core.get_weights)
         state.seconds = time.perf_counter() - begun
         if checkpoint and time.monotonic() - written >= CHECKPOINT_SECONDS:
             _save(checkpoint, state, model)
             written = time.monotonic()
-        model.whole.stop_training = state.wait >= patience
-
-    if state.epochs < training.epochs and state.wait < patience:
-        n_train, n_val = len(train_targets), len(val_targets)
-        order = _Order(train_targets, training.batch_size, what.seed)
-        model.whole.fit(
-            order,
-            shuffle=False,  # it is one, and Keras would draw from Python's global generator
-            initial_epoch=state.epochs,
-            epochs=training.epochs,
-            validation_data=(np.arange(n_train, n_train + n_val, dtype=np.int32), val_targets),
-            validation_batch_size=PREDICT_BATCH,
-            callbacks=[keras.callbacks.LambdaCallback(order.shuffle, after_epoch)],
-            verbose=0,
-        )
     if training.restore_best_weights:
         model.core.set_weights(state.best_weights)
     return state
@@ -301,8 +280,8 @@ def run(
     )
     ends = np.cumsum([len(train_labels), len(val_labels), len(test_labels)])
     val_probs, test_probs = (
-        model.whole.predict(np.arange(begin, end, dtype=np.int32), batch_size=PREDICT_BATCH, verbose=0)
-        for begin, end in pairwise(ends)
+        np.concatenate([model.whole.predict_on_batch(places) for places in _batches(part, PREDICT_BATCH)])
+        for part in (np.arange(begin, end, dtype=np.int32) for begin, end in pairwise(ends))
     )
     losses = np.asarray(state.history["val_loss"])
     record = Record(
