@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import dask
 from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
 from distributed.system import MEMORY_LIMIT
@@ -37,6 +38,14 @@ WORKER_ENV = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 """Environment of the workers that cnnlab starts, and of a cluster's where these were not started with another."""
+
+_MALLOC = {
+    # Dask's own choice has large arrays mapped anew, page by page, in every step of a fit: a twentieth of its time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_ARENA_MAX": "1",
+}
+"""glibc's settings for the workers that cnnlab starts; it reads them as a process begins."""
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
@@ -182,15 +191,16 @@ class Engine:
         """Start workers on this machine; again, if one is killed before all have begun."""
         for left in reversed(range(KILLED_WORKERS)):
             try:
-                return LocalCluster(
-                    threads_per_worker=1,
-                    n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
-                    memory_limit=0,  # Dask would pause and restart workers that Keras makes large
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                    scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
-                    env=WORKER_ENV,
-                )
+                with dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENV, **_MALLOC}}):
+                    return LocalCluster(
+                        threads_per_worker=1,
+                        n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
+                        memory_limit=0,  # Dask would pause and restart workers that Keras makes large
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                        scheduler_kwargs={"allowed_failures": 0},  # counted here, see `_Tries`
+                        env=WORKER_ENV,
+                    )
             except (OSError, RuntimeError) as error:
                 if not left:
                     raise ConfigError(
