@@ -162,43 +162,38 @@ def rate(images: int, repeats: int) -> None:
     split = cnnlab_data.split(gray, "stratified", images, 64, 64)
     trial = Trial(models.published_architecture(9), Training(epochs=1, batch_size=32)).change(augmentation="flip-shift")
     shape, n_classes = gray.image_shape, len(gray.class_names)
+    epoch = (
+        images * flops(trial.architecture, shape, n_classes, training=True)
+        + len(split.val) * flops(trial.architecture, shape, n_classes, training=False)
+    ) / 1e9
     rows, shares = [], []
     with Engine() as engine, tempfile.TemporaryDirectory() as folder:
         store, seeds = RunStore(folder), iter(range(1, 1000))
 
-        def train(trial: Trial) -> tuple[float, float]:
-            """Return the images a second of one run on each worker: of whole runs, and while they are fitted."""
+        def train(trial: Trial) -> tuple[float, float, float]:
+            """Do one run on each worker; return images and gigaflops a second in the fits, and those in whole runs."""
             workers = engine.client.nthreads()
             work = [(Run(trial, next(seeds), gray.digest, split.digest), gray, split) for _ in workers]
             begin = time.perf_counter()
             found = engine.records(work, store).values()
-            seconds = time.perf_counter() - begin, max(record.train_seconds for record in found)
-            n_images = len(workers) * images * trial.training.epochs
-            return n_images / seconds[0], n_images / seconds[1]
+            wall, epochs = time.perf_counter() - begin, trial.training.epochs
+            fits = sum(1 / record.train_seconds for record in found)
+            return fits * epochs * images, fits * epochs * epoch, len(found) * epochs * epoch / wall
 
         train(trial)  # imports Keras and traces the model
         for _ in range(repeats):
             before = sgemm()
-            whole, fitted = train(trial.change(epochs=2))
+            speed, fitted, whole = train(trial.change(epochs=2))
             peak = (before + sgemm()) / 2
-            each = flops(trial.architecture, shape, n_classes, training=True) / 1e9
-            shares.append(fitted * each / peak)
-            rows.append(
-                [
-                    f"{fitted:.0f}",
-                    f"{fitted * each:.0f}",
-                    f"{peak:.0f}",
-                    f"{shares[-1]:.0%}",
-                    f"{whole * each / peak:.0%}",
-                ]
-            )
+            shares.append(fitted / peak)
+            rows.append([f"{speed:.0f}", f"{fitted:.0f}", f"{peak:.0f}", f"{shares[-1]:.0%}", f"{whole / peak:.0%}"])
     publish(
         "rate",
         "CNN-9 in training on all workers",
-        f"{images} grayscale images a run with flips and shifts, batch size 32, two epochs, one run a worker at "
-        f"once; the fit of the slower one is timed, validation included, and whole runs beside it (with model, prediction "
-        f"and storing). Share of sgemm in the fits: {statistics.mean(shares):.1%}, SD {statistics.stdev(shares):.1%}, "
-        f"n = {repeats}.",
+        f"{images} grayscale images a run with flips and shifts, {len(split.val)} for validation, batch size 32, two "
+        "epochs, one run a worker at once: their rates in the fits (with validation), added up; beside it, whole runs "
+        f"(with model, prediction and storing). Share of sgemm in the fits: {statistics.mean(shares):.1%}, SD "
+        f"{statistics.stdev(shares):.1%}, n = {repeats}.",
         table(rows, ["images/s", "gigaflops/s", "sgemm gigaflops/s", "share", "share, whole runs"]),
     )
 

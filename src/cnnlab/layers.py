@@ -68,9 +68,13 @@ class FlipShift(keras.layers.Layer):  # type: ignore[misc]
 
 def shift(images: Any, by: Any, axis: int) -> Any:
     """Shift images (n, h, w, c) along an axis (1 or 2) by `by` (n, 1, 1, 1) pixels, -1 to 1."""
-    last = images.shape[axis] - 1
-    before = ops.take(images, [0, *range(last)], axis=axis)
-    after = ops.take(images, [*range(1, last + 1), last], axis=axis)
+    size, before_it = images.shape[axis], (slice(None),) * axis
+
+    def cut(begin: int, end: int) -> Any:
+        return images[*before_it, begin:end]
+
+    before = ops.concatenate([cut(0, 1), cut(0, size - 1)], axis)
+    after = ops.concatenate([cut(1, size), cut(size - 1, size)], axis)
     return images * (1 - ops.abs(by)) + before * ops.relu(by) + after * ops.relu(-by)
 
 
