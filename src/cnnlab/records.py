@@ -168,6 +168,7 @@ class RunStore:
         form = {"schema": SCHEMA, **asdict(record)}
         content = json.dumps({**form, "sha256": config.digest(form)}, indent=1).encode()
         file = self.path / f"{record.digest}.json"
+        replaces = file.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             files.write(self._arrays(record), blob)
@@ -177,13 +178,16 @@ class RunStore:
                 found = self.get(record.digest)
                 if found is not None:
                     return found
+                replaces = True
                 files.write(file, content)
         except OSError as error:
             raise self._cannot_write(error) from error
         self._own.add(record.digest)
         with suppress(OSError):  # what this record takes the place of
             (self.path / CHECKPOINTS / f"{record.digest}.ckpt").unlink(missing_ok=True)
-            for other in set(self.path.glob(f"{record.digest}-*.npz")) - {self._arrays(record)}:
+            # Else there is nothing to look for in a folder that may hold thousands of runs.
+            others = set(self.path.glob(f"{record.digest}-*.npz")) if replaces else set()
+            for other in others - {self._arrays(record)}:
                 other.unlink()
         return record
 
