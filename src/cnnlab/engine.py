@@ -141,6 +141,7 @@ class Engine:
         self._cluster: Any = None
         self._scattered: dict[str, Future] = {}
         self._traced: dict[str, Hashable] = {}
+        self._known: set[str] = set()
 
     def __enter__(self) -> "Engine":
         return self
@@ -284,6 +285,9 @@ class Engine:
         def feed() -> None:
             """Send a run for each thread and no second one in waiting, so that a death tells what it was died of."""
             workers = self.client.nthreads()
+            if workers.keys() - self._known:  # before anything is sent to them
+                self._check()
+                self._known = set(workers)
             self._traced = {worker: graph for worker, graph in self._traced.items() if worker in workers}
             busy = Counter(worker for _, worker in sent.values())
             for worker, threads in workers.items():
