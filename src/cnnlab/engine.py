@@ -156,7 +156,7 @@ class Engine:
         if self._cluster is not None:
             self._cluster.close()
         self._client = self._cluster = None
-        self._scattered, self._traced = {}, {}
+        self._scattered, self._traced, self._known = {}, {}, set()
 
     @property
     def client(self) -> Client:
