@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from nbformat import NotebookNode, v4
 
-from cnnlab import data, page, present
+from cnnlab import data, page, present, tables
 from cnnlab.claims import Claim, Judgement
 from cnnlab.data import Dataset
 from cnnlab.errors import DataError
+from cnnlab.evidence import Scores
 from cnnlab.page import Chapter
 from cnnlab.protocols import PROFILES, PROTOCOLS
 from conftest import make_result
@@ -271,7 +272,7 @@ def notebook(payload: Payload) -> NotebookNode:
             show({"text/html": present.class_table(dataset, split).data})
             show({"image/png": b64encode(picture["image/png"]).decode(), "text/plain": picture["text/plain"]}, about)
         case "words":
-            show({"text/markdown": f"- {present.text(text)}\n- **{present.text(text)}**"})
+            show({"text/markdown": f"- {tables.text(text)}\n- **{tables.text(text)}**"})
         case kind:
             show({kind: text})
             if "widget" in kind:
@@ -303,6 +304,7 @@ def report(payload: Payload, folder: Path) -> str:
         protocol=PROTOCOLS["corrected"],
         folder=SimpleNamespace(gray=SimpleNamespace(class_names=(text, "x"))),
         predictions=lambda records, _: (np.arange(8) % 2, np.zeros((len(records), 8), int), 2),
+        scores=lambda records, _: Scores(np.linspace(0.5, 0.6, len(records)), np.zeros((len(records), 5))),
     )
     said = name("manifest", "x")
     manifest = {

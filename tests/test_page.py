@@ -10,6 +10,7 @@ import threading
 import time
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 from nbformat import v4
 
-from cnnlab import page, plots, present
+from cnnlab import page, plots, present, tables
 from cnnlab.page import Chapter
 from conftest import make_result
 from hostile_notebooks import DOCUMENT, IN_HTML, OF_THE_PAGE, PAYLOADS, PIXEL, RUN, URL, Payload, notebook, report
@@ -31,12 +32,13 @@ pytestmark = [
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "nav", "main", "header", "section", "a", "img", "br", "hr"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "span", "pre", "code", "ul", "ol", "li", "details", "summary"),
-    *("blockquote", "em", "strong", "b", "table", "thead", "tbody", "tr", "th", "td"),
+    *("blockquote", "em", "strong", "b", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd"),
 }
 ATTRIBUTES = {
     *("lang", "charset", "name", "content", "http-equiv", "class", "id", "role", "aria-label", "href", "rel"),
-    *("src", "alt", "width", "loading", "scope"),
+    *("src", "alt", "width", "scope", "open"),
 }
+SCRIPT = (files("cnnlab") / "templates" / "page.js").read_text(encoding="utf-8")
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 CLICKS = """addEventListener("load", () => {
   for (const element of document.querySelectorAll("body, body *")) {
@@ -72,8 +74,11 @@ def faults(html: str) -> list[str]:
     """What a page holds that could run, load or hide something, or that a report does not have."""
     soup = BeautifulSoup(html, "html.parser")
     found = []
+    *others, script = soup.find_all("script") or [soup.new_tag("script")]
+    if others or script.attrs or script.parent is not soup.body or script.string != SCRIPT:
+        found.append("a script that is not the page's own")
     for element in soup.find_all(True):
-        if element.name not in ELEMENTS:
+        if element.name not in ELEMENTS and element is not script:
             found.append(f"<{element.name}>")
         for name, value in element.attrs.items():
             if (
@@ -87,7 +92,8 @@ def faults(html: str) -> list[str]:
         found.append(f"head: {soup.head.decode()[:200]}")
     if len(soup.find_all(["html", "head", "meta", "title", "style", "body", "main", "nav", "header"])) != 4 + 8:
         found.append("a part of the page twice")
-    if [section.get("id") for section in soup.select("html > body > main > section")] != ["chapter", "lost", "how"]:
+    sections = [section.get("id") for section in soup.select("html > body > main > section")]
+    if sections != ["overview", "chapter", "lost", "how"]:
         found.append("a chapter is not in its place")
     return found
 
@@ -116,7 +122,9 @@ def test_what_stands_in_an_attribute_does_not_get_out_of_it_even_without_the_san
     places = {"image/png", "image/jpeg", "picture", "picture's width", "cell tag", "kernel", "class name"}
     for payload in PAYLOADS:
         if payload.place in places:
-            assert not BeautifulSoup(pages[1][payload], "html.parser").select("[onload], [onerror], script"), payload
+            assert not BeautifulSoup(pages[1][payload], "html.parser").select(
+                "[onload], [onerror], main script, script + *"
+            ), payload
 
 
 @pytest.mark.parametrize("name", IN_HTML)
@@ -135,9 +143,10 @@ def test_a_sanitised_fragment_is_not_changed_by_being_read_again(name):
         '<tbody><tr><th scope="row">b</th><td colspan="2">1</td></tr></tbody></table></div>',
         '<details class="code"><summary>Code</summary><div class="highlight"><pre><span></span>'
         '<span class="kn">import</span> <span class="nn">os</span></pre></div></details>',
-        f'<img src="data:image/png;base64,{PIXEL}" alt="A &quot;b&quot; &lt; c" width="10" height="9" loading="lazy">',
+        f'<img src="data:image/png;base64,{PIXEL}" alt="A &quot;b&quot; &lt; c" width="10" height="9">',
         f'<img src="data:image/jpeg;base64,{PIXEL}">',
         '<a href="#how" rel="noopener noreferrer">a</a>',
+        '<a class="anchor" href="#base-trials" aria-label="Link to: Trials" rel="noopener noreferrer">#</a>',
         '<a href="https://example.org/a?b=1&amp;c=2#d" rel="noopener noreferrer">a</a>',
         "<ul><li>a</li></ul><ol><li>b</li></ol><blockquote><p>c</p></blockquote><hr><pre><code>d\n</code></pre>",
     ],
@@ -156,7 +165,7 @@ def test_what_chapters_are_made_of_is_kept_as_it_is(kept):
         'width="50%"',
         'width="1e9"',
         'height="-1"',
-        'loading="x"',
+        'loading="lazy"',
         'style="width: 1px"',
         'onerror="x"',
         'title="x"',
@@ -214,14 +223,14 @@ def test_a_chapter_keeps_its_code_headings_tables_and_pictures(tmp_path):
         ("h2", "chapter-a-stage"),
         ("h3", "chapter-trials"),
     ]
-    assert shown.select_one("details.code > summary").get_text() == "Code"
+    assert shown.select_one(".code_cell > .output_wrapper + details.code > summary").get_text() == "Code"
+    assert [link["href"] for link in shown.select("a.anchor")] == ["#chapter-a-stage", "#chapter-trials"]
     assert shown.select_one("details.code .highlight pre span.kn").get_text() == "import"
     assert len(shown.select(".output_html table.cnnlab tbody tr")) == 2
     assert shown.img.attrs == {
         "src": f"data:image/png;base64,{files['image/png']}",
         "alt": picture.alt,
         "width": str(picture.width),
-        "loading": "lazy",
     }
     assert shown.select_one(".output_markdown strong").get_text() == "new"
     assert shown.select_one("p a")["href"] == "https://example.org"
@@ -242,15 +251,18 @@ def chapter(folder: Path, *cells) -> str:
         return page.sanitise(page._body(page._exporter(templates), Chapter("chapter", "", path)))
 
 
-def test_the_policy_comes_first_and_lets_nothing_in_but_pictures_in_the_page_and_its_own_style(pages):
+def test_the_policy_comes_first_and_lets_nothing_in_but_pictures_in_the_page_and_its_own_style_and_script(pages):
     html = pages[0][PAYLOADS[0]]
     assert re.search(r"<head>\s*<meta http-equiv=\"Content-Security-Policy\"", html)
-    style = re.search("<style>(.*?)</style>", html, re.DOTALL)[1]
-    own = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    own = {
+        name: b64encode(hashlib.sha256(re.search(f"<{name}>(.*?)</{name}>", html, re.DOTALL)[1].encode()).digest())
+        for name in ("script", "style")
+    }
     assert [part.strip() for part in POLICY.search(html)[1].split(";")] == [
         "default-src 'none'",
         "img-src data:",
-        f"style-src 'sha256-{own}'",
+        f"script-src 'sha256-{own['script'].decode()}'",
+        f"style-src 'sha256-{own['style'].decode()}'",
         "base-uri 'none'",
         "form-action 'none'",
     ]
@@ -259,16 +271,16 @@ def test_the_policy_comes_first_and_lets_nothing_in_but_pictures_in_the_page_and
 
 def test_every_fragment_of_html_goes_through_the_sanitiser_last():
     template = (Path(page.__file__).parent / "templates" / "page.html.j2").read_text(encoding="utf-8")
-    assert re.findall(r"\{\{ *(\S+) *\| *safe *\}\}", template) == ["style"]
+    assert re.findall(r"\{\{ *(\S+) *\| *safe *\}\}", template) == ["style", "script"]
     assert re.findall(r"\{\{ *(\S+) *\| *sanitise *\}\}", template) == [
-        "finding", "claims", "path", "summary", "chapter.body",
+        "finding", "path", "summary", "leaderboard", "unclear", "claims", "chapter.body",
     ]  # fmt: skip
 
 
 def test_sanitising_a_page_of_three_megabytes_takes_no_time_to_speak_of():
     rng = np.random.default_rng(0)
     image = f'<div><img src="data:image/png;base64,{b64encode(rng.bytes(30_000)).decode()}" alt="A picture."></div>'
-    table = present.table([dict.fromkeys("abcdefgh", 0.5)] * 20).data
+    table = tables.table([dict.fromkeys("abcdefgh", 0.5)] * 20).data
     whole = (image + table) * 75
     assert len(whole) > 3e6
     begin = time.perf_counter()

@@ -1,27 +1,9 @@
 """Tables and sentences say what the numbers say, and nothing from outside reaches a page as markup."""
 
-import math
-
 import pytest
 
 from cnnlab import present
 from conftest import make_record, make_result
-
-
-def test_a_table_escapes_what_it_shows_and_marks_what_is_missing():
-    shown = present.table([{"name": "<b>x</b>", "score": 0.123456, "none": math.nan}], {"score": ".2f"}).data
-    assert "&lt;b&gt;x" in shown
-    assert "<td>0.12</td>" in shown
-    assert f"<td>{present.NOTHING}</td>" in shown
-
-
-def test_a_text_from_outside_is_shown_as_it_is():
-    assert present.text("<i>a_b*`|") == "&lt;i&gt;a&#95;b&#42;&#96;&#124;"
-
-
-def test_a_spread_is_given_only_where_there_are_several_runs():
-    assert present.mean_sd([0.5]) == "0.500"
-    assert present.mean_sd([0.4, 0.6]) == "0.500 ± 0.141"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,99 @@ from cnnlab.data import Dataset, Split, lay_out
 from cnnlab.defects import DEFECTS
 from cnnlab.evidence import PINNED, UNCLEAR, Comparison, pooled_sd
 from cnnlab.plots import Picture
-from cnnlab.present import comparison_table, interval, mean_sd, score_columns, table, text, verdict
+from cnnlab.present import comparison_table, interval, score_columns, verdict
 from cnnlab.protocols import Profile
 from cnnlab.records import Record
+from cnnlab.study import STAGES
+from cnnlab.tables import mean_sd, table, text
 from cnnlab.tuning import DefectResult, StageResult, Tuning
+
+
+def stage_table() -> HTML:
+    """Return the study's stages: the name by which a notebook takes one, what it asks, and its trials."""
+    return table(
+        [
+            {"stage": stage.name, "asks": stage.question, "trials": ", ".join(one.name for one in stage.variants)}
+            for stage in STAGES
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One figure of a study's answer, as text.
+
+    Attributes:
+        label: What it is.
+        value: The figure.
+        detail: What stands behind it.
+    """
+
+    label: str
+    value: str
+    detail: str
+
+
+def headlines(tuning: Tuning, results: Sequence[StageResult]) -> list[Headline]:
+    """Return the study's answer in figures: the final model's test macro-F1, its gain, its size, the choices."""
+    gray = [result for result in results if not result.stage.on_colour]
+    if not gray:
+        return []
+    first, last = gray[0], gray[-1]
+    found = last.records(last.decision.chosen)
+    final = tuning.scores(found, "test")
+    low, high = evidence.mean_interval(final)
+    count = f"{len(found)} run{'s' * (len(found) > 1)}"
+    said = [
+        Headline(
+            "test macro-F1 of the final model",
+            f"{final.runs.mean():.3f}",
+            f"95 % interval {low:.3f} to {high:.3f}; {count}" if len(found) > 1 else f"{count}, so no interval",
+        )
+    ]
+    if len(gray) > 1:
+        (gain,) = evidence.compare(
+            {"final": final, "first": tuning.scores(first.records(first.decision.chosen), "test")}
+        )
+        said.append(
+            Headline(
+                f"points over CNN-{first.stage.cnn}, the first model",
+                f"{100 * gain.difference:+.1f}",
+                f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+                if len(found) > 1
+                else f"from {final.runs.mean() - gain.difference:.3f}",
+            )
+        )
+    said.append(
+        Headline(
+            "parameters",
+            f"{last.decision.chosen_params:,}",
+            f"CNN-{first.stage.cnn} has {first.decision.chosen_params:,}",
+        )
+    )
+    choosing = [result for result in gray if len(result.candidates) > 1]
+    settled = [result for result in choosing if result.decision.evidence and result.decision.evidence.settled]
+    if choosing and len(found) > 1:
+        said.append(
+            Headline(
+                "choices rest on a difference that can be told from noise",
+                f"{len(settled)} of {len(choosing)}",
+                ", ".join(result.stage.title.lower() for result in settled) or "none",
+            )
+        )
+    return said
+
+
+def unclear(results: Sequence[StageResult]) -> HTML | None:
+    """Return the choices that made no difference the runs could tell, with what they could have; None without any."""
+    found = [
+        (result, result.decision.evidence)
+        for result in results
+        if result.decision.evidence and not result.decision.evidence.settled
+    ]
+    if not found:
+        return None
+    return comparison_table([one for _, one in found], {"stage": [result.stage.name for result, _ in found]})
 
 
 def summary(results: Sequence[StageResult]) -> HTML:

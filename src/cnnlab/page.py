@@ -3,6 +3,7 @@
 import re
 import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -36,8 +37,8 @@ _DROPPED_WHOLE = {
 _CELL = {"colspan", "rowspan", "scope"}
 _ATTRIBUTES = {
     "*": {"class", "id"},
-    "a": {"href"},
-    "img": {"alt", "height", "loading", "src", "width"},
+    "a": {"aria-label", "href"},
+    "img": {"alt", "height", "src", "width"},
     "td": _CELL,
     "th": _CELL,
 }
@@ -47,7 +48,6 @@ _VALUES = {
         "colspan": r"[0-9]{1,4}",
         "height": r"[0-9]{1,5}",
         "href": r"#.*|https?://.*",
-        "loading": r"eager|lazy",
         "rowspan": r"[0-9]{1,4}",
         "scope": r"(?:col|row)(?:group)?",
         # Not SVG, which may hold scripts and be opened by itself.
@@ -111,10 +111,11 @@ def render(
     judgements: Sequence[Judgement],
     manifest: Mapping[str, Any],
 ) -> str:
-    """Return the report as one HTML page that loads nothing from elsewhere and runs nothing.
+    """Return the report as one HTML page that loads nothing from elsewhere and runs nothing but a script of its own.
 
     What comes from data is escaped where it is text, and goes through `sanitise` as the last step where it is HTML.
-    Behind that stands the page's Content-Security-Policy, which lets no script run and no style but the page's own.
+    Behind that stands the page's Content-Security-Policy, which lets no script run and no style but the page's own;
+    that script sorts tables and folds parts, and makes no markup.
     """
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
@@ -135,6 +136,7 @@ def render(
         environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
         environment.filters["sanitise"] = lambda fragment: Markup(sanitise(fragment))  # noqa: S704 - safe by then
         template = environment.get_template("page.html.j2")
+        script = (templates / "page.js").read_text(encoding="utf-8")
         style = "\n".join(
             [
                 (templates / "page.css").read_text(encoding="utf-8"),
@@ -155,7 +157,14 @@ def render(
         "Data digest": manifest["data"]["gray_digest"],
         "Split digests": ", ".join(manifest["splits"]),
     }
-    picture = plots.path(results) if results else None
+    parts = {}
+    unclear = overview.unclear(results)
+    if results:
+        parts = {"overview-path": "The path of choices", "overview-best": "The best trials"}
+    if unclear:
+        parts["overview-unclear"] = "What made no difference"
+    if judgements:
+        parts["overview-claims"] = "Claims"
     return template.render(
         title="CNN tuning study",
         byline=(
@@ -164,23 +173,39 @@ def render(
             f"{time.strftime('%Y-%m-%d')}"
         ),
         style=style,
-        style_hash=b64encode(sha256(style.encode()).digest()).decode(),
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        parts=parts,
+        headlines=overview.headlines(tuning, results),
         chapters=chapters,
         missing=[chapter for chapter in chapters if chapter.error],
         findings=[
             markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
             for line in [*overview.findings(results, tuning.profile), overview.selection(tuning, results).data]
         ],
-        claims=f'<div class="scroll">{overview.claim_table(judgements).data}</div>' if judgements else "",
-        path=_img(picture) if picture else "",
-        summary=f'<div class="scroll">{overview.summary(results).data}</div>' if results else "",
+        claims=_scrolling(overview.claim_table(judgements).data),
+        path=_shown(plots.path(results)) if results else "",
+        summary=_scrolling(overview.summary(results).data),
+        leaderboard=_scrolling(overview.leaderboard(results, rows=5).data),
+        unclear=_scrolling(unclear.data) if unclear else "",
         manifest=shown,
     )
 
 
-def _img(picture: "plots.Picture") -> str:
+def _hash(content: str) -> str:
+    """Return what a Content-Security-Policy calls a script or a style."""
+    return b64encode(sha256(content.encode()).digest()).decode()
+
+
+def _scrolling(content: str) -> str:
+    return f'<div class="scroll">{content}</div>'
+
+
+def _shown(picture: "plots.Picture") -> str:
     content = b64encode(picture.png).decode()
-    return f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
+    image = f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
+    return _scrolling(image) + _scrolling(picture.folded)
 
 
 def _exporter(templates: Path) -> Any:
@@ -198,8 +223,8 @@ def _exporter(templates: Path) -> Any:
                     "filters": {"clean_html": lambda element: sanitise(str(element))},
                 },
                 "NbConvertBase": {"display_data_priority": _OUTPUTS},
-                # The defaults, which the injected parameters replace, and housekeeping.
-                "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": {"parameters", "close"}},
+                # The defaults, which the injected parameters replace, what only a person can use, and housekeeping.
+                "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": {"parameters", "own", "close"}},
             }
         )
     )
@@ -216,8 +241,18 @@ def _body(exporter: Any, chapter: Chapter) -> str:
         anchor.decompose()
     for element in soup.select("[id]"):
         del element["id"]  # cells of different notebooks share theirs, and none is to take a section's
+    for code in soup.select("details.code"):  # below what it shows, which is what most readers came for
+        if code.parent:
+            code.parent.append(code)
+    seen = Counter[str]()
     for heading in soup.find_all(re.compile("^h[1-5]$")):
         heading.name = f"h{int(heading.name[1]) + 1}"
         slug = re.sub(r"[^a-z0-9]+", "-", heading.get_text().lower()).strip("-")
-        heading["id"] = f"{chapter.name}-{slug}"
+        seen[slug] += 1
+        heading["id"] = f"{chapter.name}-{slug}" + (f"-{seen[slug]}" if seen[slug] > 1 else "")
+        anchor = soup.new_tag("a", attrs={"class": "anchor", "href": f"#{heading['id']}"})
+        anchor["aria-label"] = f"Link to: {heading.get_text()}"
+        anchor.string = "#"
+        heading.append(" ")
+        heading.append(anchor)
     return str(soup)

@@ -18,10 +18,19 @@ from PIL import Image
 from cnnlab.data import Dataset, Split
 from cnnlab.evidence import Comparison, pooled_sd
 from cnnlab.records import Record
+from cnnlab.tables import mean_sd, table
 from cnnlab.tuning import StageResult
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255", "#999933")
 """Okabe and Ito's palette for colour-blind readers, less its yellow and black, with two of Tol's (muted) after it."""
+INCUMBENT = "#333333"
+"""What the stage before handed on, in every picture; the other trials of a stage take the colours in their order."""
+UNSETTLED = "#8a8a8a"
+"""A difference that is not distinguishable from none."""
+BINS = 10
+"""Of a calibration curve (Guo et al. 2017, On Calibration of Modern Neural Networks, use 15 for 10,000 images)."""
+LISTED_EPOCHS = 20
+"""Most epochs of a trial's curves that are listed in numbers; of longer fits, evenly spaced ones."""
 
 STYLE = {
     "axes.grid": True,
@@ -41,30 +50,56 @@ SHARPNESS = 2
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG picture with its text alternative, shown by Jupyter and by the report.
+    """A PNG picture with its text alternative and its numbers, shown by Jupyter and by the report.
 
     Attributes:
         png: The file's content.
         alt: What it shows, in words and numbers.
         width: Width on the page, in pixels.
+        numbers: A table of what is drawn, folded away; "" for a picture that draws no numbers.
+        photo: Whether its colours are its content, so that a dark page must leave them alone.
     """
 
     png: bytes
     alt: str
     width: int
+    numbers: str = ""
+    photo: bool = False
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:  # noqa: ARG002 - IPython's
-        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt, "width": self.width}}
+        about = {"alt": self.alt, "width": self.width, "photo": self.photo}
+        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": about}
+
+    def _ipython_display_(self) -> None:
+        # Not as one piece of HTML: Jupyter shows no picture in that before its reader has said to trust it.
+        from IPython.display import HTML, display
+
+        display(*self._repr_mimebundle_()[:1], raw=True, metadata=self._repr_mimebundle_()[1])
+        if self.numbers:
+            display(HTML(self.folded))
+
+    @property
+    def folded(self) -> str:
+        """The numbers as HTML, folded away; "" if there are none."""
+        return f'<details class="numbers"><summary>Numbers</summary>{self.numbers}</details>' if self.numbers else ""
 
 
-def _picture(figure: Figure, alt: str) -> Picture:
+def _picture(
+    figure: Figure,
+    alt: str,
+    numbers: Sequence[Mapping[str, Any]] | pd.DataFrame = (),
+    formats: Mapping[str, str] | None = None,
+    *,
+    photo: bool = False,
+) -> Picture:
     raw = io.BytesIO()
     figure.savefig(raw, format="png", dpi=DPI * SHARPNESS, facecolor="white")
     image = Image.open(raw).convert("RGB")
     small = io.BytesIO()
     # A palette of 256 colours makes a chart's file a third as large; nobody can see the difference.
     image.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return Picture(small.getvalue(), alt, image.width // SHARPNESS)
+    listed = table(numbers, formats).data if len(numbers) else ""
+    return Picture(small.getvalue(), alt, image.width // SHARPNESS, listed, photo)
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -91,7 +126,11 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     axis.grid(False, axis="x")
     axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     ranges = ", ".join(f"{part} {values.min()} to {values.max()}" for part, values in counts.items())
-    return _picture(figure, f"Images per class, bars for each of {n_classes} classes: {ranges}.")
+    return _picture(
+        figure,
+        f"Images per class, bars for each of {n_classes} classes: {ranges}.",
+        pd.DataFrame({"class": dataset.class_names, **counts}),
+    )
 
 
 @mpl.rc_context(STYLE)
@@ -99,14 +138,23 @@ def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns
     """Draw images (n, h, w, c) uint8 in a grid, each under its title."""
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure, axes = _figure(0.85 * columns, 1.0 * rows, rows, columns)
+    lines = 1 + max((title.count("\n") for title in titles), default=0)
+    figure, axes = _figure(0.85 * columns, (0.83 + 0.17 * lines) * rows, rows, columns)
     for place, axis in enumerate(axes.flat):
         axis.axis("off")
         if place < len(pictures):
             image = pictures[place]
             axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(titles[place], fontsize=8, pad=2, parse_math=False)
-    return _picture(figure, alt)
+    return _picture(figure, alt, photo=True)
+
+
+def colours(result: StageResult) -> dict[str, str]:
+    """Return the colour of each of a stage's trials, the same in all its pictures."""
+    incumbent = next((candidate.name for candidate in result.candidates if candidate.incumbent), None)
+    others = [candidate.name for candidate in result.candidates if candidate.name != incumbent]
+    found = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(others)}
+    return found if incumbent is None else {incumbent: INCUMBENT, **found}
 
 
 @mpl.rc_context(STYLE)
@@ -119,7 +167,7 @@ def scores(result: StageResult) -> Picture:
     figure, axes = _figure(7, 0.6 + 0.34 * len(names))
     axis: Axes = axes[0, 0]
     for place, (name, of) in enumerate(zip(names, values, strict=True)):
-        colour = COLOURS[place % len(COLOURS)]
+        colour = colours(result)[name]
         axis.plot(of, [place] * len(of), "o", color=colour, alpha=0.45, markersize=5, markeredgewidth=0)
         axis.errorbar(
             np.mean(of), place, xerr=sd / np.sqrt(len(of)), fmt="|", color=colour, markersize=14, markeredgewidth=2.2
@@ -129,9 +177,18 @@ def scores(result: StageResult) -> Picture:
     axis.set_yticks(range(len(names)), names, parse_math=False)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.set_xlabel("val_f1 (dot: one run; bar: mean with one standard error)")
-    listed = ", ".join(f"{name} {np.mean(of):.3f}" for name, of in zip(names, values, strict=True))
+    listed = ", ".join(f"{name} {mean_sd(of)}" for name, of in zip(names, values, strict=True))
     spread = f" One standard error {sd / np.sqrt(len(values[0])):.3f}." if len(values[0]) > 1 else ""
-    return _picture(figure, f"Mean val_f1 of each trial: {listed}.{spread} Chosen: {result.decision.chosen}.")
+    return _picture(
+        figure,
+        f"val_f1 by {result.stage.title.lower()}, mean over runs: {listed}.{spread} Chosen: {result.decision.chosen}.",
+        [
+            {"trial": name, "seed": record.seed, "val_f1": record.scores["val_f1"]}
+            for name in names
+            for record in result.records(name)
+        ],
+        {"val_f1": ".4f"},
+    )
 
 
 @mpl.rc_context(STYLE)
@@ -146,7 +203,7 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
     axis: Axes = axes[0, 0]
     axis.axvline(0, color="#555555", linewidth=1)
     for place, one in enumerate(comparisons.values()):
-        colour = COLOURS[0] if one.settled else "#777777"
+        colour = COLOURS[0] if one.settled else UNSETTLED
         if not np.isnan(one.low):
             axis.plot([one.low, one.high], [place, place], color=colour, linewidth=1.6)
         axis.plot(one.difference, place, "o", color=colour, markerfacecolor=colour if one.settled else "white")
@@ -159,16 +216,26 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
         else f"{name} {one.difference:+.3f}"
         for name, one in comparisons.items()
     )
-    return _picture(figure, f"Differences of mean {score} with 95 % intervals: {listed}.")
+    return _picture(
+        figure,
+        f"Differences of mean {score} with 95 % intervals: {listed}.",
+        [
+            {"comparison": name, "difference": one.difference, "low": one.low, "high": one.high, "verdict": one.verdict}
+            for name, one in comparisons.items()
+        ],
+        dict.fromkeys(("difference", "low", "high"), "+.4f"),
+    )
 
 
 @mpl.rc_context(STYLE)
-def curves(groups: Mapping[str, Sequence[Record]]) -> Picture:
+def curves(groups: Mapping[str, Sequence[Record]], colour: Mapping[str, str] | None = None) -> Picture:
     """Draw loss and accuracy by epoch for every trial and seed: training dashed, validation solid.
 
     Args:
         groups: Each trial's records, by its name.
+        colour: Each trial's colour, see `colours`; None to take them in order.
     """
+    colour = colour or {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(groups)}
     names = list(groups)
     columns = min(4, len(names))
     blocks = -(-len(names) // columns)
@@ -181,7 +248,7 @@ def curves(groups: Mapping[str, Sequence[Record]]) -> Picture:
             axis = axes[2 * block + row, column]
             axis.axis("on")
             for record in groups[name]:
-                _curve(axis, record, metric, COLOURS[place % len(COLOURS)])
+                _curve(axis, record, metric, colour[name])
             if metric == "accuracy":
                 axis.set_ylim(0, 1)
                 axis.set_xlabel("epoch")
@@ -203,8 +270,26 @@ def curves(groups: Mapping[str, Sequence[Record]]) -> Picture:
         final = [np.mean([history[part][-1] for history in histories]) for part in ("accuracy", "val_accuracy")]
         lasts.append(f"{name} train {final[0]:.2f}, val {final[1]:.2f}")
     return _picture(
-        figure, f"Loss and accuracy by epoch, training dashed, validation solid. Last accuracy: {'; '.join(lasts)}."
+        figure,
+        f"Loss and accuracy by epoch, training dashed, validation solid. Last accuracy: {'; '.join(lasts)}.",
+        [row for name in names for row in _mean_curve(name, groups[name])],
+        dict.fromkeys(_METRICS, ".3f"),
     )
+
+
+_METRICS = ("loss", "val_loss", "accuracy", "val_accuracy")
+
+
+def _mean_curve(name: str, found: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return a trial's curves as rows: means over the runs that have come so far, for some of the epochs."""
+    longest = max(record.epochs for record in found)
+    listed = np.unique(np.linspace(1, longest, min(longest, LISTED_EPOCHS)).round().astype(int))
+    rows = []
+    for epoch in listed.tolist():
+        still = [record.history for record in found if record.epochs >= epoch]
+        means = {metric: float(np.mean([history[metric][epoch - 1] for history in still])) for metric in _METRICS}
+        rows.append({"trial": name, "epoch": epoch, "runs": len(still), **means})
+    return rows
 
 
 def _curve(axis: Axes, record: Record, metric: str, colour: str) -> None:
@@ -249,33 +334,122 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
         figure,
         f"Confusion matrix of {int(matrix.sum())} predictions, {int(np.trace(matrix))} of them right. Most frequent "
         f"mistake: {class_names[true]} taken for {class_names[predicted]}, {int(mistakes.max())} times.",
+        pd.DataFrame(matrix, columns=list(class_names)).set_axis(list(class_names)).rename_axis("true").reset_index(),
+    )
+
+
+@mpl.rc_context(STYLE)
+def calibration(probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Picture:
+    """Draw how often predictions of a certain confidence are right (Guo et al. 2017, arXiv:1706.04599, section 2).
+
+    Args:
+        probs: (n, n_classes) predicted probabilities.
+        labels: (n,) true classes.
+    """
+    confidence, right = probs.max(axis=1).astype(float), probs.argmax(axis=1) == labels
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows = [
+        {
+            "from": number / BINS,
+            "to": (number + 1) / BINS,
+            "predictions": int((place == number).sum()),
+            "mean confidence": float(confidence[place == number].mean()),
+            "right": float(right[place == number].mean()),
+        }
+        for number in range(BINS)
+        if (place == number).any()
+    ]
+    error = sum(row["predictions"] * abs(row["mean confidence"] - row["right"]) for row in rows) / len(labels)
+    figure, axes = _figure(4.6, 4.6, 2, height_ratios=(3, 1), sharex=True)
+    upper, lower = axes[:, 0]
+    upper.plot([0, 1], [0, 1], color=UNSETTLED, linestyle="--", linewidth=1)
+    upper.plot([row["mean confidence"] for row in rows], [row["right"] for row in rows], "o-", color=COLOURS[0])
+    upper.set_ylabel("share that is right")
+    upper.set_ylim(0, 1)
+    lower.bar(
+        [row["from"] + 0.5 / BINS for row in rows], [row["predictions"] for row in rows], 0.9 / BINS, color=COLOURS[0]
+    )
+    lower.set_xlim(0, 1)
+    lower.set_xlabel("confidence (probability of the predicted class)")
+    lower.set_ylabel("predictions")
+    listed = ", ".join(f"{row['mean confidence']:.2f} {row['right']:.2f}" for row in rows)
+    return _picture(
+        figure,
+        f"Share of right predictions by mean confidence: {listed}. Expected calibration error {error:.3f}.",
+        rows,
+        {"from": ".1f", "to": ".1f", "mean confidence": ".3f", "right": ".3f"},
     )
 
 
 @mpl.rc_context(STYLE)
 def path(results: Sequence[StageResult]) -> Picture:
-    """Draw the model that each stage hands on: a dot a run, val hollow and test filled, with their means."""
-    names = [result.stage.name for result in results]
-    figure, axes = _figure(7.4, 3)
-    axis: Axes = axes[0, 0]
-    lines = {}
+    """Draw the path of choices, a step a stage: the score of the model handed on, and what the choice rests on.
+
+    On the left, a dot a run and a line through the means, validation hollow and test filled. On the right, what the
+    stage's best trial gained over the model that came in, with its interval: filled where it was handed on, grey where
+    it is not distinguishable.
+    """
+    rows = []
+    for result in results:
+        made, one = result.decision, result.decision.evidence
+        found = result.records(made.chosen)
+        sign = -1 if result.chosen.incumbent else 1  # the other trial is the one that might have gained something
+        low, high = sorted((sign * one.low, sign * one.high)) if one else (np.nan, np.nan)
+        rows.append(
+            {
+                "stage": result.stage.name,
+                "handed on": made.chosen,
+                **{name: float(np.mean([record.scores[name] for record in found])) for name in ("val_f1", "test_f1")},
+                "tried": one.against if one and sign < 0 else made.chosen,
+                "gain": sign * one.difference if one else np.nan,
+                "low": low,
+                "high": high,
+                "verdict": made.verdict,
+            }
+        )
+    figure, axes = _figure(7.6, 1 + 0.33 * len(rows), 1, 2, sharey=True, width_ratios=(1, 1))
+    left, right = axes[0]
     for part, colour, face in (("val_f1", COLOURS[1], "white"), ("test_f1", COLOURS[0], COLOURS[0])):
-        scores = [[record.scores[part] for record in result.records(result.decision.chosen)] for result in results]
-        lines[part] = [float(np.mean(of)) for of in scores]
-        axis.plot(range(len(names)), lines[part], color=colour, linewidth=1.4, label=part)
-        for place, of in enumerate(scores):
-            axis.plot(
-                [place] * len(of),
-                of,
-                "o",
-                color=colour,
-                markerfacecolor=face,
-                markersize=4,
-                alpha=0.7,
-                linestyle="none",
-            )
-    axis.set_xticks(range(len(names)), names, rotation=35, ha="right")
-    axis.set_ylabel("macro-F1")
-    axis.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
-    listed = ", ".join(f"{name} {score:.3f}" for name, score in zip(names, lines["test_f1"], strict=True))
-    return _picture(figure, f"Mean test_f1 of the model that each stage hands on: {listed}.")
+        left.plot([row[part] for row in rows], range(len(rows)), color=colour, linewidth=1.4, label=part)
+        for place, result in enumerate(results):
+            of = [record.scores[part] for record in result.records(result.decision.chosen)]
+            left.plot(of, [place] * len(of), "o", color=colour, markerfacecolor=face, markersize=4, alpha=0.7)
+    right.axvline(0, color="#555555", linewidth=1)
+    for place, (row, result) in enumerate(zip(rows, results, strict=True)):
+        colour = COLOURS[0] if result.decision.evidence and result.decision.evidence.settled else UNSETTLED
+        right.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.8)
+        right.plot(
+            row["gain"], place, "o", color=colour, markerfacecolor="white" if result.chosen.incumbent else colour
+        )
+    left.set_yticks(
+        range(len(rows)), [f"{row['stage']}: {_short(str(row['handed on']))}" for row in rows], parse_math=False
+    )
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_xlabel("macro-F1 of the model handed on")
+    left.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
+    right.set_xlabel("gain in val_f1 of the best trial over the one before")
+    right.legend(
+        handles=[
+            mpl.lines.Line2D([], [], color=COLOURS[0], label="distinguishable"),
+            mpl.lines.Line2D([], [], color=UNSETTLED, label="not"),
+        ],
+        ncols=2,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+    )
+    listed = []
+    for row in rows:
+        said = f"{row['stage']} {row['handed on']}, test_f1 {row['test_f1']:.3f}"
+        if not np.isnan(row["low"]):
+            said += f", gain {row['gain']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), {row['verdict']}"
+        listed.append(said)
+    return _picture(
+        figure,
+        f"The path of choices: {'; '.join(listed)}.",
+        rows,
+        {**dict.fromkeys(("val_f1", "test_f1"), ".4f"), **dict.fromkeys(("gain", "low", "high"), "+.4f")},
+    )
+
+
+def _short(name: str, length: int = 26) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

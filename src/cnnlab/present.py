@@ -1,7 +1,5 @@
 """From one stage's results to tables and sentences. No sentence here says more than the numbers it is given."""
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,42 +13,8 @@ from cnnlab.evidence import PINNED, Comparison
 from cnnlab.plots import Picture
 from cnnlab.protocols import Candidate, Profile, Protocol
 from cnnlab.records import Record
+from cnnlab.tables import mean_sd, table, text
 from cnnlab.tuning import StageResult, Tuning
-
-NOTHING = "-"
-
-
-def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, formats: Mapping[str, str] | None = None) -> HTML:
-    """Return a table as HTML. Missing numbers are shown as a dash; everything is escaped.
-
-    Args:
-        rows: One mapping a row, of column names to values.
-        formats: Format specification of a column's numbers, as ".3f".
-    """
-    frame = pd.DataFrame(rows)
-
-    def cell(value: Any, form: str) -> str:
-        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
-            return NOTHING
-        return html.escape(format(value, form) if isinstance(value, int | float | np.number) else str(value))
-
-    shown = pd.DataFrame(
-        {name: [cell(value, (formats or {}).get(str(name), "")) for value in frame[name]] for name in frame},
-        dtype=object,
-    )
-    return HTML(shown.to_html(index=False, border=0, escape=False, classes="cnnlab"))
-
-
-def mean_sd(values: Sequence[float]) -> str:
-    """Return "0.812 ± 0.004": mean and standard deviation; the mean alone for one value."""
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
-
-
-def text(value: str) -> str:
-    """Return a text from outside so that Markdown shows it as it is."""
-    return re.sub(r"[|*_`\[\]\\~]", lambda match: f"&#{ord(match[0])};", html.escape(value))
 
 
 def settings(profile: Profile, protocol: Protocol) -> Markdown:
@@ -256,6 +220,58 @@ def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown,
         summary,
         plots.confusion(matrix, names),
     )
+
+
+def confused_pairs(tuning: Tuning, result: StageResult, most: int = 10) -> HTML:
+    """Return the classes that the chosen trial's runs confuse most often, with their share of the true class."""
+    found = result.records(result.decision.chosen)
+    true, guesses, n_classes = tuning.predictions(found, "test")
+    names = found[0].data["class_names"]
+    counts = np.bincount((true * n_classes + guesses).ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
+    of_class = counts.sum(axis=1)
+    np.fill_diagonal(counts, 0)
+    places = [divmod(int(place), n_classes) for place in counts.ravel().argsort(kind="stable")[::-1][:most]]
+    return table(
+        [
+            {
+                "true": names[one],
+                "taken for": names[other],
+                "times": int(counts[one, other]),
+                "share of the class": counts[one, other] / of_class[one],
+            }
+            for one, other in places
+            if counts[one, other]
+        ],
+        {"share of the class": ".1%"},
+    )
+
+
+def misclassified(tuning: Tuning, result: StageResult, most: int = 20) -> tuple[Markdown, Picture | Markdown]:
+    """Return how many test images the final model gets wrong, and those of them of which it is surest."""
+    record = result.best_run
+    arrays = tuning.store.arrays(record.digest, "test_labels", "test_probs")
+    labels, probs = arrays["test_labels"], arrays["test_probs"]
+    names, said, sure = record.data["class_names"], probs.argmax(axis=1), probs.max(axis=1)
+    wrong = np.flatnonzero(said != labels)
+    summary = Markdown(
+        f"The run that `model.keras` holds (seed {record.seed}) gets {len(wrong):,} of {len(labels):,} test images "
+        f"wrong. Those of which it was surest: true class, what it said, and with which probability."
+    )
+    if not len(wrong):
+        return summary, Markdown("")
+    shown = wrong[(-sure[wrong]).argsort(kind="stable")[:most]]
+    dataset = tuning.dataset(result.chosen.trial.input.colour)
+    titles = [f"{names[labels[i]]}\nas {names[said[i]]}\n{sure[i]:.2f}" for i in shown]
+    listed = ", ".join(f"{names[labels[i]]} as {names[said[i]]} {sure[i]:.2f}" for i in shown)
+    images = dataset.test_images[tuning.split(dataset).test[shown]]
+    return summary, plots.images(images, titles, f"{len(shown)} misclassified test images: {listed}.")
+
+
+def calibration(tuning: Tuning, result: StageResult) -> Picture:
+    """Draw how often the chosen trial's runs are right on the test images, by how sure they were."""
+    found = result.records(result.decision.chosen)
+    arrays = [tuning.store.arrays(record.digest, "test_labels", "test_probs") for record in found]
+    return plots.calibration(*(np.concatenate([of[name] for of in arrays]) for name in ("test_probs", "test_labels")))
 
 
 def overfitting(result: StageResult) -> Markdown:

@@ -316,7 +316,7 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
     if not gray:
         return {}
     last = gray[-1]
-    record = max(last.records(last.decision.chosen), key=lambda record: record.scores["val_f1"])
+    record = last.best_run
     about = {
         "run": record.digest,
         "stage": last.stage.name,

@@ -1,6 +1,6 @@
 """Walk through the study: each stage's runs, its decision, and what it hands on to the next; then its mistakes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,11 @@ class StageResult:
         return [self.runs[name, seed] for seed in self.candidate(name).seeds]
 
     @property
+    def best_run(self) -> Record:
+        """The run of the chosen candidate with the highest `val_f1`."""
+        return max(self.records(self.decision.chosen), key=lambda record: record.scores["val_f1"])
+
+    @property
     def groups(self) -> dict[str, list[Record]]:
         """Each candidate's records."""
         return {candidate.name: self.records(candidate.name) for candidate in self.candidates}
@@ -112,6 +117,8 @@ class Tuning:
             handed on.
         precision: "float32" or "mixed_bfloat16", of every fit.
         halving: Drop hopeless trials early.
+        seeds: Seeds of each trial; 0 for as many as the profile says.
+        trials: Of a stage, by its name, those of its trials to run beside its incumbent; without any, all of them.
 
     Raises:
         ConfigError: No such profile, protocol, stage or precision, or halving under a protocol that keeps all fits.
@@ -130,8 +137,12 @@ class Tuning:
         without: Iterable[str] = (),
         precision: str = "float32",
         halving: bool = False,
+        seeds: int = 0,
+        trials: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.profile = replace(protocols.find_profile(profile), precision=precision, halving=halving)
+        if seeds:
+            self.profile = replace(self.profile, seeds=seeds)
         self.protocol = protocols.find_protocol(protocol)
         protocols.start(self.profile, self.protocol)  # refuses an unknown precision
         if halving and self.protocol.pinned:
@@ -143,6 +154,7 @@ class Tuning:
         self.store = RunStore(runs, fresh=fresh)
         names = {name: name for name in (*(stage.name for stage in STAGES), MISTAKES)}
         self.without = {find(names, name, "stage") for name in without}
+        self.trials = {name: tuple(wanted) for name, wanted in (trials or {}).items() if wanted}
         self.watcher = Watcher()
         self.made: set[str] = set()
         self.data = Path(data)
@@ -216,7 +228,7 @@ class Tuning:
         """Return what a stage came to. Runs that are stored are not repeated.
 
         Raises:
-            ConfigError: No such stage.
+            ConfigError: No such stage, or no such trial in it.
             DataError: The images cannot be used.
             RecordError: The run store cannot be used.
             RunError: A run failed.
@@ -224,9 +236,40 @@ class Tuning:
         """
         if name not in self._results:
             stage = find_stage(name)
-            candidates = protocols.candidates(stage, self.incumbent(stage), self.profile, self.protocol)
-            self._results[name] = self._run(stage, candidates)
+            self._results[name] = self._run(stage, self._candidates(stage))
         return self._results[name]
+
+    def _candidates(self, stage: Stage) -> tuple[Candidate, ...]:
+        found = protocols.candidates(stage, self.incumbent(stage), self.profile, self.protocol)
+        if stage.name not in self.trials:
+            return found
+        by_name = {candidate.name: candidate.name for candidate in found}
+        wanted = {find(by_name, name, "trial") for name in self.trials[stage.name]}
+        return tuple(candidate for candidate in found if candidate.name in wanted or candidate.incumbent)
+
+    def try_out(self, name: str, more: Mapping[str, Mapping[str, Any]]) -> StageResult:
+        """Return what a stage would come to with trials of one's own. No other stage starts from it.
+
+        Args:
+            name: The stage.
+            more: Name of each trial to the settings in which it differs from what the stage before handed on: fields
+                of `Architecture`, `Training` and `Input`.
+
+        Raises:
+            ConfigError: No such stage or setting, a value that it cannot have, or a name that is taken.
+            DataError: The images cannot be used.
+            RecordError: The run store cannot be used.
+            RunError: A run failed.
+            WorkerError: A worker of a cluster is of other versions.
+        """
+        stage = find_stage(name)
+        before, found = self.incumbent(stage), self._candidates(stage)
+        if taken := more.keys() & {candidate.name for candidate in found}:
+            raise ConfigError(f"Expected a name that no trial of {name} has. Received: {taken.pop()!r}.")
+        own = [
+            Candidate(mine, before.change(**settings), found[0].seeds, False, None) for mine, settings in more.items()
+        ]
+        return self._run(stage, (*found, *own))
 
     def results(self, last: str | None = None) -> list[StageResult]:
         """Return what the stages came to, all of them or up to one.
