@@ -241,9 +241,11 @@ def _body(exporter: Any, chapter: Chapter) -> str:
         anchor.decompose()
     for element in soup.select("[id]"):
         del element["id"]  # cells of different notebooks share theirs, and none is to take a section's
-    for code in soup.select("details.code"):  # below what it shows, which is what most readers came for
-        if code.parent:
-            code.parent.append(code)
+    cells = soup.select(".code_cell")
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        # Code stands below what it shows, which is what most readers came for; with what comes next if it shows nothing.
+        below = cell if after is None or cell.select_one(".output_wrapper") else after
+        below.extend(cell.select("details.code"))
     seen = Counter[str]()
     for heading in soup.find_all(re.compile("^h[1-5]$")):
         heading.name = f"h{int(heading.name[1]) + 1}"

@@ -389,7 +389,7 @@ def path(results: Sequence[StageResult]) -> Picture:
     stage's best trial gained over the model that came in, with its interval: filled where it was handed on, grey where
     it is not distinguishable.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for result in results:
         made, one = result.decision, result.decision.evidence
         found = result.records(made.chosen)

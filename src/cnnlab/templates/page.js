@@ -102,16 +102,14 @@ for (const table of all("table.cnnlab")) {
 
 // What is too wide for the screen scrolls by itself, with the keyboard too.
 function reach() {
-  for (const area of all(".output_area > div, .output_markdown, .scroll, pre")) {
+  for (const area of all(".output_area, .scroll, pre")) {
     const wide = area.scrollWidth > area.clientWidth;
-    area.toggleAttribute("tabindex", wide);
     if (wide) {
       area.setAttribute("tabindex", "0");
       area.setAttribute("role", "region");
       area.setAttribute("aria-label", "Scrolls sideways");
     } else {
-      area.removeAttribute("role");
-      area.removeAttribute("aria-label");
+      for (const name of ["tabindex", "role", "aria-label"]) area.removeAttribute(name);
     }
   }
 }
