@@ -16,7 +16,16 @@ def call(*words):
 
 @pytest.mark.parametrize(
     "command",
-    [["report"], ["run"], ["diff"], ["data", "sample"], ["data", "fetch"], ["data", "gray"], ["data", "check"]],
+    [
+        ["report"],
+        ["run"],
+        ["predict"],
+        ["diff"],
+        ["data", "sample"],
+        ["data", "fetch"],
+        ["data", "gray"],
+        ["data", "check"],
+    ],
 )
 def test_every_command_has_help_with_an_example(command):
     answer = call(*command, "--help")
@@ -32,6 +41,7 @@ def test_every_command_has_help_with_an_example(command):
         (["report", "--data", "nowhere"], "Expected a data folder. Received: 'nowhere'"),
         (["data", "check", "nowhere"], "Expected a data folder."),
         (["diff", "nowhere", "notebooks"], "Expected a report (with manifest.json) or a folder of stored runs."),
+        (["predict", "image.png"], "Expected a model. Received: 'reports/quick/model.keras', which is no file."),
         (["data", "gray", "nowhere"], "which does not exist"),
     ],
 )

@@ -1,5 +1,6 @@
 """The command line: `cnnlab`, or `python -m cnnlab`."""
 
+import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -134,6 +135,38 @@ def run(runs: Path, **settings: Any) -> None:
     for name, why in lost.items():
         click.echo(f"Missing: {name}: {why}", err=True)
     sys.exit(1 if lost else 0)
+
+
+@main.command(epilog="Example: cnnlab predict cat.jpg holiday/*.png --model reports/quick/model.keras")
+@click.argument("images", metavar="IMAGE...", type=click.Path(), nargs=-1, required=True)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default="reports/quick/model.keras",
+    show_default=True,
+    help="A report's model; its classes are named in manifest.json beside it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the probabilities of all classes as JSON.")
+def predict(images: tuple[str, ...], model: Path, as_json: bool) -> None:
+    """Name the most likely classes of images, of any size and format.
+
+    Ends with 2 if an image cannot be read; the others are predicted all the same.
+    """
+    from cnnlab import predict as predicting
+
+    bad = 0
+
+    def lose(error: CnnlabError) -> None:
+        nonlocal bad
+        bad += 1
+        click.echo(f"cnnlab: {error}", err=True)
+
+    found = list(predicting.Classifier.load(model).predict(images, lose))
+    if as_json:
+        click.echo(json.dumps([prediction.to_json() for prediction in found], indent=1))
+    elif found:
+        click.echo(predicting.table(found))
+    sys.exit(2 if bad else 0)
 
 
 @main.command(epilog="Example: cnnlab diff reports/quick reports/mine")

@@ -15,6 +15,10 @@ class DataError(CnnlabError):
     """Images or labels that are missing or cannot be used."""
 
 
+class ModelError(CnnlabError):
+    """A stored model that is missing, cannot be used, or does not fit its classes."""
+
+
 class RecordError(CnnlabError):
     """A stored run that cannot be read or written."""
 
