@@ -66,7 +66,8 @@ def test_the_code_passes_its_tools(tool):
 
 
 @pytest.mark.parametrize("module", ["cnnlab", "cnnlab.cli", "cnnlab.study", "cnnlab.records", "cnnlab.evidence",
-                                    "cnnlab.tuning", "cnnlab.present", "cnnlab.report", "cnnlab.predict"])  # fmt: skip
+                                    "cnnlab.tuning", "cnnlab.present", "cnnlab.report", "cnnlab.predict",
+                                    "cnnlab.card"])  # fmt: skip
 def test_nothing_imports_tensorflow_or_keras_until_a_model_is_needed(module):
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

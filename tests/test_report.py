@@ -129,6 +129,11 @@ def test_the_final_model_takes_raw_pixels(made, gray):
     assert model.predict(gray.test_images[:2].astype("float32"), verbose=0).sum() == pytest.approx(2, rel=1e-4)
 
 
+def test_the_card_beside_the_model_is_that_of_its_run(made):
+    run = json.loads((made[0] / "manifest.json").read_bytes())["model"]["run"]
+    assert f"Run `{run[:12]}`" in (made[0] / "model-card.md").read_text(encoding="utf-8")
+
+
 def test_progress_is_one_line_an_event_where_there_is_no_terminal(made):
     lines = made[2].stderr.splitlines()
     assert len(lines) == 2 * len(STAGES) + 1

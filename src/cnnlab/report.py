@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnlab import files, models, page, progress
+from cnnlab import card, files, models, page, progress
 from cnnlab.claims import Judgement, judge_all
 from cnnlab.config import Trial, digest
 from cnnlab.defects import MISTAKES
@@ -311,7 +311,7 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], key: str
 
 
 def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
-    """Write the final grayscale model: of the last such stage's choice, the run with the best `val_f1`."""
+    """Write the final grayscale model, of the last such stage's choice the run with the best `val_f1`, and its card."""
     gray = [result for result in results if not result.stage.on_colour]
     if not gray:
         return {}
@@ -324,23 +324,26 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
         "seed": record.seed,
         "train_seconds": record.train_seconds,  # tells a run from its repetition
     }
-    target = out / "model.keras"
-    try:
-        if json.loads((out / "manifest.json").read_bytes())["model"] == about and target.exists():
-            return about
-    except (OSError, ValueError, KeyError):
-        pass
     arrays = tuning.store.arrays(record.digest)
-    trial = Trial.from_canonical(record.trial)
-    content = tuning.engine.call(
-        models.deployable,
-        trial.architecture,
-        [arrays[name] for name in sorted(arrays) if name.startswith("weight_")],
-        tuple(record.data["shape"]),
-        len(record.data["class_names"]),
-        scale=trial.input.scale,
+    target = out / "model.keras"
+    written: dict[str, Any] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        written = json.loads((out / "manifest.json").read_bytes())["model"]
+    if written != about or not target.exists():
+        trial = Trial.from_canonical(record.trial)
+        content = tuning.engine.call(
+            models.deployable,
+            trial.architecture,
+            [arrays[name] for name in sorted(arrays) if name.startswith("weight_")],
+            tuple(record.data["shape"]),
+            len(record.data["class_names"]),
+            scale=trial.input.scale,
+        )
+        files.write(target, content)
+    said = card.markdown(
+        last, record, arrays["test_labels"], arrays["test_probs"], tuning.profile, tuning.protocol, interval=None
     )
-    files.write(target, content)
+    files.write(out / "model-card.md", said.encode())
     return about
 
 
