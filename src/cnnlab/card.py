@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from cnnlab import present
 from cnnlab.config import SPARSE_LOSS, Architecture, Trial
 from cnnlab.evidence import PINNED
-from cnnlab.present import mean_sd, text
 from cnnlab.protocols import Profile, Protocol
 from cnnlab.records import Record
+from cnnlab.tables import mean_sd, text
 from cnnlab.tuning import StageResult
 
 
@@ -23,7 +23,7 @@ def markdown(
     profile: Profile,
     protocol: Protocol,
     *,
-    interval: tuple[float, float] | None,
+    interval: tuple[float, float],
 ) -> str:
     """Return the card of a run's model, from the numbers alone.
 
@@ -34,8 +34,7 @@ def markdown(
         probs: (n, n_classes) the run's probabilities of them.
         profile: How much was run.
         protocol: How.
-        interval: 95 % interval of the mean `test_f1` of the trial's runs, over new seeds and new test images; None
-            where there is none.
+        interval: 95 % interval of the mean `test_f1` of the trial's runs, over new seeds and new test images.
     """
     trial = Trial.from_canonical(record.trial)
     found = result.records(result.decision.chosen)
@@ -167,16 +166,13 @@ def _scores(record: Record, found: Sequence[Record]) -> str:
     )
 
 
-def _spread(found: Sequence[Record], interval: tuple[float, float] | None) -> str:
+def _spread(found: Sequence[Record], interval: tuple[float, float]) -> str:
     if len(found) == 1:
         return "F1 is macro-F1. One seed says nothing about how another would score."
-    known = (
-        f" 95 % interval of the mean `test_f1`, over new seeds and new test images: {interval[0]:.3f} to "
-        f"{interval[1]:.3f}."
-        if interval
-        else ""
+    return (
+        f"F1 is macro-F1. All runs: mean ± standard deviation (n = {len(found)} seeds). 95 % interval of the mean "
+        f"`test_f1`, over new seeds and new test images: {interval[0]:.3f} to {interval[1]:.3f}."
     )
-    return f"F1 is macro-F1. All runs: mean ± standard deviation (n = {len(found)} seeds).{known}"
 
 
 def _classes(

@@ -243,7 +243,7 @@ def _body(exporter: Any, chapter: Chapter) -> str:
         del element["id"]  # cells of different notebooks share theirs, and none is to take a section's
     cells = soup.select(".code_cell")
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
-        # Code stands below what it shows, which is what most readers came for; with what comes next if it shows nothing.
+        # Code stands below what it shows, which is what most readers came for; what shows nothing, below the next.
         below = cell if after is None or cell.select_one(".output_wrapper") else after
         below.extend(cell.select("details.code"))
     seen = Counter[str]()

@@ -23,6 +23,7 @@ from cnnlab.config import Trial, digest
 from cnnlab.defects import MISTAKES
 from cnnlab.engine import ADDRESS, WORKER_ENV, code_digest, silence
 from cnnlab.errors import ConfigError, DataError, RunError
+from cnnlab.evidence import mean_interval
 from cnnlab.page import Chapter
 from cnnlab.records import Record
 from cnnlab.study import Stage
@@ -316,34 +317,42 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
     if not gray:
         return {}
     last = gray[-1]
-    record = last.best_run
+    record, found = last.best_run, last.records(last.decision.chosen)
     about = {
         "run": record.digest,
         "stage": last.stage.name,
         "trial": last.decision.chosen,
         "seed": record.seed,
         "train_seconds": record.train_seconds,  # tells a run from its repetition
+        "runs": [of.digest for of in found],
+        "code": code_digest(),
     }
-    arrays = tuning.store.arrays(record.digest)
-    target = out / "model.keras"
-    written: dict[str, Any] = {}
+    target, described = out / "model.keras", out / "model-card.md"
     with suppress(OSError, ValueError, KeyError, TypeError):
         written = json.loads((out / "manifest.json").read_bytes())["model"]
-    if written != about or not target.exists():
-        trial = Trial.from_canonical(record.trial)
-        content = tuning.engine.call(
-            models.deployable,
-            trial.architecture,
-            [arrays[name] for name in sorted(arrays) if name.startswith("weight_")],
-            tuple(record.data["shape"]),
-            len(record.data["class_names"]),
-            scale=trial.input.scale,
-        )
-        files.write(target, content)
-    said = card.markdown(
-        last, record, arrays["test_labels"], arrays["test_probs"], tuning.profile, tuning.protocol, interval=None
+        if written == about and target.exists() and described.exists():
+            return about
+    arrays = tuning.store.arrays(record.digest)
+    trial = Trial.from_canonical(record.trial)
+    content = tuning.engine.call(
+        models.deployable,
+        trial.architecture,
+        [arrays[name] for name in sorted(arrays) if name.startswith("weight_")],
+        tuple(record.data["shape"]),
+        len(record.data["class_names"]),
+        scale=trial.input.scale,
     )
-    files.write(out / "model-card.md", said.encode())
+    files.write(target, content)
+    said = card.markdown(
+        last,
+        record,
+        arrays["test_labels"],
+        arrays["test_probs"],
+        tuning.profile,
+        tuning.protocol,
+        interval=mean_interval(tuning.scores(found, "test")),
+    )
+    files.write(described, said.encode())
     return about
 
 
