@@ -4,7 +4,6 @@ import functools
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 from nbformat import v4
 
+from browsers import chromium
 from cnnlab import page, plots, present, tables
 from cnnlab.page import Chapter
 from conftest import make_result
@@ -292,9 +292,7 @@ def test_sanitising_a_page_of_three_megabytes_takes_no_time_to_speak_of():
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
     """Show pages in a real browser; return which of them ran a script, and what was asked for."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not browser:
-        pytest.skip("there is no Chromium: that no payload runs in a browser has not been shown here")
+    browser = chromium("that no payload runs in a browser")
     asked: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):

@@ -12,6 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
+from browsers import axe, chromium, opened
 from cnnlab import overview, report
 from cnnlab.claims import CHOSEN, CLAIMS, Claim
 from cnnlab.cli import main
@@ -49,14 +50,15 @@ def page(made):
 def test_the_page_holds_every_stage_and_opens_with_the_findings(page):
     links = [link["href"] for link in page.select("nav a")]
     chapters = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "mistakes"]
-    assert links == ["#findings", *(f"#{name}" for name in chapters), "#how"]
+    parts = [f"#overview-{part}" for part in ("path", "best", "unclear", "claims")]
+    assert links == ["#answer", *parts, *(f"#{name}" for name in chapters), "#how"]
     for link in links:
         assert page.select_one(link)
-    assert "test macro-F1" in page.select_one("#findings").get_text()
+    assert "test macro-F1" in page.select_one("#answer").get_text()
     for stage in STAGES:
         chapter = page.select_one(f"#{stage.name}")
         assert stage.question in chapter.get_text()
-        headings = {heading.get_text() for heading in chapter.select("h3")}
+        headings = {heading.get_text().removesuffix(" #") for heading in chapter.select("h3")}
         assert {
             "Trials",
             "Learning curves",
@@ -68,7 +70,7 @@ def test_the_page_holds_every_stage_and_opens_with_the_findings(page):
 
 
 def test_the_page_is_one_file_whose_pictures_have_alt_texts(page, made):
-    for element in page.find_all(["script", "link", "iframe", "object"]):
+    for element in page.find_all(["link", "iframe", "object"]):
         pytest.fail(f"{element.name} loads or runs something")
     assert not re.search(r'(?:src|href)="(?!data:|#)', (made[0] / "index.html").read_text(encoding="utf-8"))
     assert '"Liberation Sans"' in page.style.get_text(), "the style sheet is not escaped"
@@ -83,7 +85,7 @@ def test_headings_have_ids_of_their_own(page):
 
 
 def test_the_page_opens_with_the_claims_and_ends_with_what_the_mistakes_cost(page):
-    shown = page.select_one("#findings").get_text()
+    shown = page.select_one("#overview").get_text()
     for claim in CLAIMS:
         assert claim.sentence in shown
     noise = page.select_one("#noise").get_text()
@@ -91,6 +93,157 @@ def test_the_page_opens_with_the_claims_and_ends_with_what_the_mistakes_cost(pag
     mistakes = page.select_one("#mistakes").get_text()
     for defect in DEFECTS:
         assert defect.title in mistakes
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with opened(chromium("how a reader meets the page")) as found:
+        yield found
+
+
+@pytest.fixture
+def show(browser, made):
+    """Open the page as a reader with some settings does; afterwards, see that it asked for nothing and met no error."""
+    contexts, noted = [], []
+
+    def show(**settings):
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(10_000)
+        shown = context.new_page()
+        shown.on("console", lambda message: noted.append(f"{message.type}: {message.text}"))
+        shown.on("pageerror", lambda error: noted.append(str(error)))
+        shown.on("request", lambda request: noted.append(request.url) if not request.url.startswith("data:") else None)
+        url = (made[0] / "index.html").as_uri()
+        shown.goto(url)
+        assert noted.pop(0) == url
+        return shown
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert noted == []
+
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+TABLE = "#overview table:has(th:has-text('as published'))"
+
+
+def test_the_contents_lead_to_their_chapters_and_follow_the_reader(show):
+    shown = show()
+    for link in shown.locator("nav a").all()[:-1]:  # what is last cannot come to the top
+        link.click()
+        shown.wait_for_function(
+            "link => { const top = document.querySelector(link.hash).getBoundingClientRect().top;"
+            " return top >= -2 && top < 60 && link.ariaCurrent === 'location' }",
+            arg=link.element_handle(),
+        )
+        assert shown.locator("nav [aria-current]").count() == 1
+
+
+def test_every_heading_has_a_link_to_itself(show):
+    shown = show()
+    headings = shown.locator(":is(h2, h3, h4)[id]")
+    assert headings.count() > 5 * len(STAGES)
+    for heading in headings.all():
+        assert heading.locator("a.anchor").get_attribute("href") == f"#{heading.get_attribute('id')}"
+
+
+def test_a_table_sorts_by_a_click_by_number_or_by_name_and_the_other_way_by_a_second_one(show):
+    shown = show()
+    table = shown.locator(TABLE).first
+
+    def column(name):
+        place = [head.inner_text() for head in table.locator("thead th").all()].index(name) + 1
+        return table.locator(f"tbody td:nth-child({place})").all_inner_texts(), table.locator(
+            f"thead th:nth-child({place})"
+        )
+
+    before, head = column("params")
+    for direction, reverse in (("ascending", False), ("descending", True)):
+        head.get_by_role("button").click()
+        now, _ = column("params")
+        assert now == sorted(before, key=lambda text: int(text.replace(",", "")), reverse=reverse)
+        assert head.get_attribute("aria-sort") == direction
+    names, head = column("stage")
+    head.get_by_role("button").press("Enter")
+    assert column("stage")[0] == sorted(names)
+    assert table.locator("[aria-sort]").count() == 1
+
+
+def test_a_table_is_copied_as_csv(show):
+    shown = show()
+    table = shown.locator(TABLE).first
+    shown.locator(f"{TABLE} + .tools button").first.click()
+    shown.locator(f"{TABLE} + .tools [role=status]:text('Copied')").wait_for()
+    rows = list(csv.reader(shown.evaluate("navigator.clipboard.readText()").splitlines()))
+    assert rows[0] == table.locator("thead th").all_inner_texts()
+    assert rows[1:] == [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
+
+
+@pytest.mark.parametrize("kind", ["code", "numbers"])
+def test_code_and_numbers_are_folded_away_until_they_are_asked_for(show, kind):
+    part = show().locator(f"#dense details.{kind}").first
+    inside = part.locator("pre, table").first
+    assert not inside.is_visible()
+    part.locator("summary").click()
+    assert inside.is_visible()
+
+
+def test_pictures_are_there_and_tell_what_they_show(show):
+    pictures = show().locator("img")
+    assert pictures.count() > 5 * len(STAGES)
+    for picture in pictures.all():
+        assert len(picture.get_attribute("alt")) > 20
+        shown, sharp = picture.evaluate("image => image.decode().then(() => [image.width, image.naturalWidth])")
+        assert sharp > 1.9 * shown
+
+
+def test_nothing_is_wider_than_a_small_phone(show):
+    shown = show(**PHONE)
+    assert shown.evaluate("document.documentElement.scrollWidth") == 360
+    assert not shown.locator("nav ol").is_visible()
+    shown.locator("nav summary").tap()
+    shown.locator("nav a[href='#dense']").tap()
+    assert not shown.locator("nav ol").is_visible()
+
+
+def test_the_page_can_be_read_without_its_script(browser, made):
+    shown = browser.new_page(java_script_enabled=False)
+    shown.goto((made[0] / "index.html").as_uri())
+    for part in ("nav ol", "#answer .headlines", TABLE, "#dense h2", "#dense img"):
+        assert shown.locator(part).first.is_visible()
+    shown.close()
+
+
+def test_on_paper_there_are_no_buttons_and_the_pictures_are_as_drawn(show):
+    shown = show(color_scheme="dark")
+    drawn = "getComputedStyle(document.querySelector('#dense img:not(.photo)')).filter"
+    assert "invert" in shown.evaluate(drawn)
+    shown.emulate_media(media="print")
+    assert shown.evaluate(drawn) == "none"
+    for part in ("nav", ".tools", "details.code", ".anchor"):
+        assert not shown.locator(part).first.is_visible()
+    assert shown.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+
+
+@pytest.mark.parametrize("settings", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_axe_finds_nothing_serious(show, settings):
+    source, shown = axe(), show(**settings)
+    shown.evaluate("for (const part of document.querySelectorAll('#dense details')) part.open = true")
+    shown.evaluate(source)
+    found = shown.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    told = [
+        f"{one['id']}: {one['help']}: {one['nodes'][0]['html']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert told == []
+
+
+def test_the_page_is_small_enough_to_be_sent_by_mail(made):
+    assert (made[0] / "index.html").stat().st_size < 6e6
 
 
 def test_tables_lie_beside_the_page(made):
@@ -184,7 +337,7 @@ def test_a_report_never_overwrites_the_notebooks_it_is_made_from(folder, tmp_pat
     done = command("report", "--data", folder, "--report", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "a folder of its own" in done.stderr
-    assert len(list((tmp_path / "notebooks").iterdir())) == 6
+    assert len(list((tmp_path / "notebooks").iterdir())) == 7
 
 
 @pytest.fixture

@@ -150,8 +150,9 @@ def compile_model(model: "keras.Sequential", training: Training) -> None:
 def describe(
     architecture: Architecture, input_shape: Shape = GRAY, n_classes: int = 10, augmentation: str = "none"
 ) -> tuple[list[dict[str, str | int]], bytes]:
-    """Return a model's layers, as rows of a table, and its visualkeras drawing with legend, as a PNG file."""
+    """Return a model's layers, as rows of a table, and its visualkeras drawing, a PNG file of twice the size shown."""
     import visualkeras
+    from PIL import Image, ImageFont
 
     model = build(architecture, input_shape, n_classes, augmentation)
     rows: list[dict[str, str | int]] = [
@@ -163,7 +164,11 @@ def describe(
         for layer in model.layers
     ]
     picture = io.BytesIO()
-    visualkeras.layered_view(model, legend=True, max_xy=400, legend_text_spacing_offset=0).save(picture, "PNG")
+    twice = {"scale_xy": 8, "scale_z": 0.2, "min_xy": 40, "min_z": 40, "max_xy": 800, "max_z": 800, "spacing": 20}
+    drawing = visualkeras.layered_view(
+        model, **twice, padding=20, legend=True, legend_text_spacing_offset=0, font=ImageFont.load_default(size=22)
+    )
+    drawing.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(picture, "PNG", optimize=True)
     return rows, picture.getvalue()
 
 

@@ -139,7 +139,9 @@ def model_picture(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Pict
     from PIL import Image
 
     names = ", ".join(str(row["layer"]) for row in layers)
-    return Picture(png, f"Drawing of the model, layer by layer: {names}.", Image.open(BytesIO(png)).width)
+    return Picture(
+        png, f"Drawing of the model, layer by layer: {names}.", Image.open(BytesIO(png)).width // plots.SHARPNESS
+    )
 
 
 def trial_table(result: StageResult) -> HTML:

@@ -106,7 +106,7 @@ function reach() {
     const wide = area.scrollWidth > area.clientWidth;
     if (wide) {
       area.setAttribute("tabindex", "0");
-      area.setAttribute("role", "region");
+      area.setAttribute("role", "group");
       area.setAttribute("aria-label", "Scrolls sideways");
     } else {
       for (const name of ["tabindex", "role", "aria-label"]) area.removeAttribute(name);
