@@ -95,7 +95,7 @@ def test_a_stage_on_three_workers_of_which_one_is_killed_leaves_the_records_of_a
         def __init__(self):
             self.seen = 0
 
-        def done(self, record, cached):
+        def done(self, trial, record, cached):
             self.seen += 1
             if self.seen == 3:
                 cluster.kill(workers[0])

@@ -3,6 +3,9 @@
 import os
 import signal
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cloudpickle
@@ -11,7 +14,7 @@ import pytest
 
 from cnnlab import data
 from cnnlab.config import Architecture, Run, Training, Trial
-from cnnlab.engine import Engine, _Waiting
+from cnnlab.engine import TELL_SECONDS, Engine, _tell, _Waiting
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.records import RunStore
 
@@ -133,6 +136,54 @@ def test_another_engine_joins_the_workers_at_an_address(engine):
         assert joined.call(pow, 2, 5) == 32
         assert joined.address == engine.address
     assert engine.call(pow, 2, 5) == 32
+
+
+@pytest.fixture
+def talkative(engine):
+    """Workers that tell of every epoch, however short."""
+
+    def pause(seconds):
+        from cnnlab import engine
+
+        engine.TELL_SECONDS, before = seconds, engine.TELL_SECONDS
+        return before
+
+    (before, *_) = engine.client.run(pause, 0).values()
+    yield
+    engine.client.run(pause, before)
+
+
+def test_a_run_tells_its_epochs_before_it_is_done_to_the_client_that_sent_it(engine, talkative, work, tmp_path):
+    """And in the thread that waits for it, so that whoever is told need not think of others."""
+
+    def ask(engine, *seeds):
+        told = {seed: [] for seed in seeds}
+
+        def epoch(run, number):
+            told[run.seed].append((number, threading.get_ident()))
+
+        def done(record, cached):
+            told[record.seed].append(("done", threading.get_ident()))
+
+        items = [work(TRIAL.change(epochs=3), seed) for seed in seeds]
+        engine.records(items, RunStore(tmp_path / str(seeds)), done, epoch)
+        assert told == {seed: [(what, threading.get_ident()) for what in (1, 2, 3, "done")] for seed in seeds}
+
+    with Engine(engine.address) as other, ThreadPoolExecutor(2) as threads:
+        for answer in (threads.submit(ask, engine, 21, 22), threads.submit(ask, other, 23, 24)):
+            answer.result()
+
+
+def test_a_worker_tells_of_epochs_only_a_few_times_a_second(engine, work, tmp_path):
+    told = []
+    begin = time.monotonic()
+    engine.records([work(TRIAL.change(epochs=40), 1)], RunStore(tmp_path), epoch=lambda _, number: told.append(number))
+    assert told == sorted(told)
+    assert 1 <= len(told) <= 1 + (time.monotonic() - begin) / TELL_SECONDS < 40
+
+
+def test_what_is_told_outside_a_worker_is_lost_and_no_error():
+    _tell("digest", 1)
 
 
 def test_no_scheduler_at_the_address_is_one_line(monkeypatch):

@@ -52,6 +52,13 @@ def test_the_same_run_twice_gives_bit_identical_weights(done, fit):
         np.testing.assert_array_equal(arrays[name], values)
 
 
+def test_each_epoch_is_told_as_it_begins_and_that_changes_nothing(done, tiny, split):
+    told = []
+    record, _ = training.run(Run(SMALL, 1, tiny.digest, split.digest), tiny, split, begins=told.append)
+    assert told == [1, 2, 3, 4]
+    assert record.history == done[0].history
+
+
 def test_training_images_come_in_another_order_in_every_epoch(fit, monkeypatch):
     """Keras, seeded once and asked for all epochs, shows them in one and the same order."""
     import keras

@@ -18,7 +18,7 @@ def made_up(store, scores, test_seed=0):
     """Stand in for the workers: a record for each run, its val_f1 made up from its trial; remembers what was asked."""
     asked = []
 
-    def records(work, _store, done):
+    def records(work, _store, done, epoch):
         found = {}
         for run, dataset, split in work:
             asked.append(run)
@@ -33,6 +33,7 @@ def made_up(store, scores, test_seed=0):
             arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], chance)
             fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
             found[run.digest] = store.put(record, arrays | {"val_probs": fixed["val_probs"]})
+            epoch(run, 1)
             done(found[run.digest], False)
         return found
 
@@ -120,15 +121,19 @@ def test_a_watcher_is_told_of_stages_runs_and_ends(tuning):
         def begin(self, name, runs, missing):
             told.append((name, runs, missing))
 
-        def done(self, record, cached):
-            told.append(record.seed)
+        def epoch(self, trial, seed, epoch, epochs):
+            told.append((trial, seed, f"{epoch}/{epochs}"))
+
+        def done(self, trial, record, cached):
+            told.append((trial, record.seed))
 
         def end(self, result):
             told.append(result.decision.chosen)
 
     tuning.watcher = Notes()
     tuning.result("base")
-    assert told == [("base", 3, 3), 1, 2, 3, "base"]
+    runs = [told for seed in (1, 2, 3) for told in (("base", seed, "1/7"), ("base", seed))]
+    assert told == [("base", 3, 3), *runs, "base"]
 
 
 def test_all_candidates_of_a_stage_share_its_split(tuning):

@@ -5,18 +5,20 @@ import importlib.metadata
 import json
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import dask
 from dask.system import CPU_COUNT
-from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker
 from distributed.system import MEMORY_LIMIT
 
 from cnnlab import __version__
@@ -58,6 +60,10 @@ KILLED_WORKERS = 3
 """Workers that may die of a run before it is given up."""
 LOST_IMAGES = 10
 """How often a run may find that the last worker which held its images has died; that is hardly its fault."""
+EPOCHS = "cnnlab-epochs"
+"""Dask's topic under which workers tell which epoch of which run begins."""
+TELL_SECONDS = 0.25
+"""Least time between two such events of a worker: nobody reads faster."""
 
 Work = tuple[Run, Dataset, Split]
 _Result = TypeVar("_Result")
@@ -120,10 +126,23 @@ def _work(wanted: Mapping[str, str], function: Callable[..., _Result], *args: An
     return function(*args, **kwargs)
 
 
-def _run(*args: Any) -> tuple[Record, dict[str, Any]]:
+def _run(what: Run, dataset: Dataset, split: Split, checkpoints: str) -> tuple[Record, dict[str, Any]]:
     from cnnlab import training  # and Keras, for seconds: on the worker, once
 
-    return training.run(*args)
+    return training.run(what, dataset, split, checkpoints, partial(_tell, what.digest))
+
+
+_told = 0.0
+"""When this worker last told of an epoch."""
+
+
+def _tell(digest: str, epoch: int) -> None:
+    """Tell the clients which epoch of a run begins on this worker, unless it has just told of another."""
+    global _told
+    if time.monotonic() - _told >= TELL_SECONDS:
+        _told = time.monotonic()
+        with suppress(Exception):  # no reason to lose a fit
+            get_worker().log_event(EPOCHS, {"run": digest, "epoch": epoch})
 
 
 class Engine:
@@ -237,7 +256,11 @@ class Engine:
                 return result
 
     def records(
-        self, work: Sequence[Work], store: RunStore, done: Callable[[Record, bool], None] = lambda *_: None
+        self,
+        work: Sequence[Work],
+        store: RunStore,
+        done: Callable[[Record, bool], None] = lambda *_: None,
+        epoch: Callable[[Run, int], None] = lambda *_: None,
     ) -> dict[str, Record]:
         """Return the record of every run, by digest: stored ones as they are, the others from the workers.
 
@@ -248,6 +271,8 @@ class Engine:
             work: The runs with their images. Equal runs are done once.
             store: Where records are kept.
             done: Called with each record and whether it was stored already.
+            epoch: Called with a run that is under way and which of its epochs, from 1, begins; not with every one where
+                they are short.
 
         Raises:
             RunError: Some runs failed. The others are stored.
@@ -271,7 +296,8 @@ class Engine:
         checkpoints = str(store.checkpoints())
         waiting = _Waiting(missing.values())
         sent: dict[Future, tuple[Work, str | None]] = {}
-        finished = as_completed(loop=self.client.loop)
+        # Dask tells of both in threads of its own; whoever watches is called in this one.
+        news: SimpleQueue[Future | Mapping[str, Any]] = SimpleQueue()
 
         def send(worker: str | None) -> None:
             others = {self._traced[one] for one in self._traced if one != worker}
@@ -280,7 +306,7 @@ class Engine:
                 self._traced[worker] = item[0].graph
             future = self._submit(item, checkpoints, worker)
             sent[future] = item, worker
-            finished.add(future)
+            future.add_done_callback(news.put)
 
         def feed() -> None:
             """Send a run for each thread and no second one in waiting, so that a death tells what it was died of."""
@@ -296,9 +322,19 @@ class Engine:
             if waiting and not sent:  # and no worker: one may come
                 send(None)
 
+        def hear(event: Mapping[str, Any]) -> None:
+            for item, _ in sent.values():  # in none of them: it is another client's, or done by now
+                if item[0].digest == event["run"]:
+                    epoch(item[0], event["epoch"])
+
         try:
+            self.client.subscribe_topic(EPOCHS, lambda event: news.put(event[1]))
             feed()
-            for future in finished:
+            while sent:
+                future = news.get()
+                if not isinstance(future, Future):
+                    hear(future)
+                    continue
                 item, _ = sent.pop(future)  # forgotten here, a result is not made again when its worker dies
                 what = item[0]
                 try:
@@ -324,6 +360,7 @@ class Engine:
                     done(found[what.digest], False)
         finally:
             with suppress(Exception):  # where the scheduler is gone, so are the runs
+                self.client.unsubscribe_topic(EPOCHS)
                 self.client.cancel(list(sent))
         if failures:
             raise RunError(

@@ -1,7 +1,7 @@
-"""Show how far a study is: a bar in a terminal or in Jupyter, one line a stage elsewhere."""
+"""Show how far a study is: a bar in a terminal or in Jupyter, one line an event elsewhere."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -10,6 +10,37 @@ from cnnlab import protocols
 from cnnlab.defects import MISTAKES
 from cnnlab.records import Record
 from cnnlab.tuning import StageResult, Tuning, Watcher
+
+
+class _Line(tqdm):  # type: ignore[type-arg]
+    """A bar of ten columns, followed by a run: never more than one line, and in one place whatever the names.
+
+    In a narrow terminal, long names take columns of the bar, which keeps that length; then they are cut.
+
+    Attributes:
+        trial: The run's trial.
+        how_far: What is said of the run itself.
+        taken: Columns of the bar that are gone.
+    """
+
+    FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {run}"
+
+    trial = ""
+    how_far = ""
+    taken = 0
+
+    @property
+    def format_dict(self) -> MutableMapping[str, Any]:
+        """What tqdm fills its format with, and `run`."""
+        found = super().format_dict
+        trial, rest, room = self.trial, f", {self.how_far}" if self.trial else self.how_far, 0
+        if columns := found["ncols"]:
+            room = columns - len(self.format_meter(**{**found, "ncols": None, "run": ""}))  # beside a bar of ten
+            self.taken = max(self.taken, min(len(trial + rest) - room, 9))
+            room += self.taken
+            kept = max(room - len(rest), 0)
+            trial = trial if len(trial) <= kept else f"{trial[: max(kept - 2, 0)]}.."
+        return {**found, "run": f"{trial}{rest}".ljust(room)}
 
 
 class Bar(Watcher):
@@ -32,40 +63,58 @@ class Bar(Watcher):
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
+            self._show()
             self._bar.close()
 
     def _open(self) -> None:
-        self._bar = tqdm(total=sum(self._plan.values()), unit="run", smoothing=0, dynamic_ncols=True)
+        self._bar = _Line(total=sum(self._plan.values()), smoothing=0, dynamic_ncols=True, bar_format=_Line.FORMAT)
+
+    def _show(self, trial: str = "", how_far: str = "") -> None:
+        self._bar.trial, self._bar.how_far = trial, how_far
+        self._bar.refresh()
 
     def begin(self, name: str, runs: int, missing: int) -> None:
         """See `Watcher`."""
         self._plan[name] = runs
         if self._lines:
-            self.say(f"{name}: {runs} runs, {runs - missing} of them stored")
+            stored = f", {runs - missing if missing else 'all'} stored" if missing < runs else ""
+            self.say(f"{name}: {runs} run{'s' * (runs > 1)}{stored}")
             return
         if self._bar is None and missing:
             self._open()
         if self._bar is not None:
             self._bar.total = sum(self._plan.values())
-            self._bar.set_description(name)
+            self._bar.taken = 0
+            self._bar.set_description(name, refresh=False)
+            self._show()
 
-    def done(self, record: Record, cached: bool) -> None:
+    def epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
+        """See `Watcher`."""
+        if self._bar is not None:
+            self._show(trial, f"seed {seed}, epoch {epoch}/{epochs}")
+
+    def done(self, trial: str, record: Record, cached: bool) -> None:
         """See `Watcher`."""
         if self._bar is None:
             return
-        self._bar.set_postfix_str(f"seed {record.seed}, val_f1 {record.scores['val_f1']:.3f}", refresh=False)
+        self._bar.n += 1
         if cached:
             self._bar.initial += 1
-            self._bar.n += 1
-            self._bar.refresh()
+            self._show()
         else:
-            self._bar.update()
+            self._show(trial, f"val_f1 {record.scores['val_f1']:.3f}")
 
     def end(self, result: StageResult) -> None:
         """See `Watcher`."""
         if self._lines:
             made = result.decision
             self.say(f"{made.stage}: {made.chosen} goes on, val_f1 {made.val_f1_mean:.3f} (n = {made.n_seeds})")
+
+    def now(self, name: str, what: str) -> None:
+        """Show what is waited for beside runs."""
+        if self._bar is not None:
+            self._bar.set_description(name, refresh=False)
+            self._show(how_far=what)
 
     def say(self, line: str) -> None:
         """Print a line without disturbing the bar."""

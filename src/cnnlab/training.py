@@ -139,6 +139,7 @@ def _fit(
     train_targets: NDArray[Any],
     val_targets: NDArray[Any],
     checkpoint: Path | None,
+    begins: Callable[[int], None],
 ) -> "_State":
     """Fit a model and return how that went. What is no argument, as the labels of the test set, has no say.
 
@@ -150,6 +151,7 @@ def _fit(
     state = _resumed(checkpoint, model) if checkpoint else _State()
     begun, written = time.perf_counter() - state.seconds, time.monotonic()
     while state.epochs < training.epochs and state.wait < (training.patience or training.epochs):
+        begins(state.epochs + 1)
         whole.reset_metrics()
         for places in _batches(_order(what.seed, state.epochs, n_train), training.batch_size):
             seen = whole.train_on_batch(places, train_targets[places], return_dict=True)
@@ -248,7 +250,11 @@ def _resumed(path: Path, model: _Model) -> _State:
 
 
 def run(
-    what: Run, dataset: Dataset, split: Split, checkpoints: str | None = None
+    what: Run,
+    dataset: Dataset,
+    split: Split,
+    checkpoints: str | None = None,
+    begins: Callable[[int], None] = lambda _: None,
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Fit a model and score it.
 
@@ -260,6 +266,7 @@ def run(
         split: Which of them it trains, chooses and is tested on.
         checkpoints: Folder where a long fit leaves, after an epoch, all that it takes to go on from there, and where
             it looks for that first; None, or a folder that is not on this machine, for a fit in one go.
+        begins: Called with the number of each epoch, from 1, as it begins.
 
     Returns:
         The record, and arrays: `val_probs` and `test_probs` (n, n_classes) float32, `val_labels` and `test_labels`
@@ -277,6 +284,7 @@ def run(
         targets(train_labels, n_classes, trial.training),
         targets(val_labels, n_classes, trial.training),
         place / f"{what.digest}.ckpt" if place and os.path.isdir(place) else None,  # noqa: PTH112 - never raises
+        begins,
     )
     ends = np.cumsum([len(train_labels), len(val_labels), len(test_labels)])
     val_probs, test_probs = (

@@ -37,8 +37,11 @@ class Watcher:
     def begin(self, name: str, runs: int, missing: int) -> None:
         """Note that a stage begins, or "mistakes": so many runs, of which so many are not stored yet."""
 
-    def done(self, record: Record, cached: bool) -> None:
-        """Note that a run is there, stored before (cached) or just made."""
+    def epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
+        """Note that a run of the stage begins an epoch, of so many at most; short ones are not all told."""
+
+    def done(self, trial: str, record: Record, cached: bool) -> None:
+        """Note that a run of the stage is there, stored before (cached) or just made."""
 
     def end(self, result: "StageResult") -> None:
         """Note what a stage came to."""
@@ -414,15 +417,20 @@ class Tuning:
             for candidate in candidates
             for item in self.work(candidate.trial, candidate.seeds)
         }
-        digests = {item[0].digest for item in work.values()}
-        self.watcher.begin(name, len(digests), sum(self.store.get(digest) is None for digest in digests))
+        names: dict[str, str] = {}
+        for (trial, _), (run, *_) in work.items():
+            names.setdefault(run.digest, trial)
+        self.watcher.begin(name, len(names), sum(self.store.get(digest) is None for digest in names))
 
         def note(record: Record, cached: bool) -> None:
             if not cached:
                 self.made.add(record.digest)
-            self.watcher.done(record, cached)
+            self.watcher.done(names[record.digest], record, cached)
 
-        found = self.engine.records(list(work.values()), self.store, note)
+        def epoch(run: Run, number: int) -> None:
+            self.watcher.epoch(names[run.digest], run.seed, number, run.trial.training.epochs)
+
+        found = self.engine.records(list(work.values()), self.store, note, epoch)
         return {key: found[item[0].digest] for key, item in work.items()}
 
     def results_frame(self, results: Sequence[StageResult]) -> pd.DataFrame:
