@@ -52,6 +52,44 @@ def test_pinned_picks_are_told_by_their_verdicts_where_there_are_several_seeds()
     assert "Published picks" not in "\n".join(overview.findings(pinned, SMOKE))
 
 
+def test_in_brief_a_study_is_at_most_five_plain_lines():
+    results = [
+        make_result("base", base=(0.5, 0.52)),
+        make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91)),
+        make_result("batchnorm", old=(0.9, 0.91), new=(0.5, 0.51)),
+        make_result("dropout", old=(0.5, 0.6), new=(0.6, 0.7)),
+        make_result("colour", gray=(0.7, 0.8)),
+    ]
+    claims = [Judgement(claim, "undecided", None) for claim in CLAIMS[1:]]
+    claims.append(Judgement(CLAIMS[0], "supported", None))
+    assert overview.in_brief(results, claims, QUICK) == [
+        "Final model: test macro-F1 0.650 ± 0.071 (n = 2), 14.0 points above the first one, CNN-1.",
+        "Changed the model for a better one: dense. Kept the better one: batchnorm.",
+        "Could not be told: dropout.",
+        "0 of 3 choices are as published. Claims: 1 supported, 0 refuted, 9 undecided.",
+        "On colour images: test macro-F1 0.750 ± 0.071 (n = 2).",
+    ]
+
+
+def test_in_brief_one_run_each_tells_nothing_from_noise():
+    results = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
+    assert overview.in_brief(results, [], SMOKE) == [
+        "Final model: test macro-F1 0.900 (n = 1), 40.0 points above the first one, CNN-1.",
+        "With one run a trial, no difference can be told from noise.",
+        "0 of 1 choices are as published.",
+    ]
+    assert overview.in_brief([], [], SMOKE) == ["No stage has a result."]
+
+
+def test_in_brief_pinned_picks_are_told_by_their_verdicts():
+    results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
+    pinned = [replace(result, decision=replace(result.decision, rule=PINNED)) for result in results]
+    assert overview.in_brief(pinned, [], QUICK)[1:] == [
+        "Published picks that are better: dense.",
+        "Could not be told: none.",
+    ]
+
+
 def test_the_summary_gives_each_choice_with_what_it_rests_on():
     result = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
     shown = overview.summary([make_result("base", base=(0.5, 0.52)), result]).data

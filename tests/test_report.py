@@ -290,8 +290,14 @@ def test_the_card_beside_the_model_is_that_of_its_run(made):
 def test_progress_is_one_line_an_event_where_there_is_no_terminal(made):
     lines = made[2].stderr.splitlines()
     assert len(lines) == 2 * len(STAGES) + 1
-    assert lines[0] == "base: 1 runs, 0 of them stored"
-    assert made[2].stdout.strip().endswith("index.html")
+    assert lines[0] == "base: 1 run"
+
+
+def test_the_command_ends_with_the_findings_and_the_path(made):
+    *brief, path = made[2].stdout.splitlines()
+    assert path == str(made[0] / "index.html")
+    assert brief[0].startswith("Final model: test macro-F1 0.")
+    assert 3 <= len(brief) <= 5
 
 
 def test_a_second_report_repeats_no_run_and_no_notebook_and_leaves_the_page(made):
@@ -299,6 +305,7 @@ def test_a_second_report_repeats_no_run_and_no_notebook_and_leaves_the_page(made
     times = {path: path.stat().st_mtime_ns for path in kept}
     done = command(*made[3])
     assert done.returncode == 0
+    assert done.stdout == made[2].stdout
     assert {path: path.stat().st_mtime_ns for path in kept} == times
     assert json.loads((made[0] / "manifest.json").read_bytes())["runs_made_now"] == 0
     with (made[0] / "results.csv").open(newline="") as stream:

@@ -101,7 +101,8 @@ def report(report: Path | None, profile: str, check: bool, runs: Path, **setting
         one = judgement.comparison
         seen = f" ({one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f})" if one else ""
         click.echo(f"Refuted: {judgement.claim.sentence}{seen}", err=True)
-    click.echo(out / "index.html")
+    for line in (*made.findings, out / "index.html"):
+        click.echo(line)
     sys.exit(1 if missing or refuted else 0)
 
 

@@ -1,6 +1,6 @@
 """From the whole study to tables and sentences: its findings, its claims, its noise and what its mistakes cost."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -481,3 +481,55 @@ def layouts(dataset: Dataset, split: Split) -> Picture:
         "nine small, nearly gray copies.",
         columns=len(names),
     )
+
+
+def in_brief(results: Sequence[StageResult], judgements: Sequence[Judgement], profile: Profile) -> list[str]:
+    """Return what the study came to, in at most five lines of plain text, most important first."""
+    gray = [result for result in results if not result.stage.on_colour]
+    if not gray:
+        return ["No stage has a result."]
+
+    def scores(result: StageResult) -> list[float]:
+        return [record.scores["test_f1"] for record in result.records(result.decision.chosen)]
+
+    def stages(outcome: str, kept: bool | None = None) -> str:
+        return ", ".join(
+            result.stage.name
+            for result in choosing
+            if result.decision.verdict == outcome and kept in (None, result.chosen.incumbent)
+        )
+
+    first, last, choosing = gray[0], gray[-1], [result for result in gray if len(result.candidates) > 1]
+    gain = 100 * float(np.mean(scores(last)) - np.mean(scores(first)))
+    lines = [
+        f"Final model: test macro-F1 {mean_sd(scores(last))} (n = {len(scores(last))}), {abs(gain):.1f} points "
+        f"{'above' if gain >= 0 else 'below'} the first one, CNN-{first.stage.cnn}."
+    ]
+    pinned = any(result.decision.rule == PINNED for result in choosing)
+    if choosing and profile.seeds == 1:
+        lines.append("With one run a trial, no difference can be told from noise.")
+    elif choosing:
+        better = (
+            {"Published picks that are better": stages("better"), "Published picks that are worse": stages("worse")}
+            if pinned
+            else {
+                "Changed the model for a better one": stages("better", False),
+                "Kept the better one": stages("better", True),
+            }
+        )
+        found = " ".join(f"{said}: {names}." for said, names in better.items() if names)
+        lines.append(found or "No choice is better, or worse, beyond noise.")
+        lines.append(f"Could not be told: {stages(UNCLEAR) or 'none'}.")
+    told = [result.decision.agrees for result in choosing if result.stage.pick]
+    said = [f"{sum(told)} of {len(told)} choices are as published."] if told and not pinned else []
+    if judgements:
+        counts = Counter(judgement.status for judgement in judgements)
+        said.append(f"Claims: {', '.join(f'{counts[one]} {one}' for one in ('supported', 'refuted', 'undecided'))}.")
+    if said:
+        lines.append(" ".join(said))
+    lines += [
+        f"On colour images: test macro-F1 {mean_sd(scores(result))} (n = {len(scores(result))})."
+        for result in results
+        if result.stage.on_colour
+    ]
+    return lines

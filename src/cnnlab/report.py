@@ -38,10 +38,17 @@ _KERNELS = "cnnlab.kernels.KernelManager"
 
 @dataclass(frozen=True)
 class Report:
-    """What `make` wrote: the chapters, in order, of which those with an `error` are missing, and the judged claims."""
+    """What `make` wrote.
+
+    Attributes:
+        chapters: In order; those with an `error` are missing.
+        judgements: The judged claims.
+        findings: What the study came to, in a few lines of plain text.
+    """
 
     chapters: list[Chapter]
     judgements: list[Judgement]
+    findings: list[str]
 
 
 def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -> Report:
@@ -131,7 +138,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
     manifest["page"] = _write_page(tuning, results, chapters, judgements, manifest, out)
     manifest["missing"] = _missing(chapters)  # some may not have been fit to be rendered
     files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
-    return Report(chapters, judgements)
+    return Report(chapters, judgements, manifest["page"]["findings"])
 
 
 def _write_page(
@@ -141,8 +148,12 @@ def _write_page(
     judgements: Sequence[Judgement],
     manifest: Mapping[str, Any],
     out: Path,
-) -> dict[str, str]:
-    """Write the page unless it is there and would be the same; return what it was made from, and its hash."""
+) -> dict[str, Any]:
+    """Write the page unless it is there and would be the same.
+
+    Returns:
+        What it was made from, its hash, and the findings in brief.
+    """
     target = out / "index.html"
     key = digest(
         {
@@ -154,13 +165,23 @@ def _write_page(
     )
     with suppress(OSError, ValueError, KeyError, TypeError):
         made = json.loads((out / "manifest.json").read_bytes())["page"]
-        same = made == {"key": key, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
+        same = made == {
+            "key": key,
+            "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+            "findings": made["findings"],
+        }
         if same and not any(chapter.error for chapter in chapters):
             return {**made}
+    from cnnlab import overview  # and Matplotlib, which a page that is kept as it is does without
+
     content = page.render(tuning, results, chapters, judgements, manifest).encode()
     files.write(target, content)
     lost = any(chapter.error for chapter in chapters)  # some only now: the next command is to try them again
-    return {"key": "" if lost else key, "sha256": hashlib.sha256(content).hexdigest()}
+    return {
+        "key": "" if lost else key,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "findings": overview.in_brief(results, judgements, tuning.profile),
+    }
 
 
 class _Book:
@@ -223,6 +244,8 @@ class _Book:
         """Wait for the notebooks, and remove those of an earlier report that this one does not have."""
         again: list[tuple[Chapter, _Job]] = []
         for chapter, job, future in self._chapters:
+            if future and not future.done():
+                bar.now("notebooks", chapter.name)
             try:
                 chapter.error = chapter.error or (future.result() if future else "")
             except BrokenProcessPool:
