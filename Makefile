@@ -42,7 +42,7 @@ test: $(READY) ## Run every test, slow ones too
 	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile
 
 lab: $(READY) ## Open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=. notebooks/02-stage.ipynb
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00-start.ipynb
 
 data: $(READY) ## Download the real CIFAR-10 into data/cifar10, checksummed
 	@$(BIN)/cnnlab data fetch data/cifar10

@@ -405,11 +405,31 @@ def test_notebooks_run_in_jupyter_with_their_default_parameters(tmp_path):
     from nbclient import NotebookClient
 
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    for name in ("01-data", "02-stage"):
+    for name in ("00-start", "01-data", "02-stage"):
         notebook = nbformat.read(tmp_path / "notebooks" / f"{name}.ipynb", as_version=4)
         resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
         NotebookClient(notebook, kernel_name="python3", timeout=300, resources=resources).execute()
     assert len(list((tmp_path / "reports" / "runs").glob("*.json"))) == 3
+
+
+def test_a_reader_changes_the_settings_and_adds_a_trial_whose_runs_are_those_that_a_report_finds(folder, tmp_path):
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "notebooks" / "02-stage.ipynb", as_version=4)
+    without = [stage.name for stage in STAGES if stage.name not in ("base", "dense")]
+    settings = {"stage": "dense", "data": str(folder), "runs": str(tmp_path), "profile": "smoke", "seeds": 2}
+    settings |= {"trials": "32", "without": ",".join(without), "mine": {"fast": {"learning_rate": 0.002}}}
+    for cell in notebook.cells:
+        for name, value in settings.items():
+            cell.source = re.sub(rf"^{name} = .*", f"{name} = {value!r}", cell.source, flags=re.MULTILINE)
+    NotebookClient(notebook, kernel_name="python3", timeout=300).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    tables = [output["data"].get("text/html", "") for output in outputs if "data" in output]
+    assert any("<td>fast" in table and "<td>32" in table and "<td>64" in table for table in tables)
+    with Tuning(folder, tmp_path, "smoke", without=without, seeds=2, trials={"dense": ["32"]}) as tuning:
+        tuning.result("dense")
+        assert tuning.made == set()
+        assert len(tuning.store.records()) == 6
 
 
 def test_a_study_of_grayscale_batches_alone_has_no_colour_stage(folder, tmp_path):

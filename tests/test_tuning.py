@@ -66,6 +66,30 @@ def test_a_stage_that_is_left_out_hands_on_what_the_one_before_did(folder, tmp_p
     assert "depth" not in {stage.name for stage in study.stages}
 
 
+def test_some_of_a_stages_trials_can_be_run_by_themselves_beside_its_incumbent(folder, tmp_path):
+    study = Tuning(folder, tmp_path, seeds=2, trials={"dense": ["32"], "loss": []})
+    study.engine = made_up(study.store, lambda trial: 0.5)
+    result = study.result("dense")
+    assert [candidate.name for candidate in result.candidates] == ["32", "64"]
+    assert {len(found) for found in result.groups.values()} == {2}
+    study.trials["activation"] = ("swish",)
+    with pytest.raises(ConfigError, match=r"Expected a trial named relu/relu, .* Received: 'swish'"):
+        study.result("activation")
+
+
+def test_a_trial_of_ones_own_is_held_against_the_others_and_starts_nothing(tuning):
+    tried = tuning.try_out("dense", {"wide": {"dense_units": 96}, "fast": {"learning_rate": 0.002}})
+    assert [candidate.name for candidate in tried.candidates][-2:] == ["wide", "fast"]
+    wide, fast = (tried.candidate(name).trial for name in ("wide", "fast"))
+    assert wide == tuning.result("batchnorm").chosen.trial.change(dense_units=96)
+    assert fast.training.learning_rate == 0.002
+    assert "wide" not in tuning.result("dense").groups
+    with pytest.raises(ConfigError, match=r"a name that no trial of dense has.*'32'"):
+        tuning.try_out("dense", {"32": {"dense_units": 96}})
+    with pytest.raises(ConfigError, match="units"):
+        tuning.try_out("dense", {"mine": {"units": 96}})
+
+
 def test_the_published_protocol_runs_stages_independently_of_our_scores(folder, tmp_path):
     study = Tuning(folder, tmp_path, protocol="published")
     study.engine = made_up(study.store, lambda trial: 0.9 if trial.architecture.dense_units == 32 else 0.1)
