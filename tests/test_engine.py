@@ -11,6 +11,7 @@ from dataclasses import replace
 import cloudpickle
 import numpy as np
 import pytest
+from distributed import Status
 
 from cnnlab import data
 from cnnlab.config import Architecture, Run, Training, Trial
@@ -111,6 +112,19 @@ def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_re
     with pytest.raises(RunError, match=r'1 failed.*seed 5: it killed 3 workers.*"filters": \[2\]'):
         engine.records([work(TRIAL, 1), (what, deadly, split), work(TRIAL, 2)], store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
+
+
+def test_workers_that_die_as_they_start_are_replaced_in_the_end(monkeypatch):
+    """Dask does not replace them; a call would wait for ever."""
+    monkeypatch.setattr("cnnlab.engine.REPLACE_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 1)
+    with Engine() as engine:
+        engine.call(os.getpid)
+        for nanny in engine._cluster.workers.values():
+            nanny.status = Status.starting  # as it is until a worker has told that it is there
+        for pid in engine.client.run(os.getpid).values():
+            os.kill(pid, signal.SIGKILL)
+        assert engine.call(pow, 2, 3) == 8
 
 
 def test_a_worker_keeps_to_the_graph_that_it_has_traced_and_leaves_the_others_theirs(work):

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -58,6 +58,11 @@ CONNECT_SECONDS = 20
 """How long a scheduler may take to answer."""
 KILLED_WORKERS = 3
 """Workers that may die of a run before it is given up."""
+REPLACE_SECONDS = 10
+"""How long a worker of this machine may be gone before cnnlab starts another. Dask replaces one that dies in a second
+or two, but one that dies as it starts never (distributed 2026.8)."""
+POLL_SECONDS = 5
+"""How often it is looked for workers that are gone, or that have come, while nothing is heard of any run."""
 LOST_IMAGES = 10
 """How often a run may find that the last worker which held its images has died; that is hardly its fault."""
 EPOCHS = "cnnlab-epochs"
@@ -161,6 +166,8 @@ class Engine:
         self._scattered: dict[str, Future] = {}
         self._traced: dict[str, Hashable] = {}
         self._known: set[str] = set()
+        self._size = 0
+        self._short_since: float | None = None
 
     def __enter__(self) -> "Engine":
         return self
@@ -202,6 +209,7 @@ class Engine:
                 self._client = client
             else:
                 self._cluster = self._local_cluster()
+                self._size, self._short_since = len(self._cluster.worker_spec), None
                 self._client = Client(self._cluster, set_as_default=False)
                 self._client.register_plugin(_Silent())
         return self._client
@@ -229,6 +237,27 @@ class Engine:
                     ) from error
         raise AssertionError
 
+    def _result(self, future: Future) -> Any:
+        """Return what a future comes to, and see meanwhile that there are workers."""
+        while True:
+            try:
+                return future.result(timeout=POLL_SECONDS)
+            except TimeoutError:
+                if future.done():  # it is the function's own
+                    raise
+                self._make_up()
+
+    def _make_up(self) -> None:
+        """Start workers of this machine in the place of those that have been gone for a while."""
+        missing = self._size - len(self.client.nthreads()) if self._cluster is not None else 0
+        if missing <= 0:
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = time.monotonic()
+        elif time.monotonic() - self._short_since >= REPLACE_SECONDS:
+            self._cluster.scale(len(self._cluster.worker_spec) + missing)
+            self._short_since = None
+
     @property
     def address(self) -> str:
         """The scheduler's address, as this machine reaches it; workers are started if there are none yet."""
@@ -248,7 +277,7 @@ class Engine:
                 _work, versions(), function, *args, **kwargs, priority=10, retries=1, pure=False, key=name
             )
             try:
-                result: _Result = future.result()
+                result: _Result = self._result(future)
             except (KilledWorker, CancelledError) as error:
                 if tries.used_up(error):
                     raise RunError(f"Expected {function.__name__} to finish. Received: {tries.told}.") from error
@@ -331,7 +360,12 @@ class Engine:
             self.client.subscribe_topic(EPOCHS, lambda event: news.put(event[1]))
             feed()
             while sent:
-                future = news.get()
+                try:
+                    future = news.get(timeout=POLL_SECONDS)
+                except Empty:
+                    self._make_up()
+                    feed()
+                    continue
                 if not isinstance(future, Future):
                     hear(future)
                     continue

@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # it brings Matplotlib, which a page that is kept as it is do
 
 _OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 """Kinds of output that the page shows, most wanted first: none that brings a script or needs one."""
+_LEFT_OUT = {"parameters", "opening", "own", "close"}
+"""Tags of cells that the page does without: the defaults, which the injected parameters replace; what it opens with
+already; what only a person in Jupyter can use; housekeeping."""
 # fmt: off
 _TAGS = {
     "a", "b", "blockquote", "br", "caption", "code", "dd", "del", "details", "div", "dl", "dt", "em", "figcaption",
@@ -223,8 +226,7 @@ def _exporter(templates: Path) -> Any:
                     "filters": {"clean_html": lambda element: sanitise(str(element))},
                 },
                 "NbConvertBase": {"display_data_priority": _OUTPUTS},
-                # The defaults, which the injected parameters replace, what only a person can use, and housekeeping.
-                "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": {"parameters", "own", "close"}},
+                "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": _LEFT_OUT},
             }
         )
     )

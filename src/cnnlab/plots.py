@@ -425,9 +425,9 @@ def path(results: Sequence[StageResult]) -> Picture:
         range(len(rows)), [f"{row['stage']}: {_short(str(row['handed on']))}" for row in rows], parse_math=False
     )
     left.set_ylim(len(rows) - 0.5, -0.5)
-    left.set_xlabel("macro-F1 of the model handed on")
+    left.set_xlabel("macro-F1\nof the model handed on")
     left.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
-    right.set_xlabel("gain in val_f1 of the best trial over the one before")
+    right.set_xlabel("gain in val_f1\nover the model that came in")
     right.legend(
         handles=[
             mpl.lines.Line2D([], [], color=COLOURS[0], label="distinguishable"),

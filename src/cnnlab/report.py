@@ -110,7 +110,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
             else:
                 book.add(executor, stage.name, title(stage), "02-stage.ipynb", results, stage=stage.name)
         if results:
-            book.add(executor, "comparison", "Comparison and conclusion", "04-comparison.ipynb", results)
+            book.add(executor, "comparison", "Comparison and final model", "04-comparison.ipynb", results)
             book.add(executor, "noise", "How noisy was the published study?", "05-noise.ipynb", results)
         mistakes: list[DefectResult] = []
         if tuning.defects:
