@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from importlib.resources import as_file, files
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,7 +245,7 @@ def _body(exporter: Any, chapter: Chapter) -> str:
     for element in soup.select("[id]"):
         del element["id"]  # cells of different notebooks share theirs, and none is to take a section's
     cells = soup.select(".code_cell")
-    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+    for cell, after in zip_longest(cells, cells[1:]):
         # Code stands below what it shows, which is what most readers came for; what shows nothing, below the next.
         below = cell if after is None or cell.select_one(".output_wrapper") else after
         below.extend(cell.select("details.code"))
