@@ -58,6 +58,14 @@ def test_notebooks_are_committed_without_outputs_and_with_tagged_parameters(path
     assert settings == (path.name != "00-start.ipynb"), "the start page has nothing to set"
 
 
+def test_make_lab_opens_a_page_that_leads_to_every_other_notebook():
+    [start] = re.findall(r"jupyter lab .* (notebooks/\S+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    cells = json.loads((ROOT / start).read_text(encoding="utf-8"))["cells"]
+    links = re.findall(r"\]\((\S+\.ipynb)\)", "".join(line for cell in cells for line in cell["source"]))
+    others = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} - {(ROOT / start).name}
+    assert set(links) == others
+
+
 @pytest.mark.parametrize(
     "tool", [["ruff", "format", "--check"], ["ruff", "check"], ["mypy"]], ids=["format", "lint", "types"]
 )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
+from numpy.typing import NDArray
 
 from cnnlab import plots
 from cnnlab.data import DataFolder, Dataset, Split
@@ -195,15 +196,11 @@ def score_columns(found: Sequence[Record]) -> dict[str, Any]:
 
 def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown, Picture]:
     """Return the chosen trial's classification report, its summary and its confusion matrix, all seeds together."""
-    from sklearn.metrics import classification_report, confusion_matrix
-
     found = result.records(result.decision.chosen)
-    true, guesses, n_classes = tuning.predictions(found, "test")
-    truth, predicted = np.tile(true, len(found)), guesses.ravel()
-    names, labels = found[0].data["class_names"], range(n_classes)
-    report = classification_report(
-        truth, predicted, labels=labels, target_names=names, output_dict=True, zero_division=0
-    )
+    true, guesses, _ = tuning.predictions(found, "test")
+    names = found[0].data["class_names"]
+    # By a worker, which has scikit-learn loaded: in a notebook's kernel that would take longer than all else.
+    report, matrix = tuning.engine.call(_counted, np.tile(true, len(found)), guesses.ravel(), names)
     rows = [
         {"class": name, **{key: report[name][key] for key in ("precision", "recall", "f1-score")},
          "predictions": int(report[name]["support"])}
@@ -216,12 +213,24 @@ def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown,
         f"**{text(result.decision.chosen)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
         f"({runs}; the table and the matrix count the predictions of all of them)."
     )
-    matrix = confusion_matrix(truth, predicted, labels=labels)
     return (
         table(rows, dict.fromkeys(("precision", "recall", "f1-score"), ".3f")),
         summary,
         plots.confusion(matrix, names),
     )
+
+
+def _counted(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]
+) -> tuple[dict[str, dict[str, float]], NDArray[np.int64]]:
+    """Return scikit-learn's classification report, by class, and the confusion matrix (n_classes, n_classes)."""
+    from sklearn.metrics import classification_report, confusion_matrix
+
+    labels = range(len(names))
+    report = classification_report(
+        true, predicted, labels=labels, target_names=names, output_dict=True, zero_division=0
+    )
+    return report, confusion_matrix(true, predicted, labels=labels)
 
 
 def confused_pairs(tuning: Tuning, result: StageResult, most: int = 10) -> HTML:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnlab import card, files, models, page, progress
+from cnnlab import files, models, page, progress
 from cnnlab.claims import Judgement, judge_all
 from cnnlab.config import Trial, digest
 from cnnlab.defects import MISTAKES
@@ -355,6 +355,8 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
         written = json.loads((out / "manifest.json").read_bytes())["model"]
         if written == about and target.exists() and described.exists():
             return about
+    from cnnlab import card  # and Matplotlib, which a card that is kept as it is does without
+
     arrays = tuning.store.arrays(record.digest)
     trial = Trial.from_canonical(record.trial)
     content = tuning.engine.call(
