@@ -22,6 +22,13 @@ from cnnlab.records import RunStore
 TRIAL = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
 
 
+def slow(seconds, error=""):
+    time.sleep(seconds)
+    if error:
+        raise TimeoutError(error)
+    return seconds
+
+
 @pytest.fixture
 def work(tiny):
     split = data.split(tiny, "stratified", 20, 8, 10)
@@ -114,17 +121,32 @@ def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_re
     assert sorted(record.seed for record in store.records()) == [1, 2]
 
 
-def test_workers_that_die_as_they_start_are_replaced_in_the_end(monkeypatch):
-    """Dask does not replace them; a call would wait for ever."""
+@pytest.mark.parametrize("asked", ["call", "run"])
+def test_workers_that_die_as_they_start_are_replaced_in_the_end(monkeypatch, work, tmp_path, asked):
+    """Dask does not replace them; a call, or a run, would wait for ever."""
     monkeypatch.setattr("cnnlab.engine.REPLACE_SECONDS", 1)
     monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.CONNECT_SECONDS", 2)
     with Engine() as engine:
         engine.call(os.getpid)
+        many = len(engine.client.nthreads())
         for nanny in engine._cluster.workers.values():
             nanny.status = Status.starting  # as it is until a worker has told that it is there
         for pid in engine.client.run(os.getpid).values():
             os.kill(pid, signal.SIGKILL)
-        assert engine.call(pow, 2, 3) == 8
+        if asked == "call":
+            assert engine.call(pow, 2, 3) == 8
+        else:
+            assert len(engine.records([work(TRIAL, 1)], RunStore(tmp_path))) == 1
+        assert len(engine.client.nthreads()) <= many
+
+
+def test_a_function_that_takes_longer_than_a_look_at_the_workers_gives_its_own_result_or_error(engine, monkeypatch):
+    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 0.2)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    assert engine.call(slow, 0.5) == 0.5
+    with pytest.raises(TimeoutError, match="mine"):
+        engine.call(slow, 0.5, "mine")
 
 
 def test_a_worker_keeps_to_the_graph_that_it_has_traced_and_leaves_the_others_theirs(work):

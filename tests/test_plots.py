@@ -51,11 +51,14 @@ def test_nine_trials_have_room():
 def test_the_path_gives_each_stages_test_score_and_what_it_gained():
     one_run = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
     check(plots.path(one_run), "base base, test_f1 0.500; dense new, test_f1 0.900.")
-    check(plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "gain +0.400 (+0.3", "), better")
+    check(
+        plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "new less old +0.400 (+0.3", "), better"
+    )
 
 
-def test_the_path_counts_a_trial_that_is_not_handed_on_as_a_loss():
-    check(plots.path([make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))]), "dense old, test_f1 0.905, gain -0.400")
+def test_the_path_holds_a_trial_that_is_not_handed_on_against_the_model_that_came_in():
+    kept = make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))
+    check(plots.path([kept]), "dense old, test_f1 0.905, new less old -0.400")
 
 
 def test_the_numbers_of_a_picture_are_folded_away_beside_it():
@@ -95,6 +98,15 @@ def test_calibration_gives_the_share_that_is_right_where_a_model_is_so_sure():
 
 def test_a_confusion_matrix_names_its_most_frequent_mistake():
     check(plots.confusion(np.array([[5, 3], [1, 6]]), ["cat", "dog"]), "cat taken for dog, 3 times", "11 of them right")
+
+
+def test_class_names_may_be_anything():
+    names = ["true", "true", "<b>"]
+    picture = plots.confusion(np.eye(3, dtype=int), names)
+    check(picture, "3 of them right.")
+    assert "mistake" not in picture.alt
+    assert list(numbers(picture)) == ["true", *names]
+    assert "<b>" not in picture.numbers
 
 
 def test_class_counts_and_images_are_drawn_for_gray_and_colour(gray, colour):

@@ -145,6 +145,21 @@ def test_in_a_real_study_the_bar_shows_stage_trial_seed_epoch_and_time_left(fold
     assert "3/3" in shown[-2]
 
 
+def test_in_a_notebook_the_bar_counts_the_stages_that_have_runs_to_make(stderr):
+    """Those that were stored are in the total of no bar, and trials of one's own come on top."""
+    terminal = Terminal()
+    stderr(terminal.stream)
+    with progress.Bar() as bar:
+        bar.begin("base", 3, 0)
+        for missing in (1, 2):
+            bar.begin("dense", 2, missing)
+            bar.done("old", RECORD, missing == 1)
+            bar.done("new", RECORD, False)
+    shown = [line for line in terminal.shown() if "dense" in line]
+    assert "0/2" in shown[0]
+    assert "4/4" in shown[-1]
+
+
 def test_the_plan_counts_the_runs_of_every_stage(folder, tmp_path):
     tuning = Tuning(folder, tmp_path, "quick")
     plan = progress.plan(tuning)

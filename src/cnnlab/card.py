@@ -76,7 +76,7 @@ def markdown(
         "`cnnlab predict` brings any image into the model's size and reads the names of the classes from "
         "`manifest.json`:",
         "```\ncnnlab predict IMAGE --model model.keras\n```",
-        "In Python:",
+        "In Python, for an image that needs no cropping (square, upright, opaque); this resizes it by another filter:",
         f"```python\n{_EXAMPLE.format(size=(width, height))}```",
     ]
     return "\n\n".join(parts) + "\n"

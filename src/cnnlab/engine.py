@@ -58,11 +58,11 @@ CONNECT_SECONDS = 20
 """How long a scheduler may take to answer."""
 KILLED_WORKERS = 3
 """Workers that may die of a run before it is given up."""
-REPLACE_SECONDS = 10
+REPLACE_SECONDS = 20
 """How long a worker of this machine may be gone before cnnlab starts another. Dask replaces one that dies in a second
 or two, but one that dies as it starts never (distributed 2026.8)."""
 POLL_SECONDS = 5
-"""How often it is looked for workers that are gone, or that have come, while nothing is heard of any run."""
+"""How often it is looked for workers that are gone, or that have come, while runs are waited for."""
 LOST_IMAGES = 10
 """How often a run may find that the last worker which held its images has died; that is hardly its fault."""
 EPOCHS = "cnnlab-epochs"
@@ -239,12 +239,15 @@ class Engine:
 
     def _result(self, future: Future) -> Any:
         """Return what a future comes to, and see meanwhile that there are workers."""
+        self._short_since, seconds = None, float(POLL_SECONDS)
         while True:
             try:
-                return future.result(timeout=POLL_SECONDS)
+                return future.result(timeout=seconds)
             except TimeoutError:
-                if future.done():  # it is the function's own
+                if future.status == "error":  # it is the function's own
                     raise
+                if future.status == "finished":  # and takes long to fetch
+                    seconds *= 2
                 self._make_up()
 
     def _make_up(self) -> None:
@@ -255,7 +258,9 @@ class Engine:
         elif self._short_since is None:
             self._short_since = time.monotonic()
         elif time.monotonic() - self._short_since >= REPLACE_SECONDS:
-            self._cluster.scale(len(self._cluster.worker_spec) + missing)
+            # Of the workers that it is to have, the cluster itself starts those anew whose end it has noticed.
+            wanted, noticed = len(self._cluster.worker_spec), len(self._cluster.workers)
+            self._cluster.scale(wanted + max(missing - (wanted - noticed), 0))
             self._short_since = None
 
     @property
@@ -359,12 +364,15 @@ class Engine:
         try:
             self.client.subscribe_topic(EPOCHS, lambda event: news.put(event[1]))
             feed()
+            self._short_since, looked = None, time.monotonic()
             while sent:
+                if time.monotonic() - looked >= POLL_SECONDS:
+                    self._make_up()
+                    feed()
+                    looked = time.monotonic()
                 try:
                     future = news.get(timeout=POLL_SECONDS)
                 except Empty:
-                    self._make_up()
-                    feed()
                     continue
                 if not isinstance(future, Future):
                     hear(future)
@@ -372,7 +380,7 @@ class Engine:
                 item, _ = sent.pop(future)  # forgotten here, a result is not made again when its worker dies
                 what = item[0]
                 try:
-                    record, arrays = future.result()
+                    record, arrays = self._result(future)
                 except (KilledWorker, CancelledError) as error:
                     if tries[what.digest].used_up(error):
                         failures.append(
@@ -438,9 +446,12 @@ class Engine:
             try:
                 future = self.client.scatter(value, broadcast=True, hash=False, timeout=CONNECT_SECONDS)
             except TimeoutError as error:
+                if self._cluster is not None and left:
+                    self._make_up()
+                    continue
                 raise ConfigError(
-                    f"Expected workers at {self._scheduler}. Received: none in {CONNECT_SECONDS} s. Start some "
-                    "(`dask worker ADDRESS --nthreads 1`)."
+                    f"Expected workers at {self._scheduler or 'this machine'}. Received: none in {CONNECT_SECONDS} s. "
+                    "Start some (`dask worker ADDRESS --nthreads 1`)."
                 ) from error
             except Exception as error:  # a worker that dies meanwhile shows in several ways
                 self._check()

@@ -193,14 +193,14 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
 def mean_interval(trial: Scores) -> tuple[float, float]:
     """Return the 95 % t interval of a trial's mean F1, over new seeds and new images; NaN with one seed.
 
-    Its variance is made of the same two parts as that of a difference, see `compare`.
+    Its variance is made of the same two parts as that of a difference, see `compare`. It ends at 0 and at 1.
     """
     n = len(trial.runs)
     if n < 2:
         return float("nan"), float("nan")
     error, degrees = _error(trial.runs.var(ddof=1) / n, np.maximum(_shared([trial])[0, 0], 0), n - 1)
     margin = float(stdtrit(degrees, (1 + CONFIDENCE) / 2) * error)
-    return float(trial.runs.mean()) - margin, float(trial.runs.mean()) + margin
+    return max(float(trial.runs.mean()) - margin, 0.0), min(float(trial.runs.mean()) + margin, 1.0)
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:

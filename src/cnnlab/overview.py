@@ -66,10 +66,9 @@ def headlines(tuning: Tuning, results: Sequence[StageResult]) -> list[Headline]:
             f"95 % interval {low:.3f} to {high:.3f}; {count}" if len(found) > 1 else f"{count}, so no interval",
         )
     ]
-    if len(gray) > 1:
-        (gain,) = evidence.compare(
-            {"final": final, "first": tuning.scores(first.records(first.decision.chosen), "test")}
-        )
+    begun = first.records(first.decision.chosen)
+    if [record.digest for record in begun] != [record.digest for record in found]:
+        (gain,) = evidence.compare({"final": final, "first": tuning.scores(begun, "test")})
         said.append(
             Headline(
                 f"points over CNN-{first.stage.cnn}, the first model",
@@ -88,7 +87,8 @@ def headlines(tuning: Tuning, results: Sequence[StageResult]) -> list[Headline]:
     )
     choosing = [result for result in gray if len(result.candidates) > 1]
     settled = [result for result in choosing if result.decision.evidence and result.decision.evidence.settled]
-    if choosing and len(found) > 1:
+    pinned = any(result.decision.rule == PINNED for result in choosing)
+    if choosing and len(found) > 1 and not pinned:
         said.append(
             Headline(
                 "choices rest on a difference that can be told from noise",
@@ -100,11 +100,11 @@ def headlines(tuning: Tuning, results: Sequence[StageResult]) -> list[Headline]:
 
 
 def unclear(results: Sequence[StageResult]) -> HTML | None:
-    """Return the choices that made no difference the runs could tell, with what they could have; None without any."""
+    """Return the choices of which the runs cannot tell whether they matter; None if there are none, or one run each."""
     found = [
         (result, result.decision.evidence)
         for result in results
-        if result.decision.evidence and not result.decision.evidence.settled
+        if result.decision.evidence and not result.decision.evidence.settled and result.decision.n_seeds > 1
     ]
     if not found:
         return None

@@ -166,7 +166,7 @@ def render(
     if results:
         parts = {"overview-path": "The path of choices", "overview-best": "The best trials"}
     if unclear:
-        parts["overview-unclear"] = "What made no difference"
+        parts["overview-unclear"] = "What could not be told"
     if judgements:
         parts["overview-claims"] = "Claims"
     return template.render(

@@ -330,11 +330,14 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
             )  # fmt: skip
     mistakes = matrix - np.diag(np.diag(matrix))
     true, predicted = divmod(int(mistakes.argmax()), n_classes)
+    worst = f" Most frequent mistake: {class_names[true]} taken for {class_names[predicted]}, {mistakes.max()} times."
+    numbers = pd.DataFrame(matrix, columns=list(class_names))
+    numbers.insert(0, "true", list(class_names), allow_duplicates=True)
     return _picture(
         figure,
-        f"Confusion matrix of {int(matrix.sum())} predictions, {int(np.trace(matrix))} of them right. Most frequent "
-        f"mistake: {class_names[true]} taken for {class_names[predicted]}, {int(mistakes.max())} times.",
-        pd.DataFrame(matrix, columns=list(class_names)).set_axis(list(class_names)).rename_axis("true").reset_index(),
+        f"Confusion matrix of {int(matrix.sum())} predictions, {int(np.trace(matrix))} of them right."
+        + worst * bool(mistakes.any()),
+        numbers,
     )
 
 
@@ -385,23 +388,26 @@ def calibration(probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Pictur
 def path(results: Sequence[StageResult]) -> Picture:
     """Draw the path of choices, a step a stage: the score of the model handed on, and what the choice rests on.
 
-    On the left, a dot a run and a line through the means, validation hollow and test filled. On the right, what the
-    stage's best trial gained over the model that came in, with its interval: filled where it was handed on, grey where
-    it is not distinguishable.
+    On the left, a dot a run and a line through the means, validation hollow and test filled. On the right, with its
+    interval, the difference of the trial that would change the model from the model that came in: filled where it was
+    handed on, grey where it is not distinguishable. Where no model came in, as on the colour images and under the
+    published protocol, it is that of the trial handed on from the best other one.
     """
     rows: list[dict[str, Any]] = []
     for result in results:
         made, one = result.decision, result.decision.evidence
         found = result.records(made.chosen)
-        sign = -1 if result.chosen.incumbent else 1  # the other trial is the one that might have gained something
+        sign = -1 if result.chosen.incumbent else 1
+        pair = (made.chosen, one.against)[::sign] if one else ("", "")
         low, high = sorted((sign * one.low, sign * one.high)) if one else (np.nan, np.nan)
         rows.append(
             {
                 "stage": result.stage.name,
                 "handed on": made.chosen,
                 **{name: float(np.mean([record.scores[name] for record in found])) for name in ("val_f1", "test_f1")},
-                "tried": one.against if one and sign < 0 else made.chosen,
-                "gain": sign * one.difference if one else np.nan,
+                "trial": pair[0],
+                "against": pair[1],
+                "difference": sign * one.difference if one else np.nan,
                 "low": low,
                 "high": high,
                 "verdict": made.verdict,
@@ -419,7 +425,7 @@ def path(results: Sequence[StageResult]) -> Picture:
         colour = COLOURS[0] if result.decision.evidence and result.decision.evidence.settled else UNSETTLED
         right.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.8)
         right.plot(
-            row["gain"], place, "o", color=colour, markerfacecolor="white" if result.chosen.incumbent else colour
+            row["difference"], place, "o", color=colour, markerfacecolor="white" if result.chosen.incumbent else colour
         )
     left.set_yticks(
         range(len(rows)), [f"{row['stage']}: {_short(str(row['handed on']))}" for row in rows], parse_math=False
@@ -427,7 +433,7 @@ def path(results: Sequence[StageResult]) -> Picture:
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set_xlabel("macro-F1\nof the model handed on")
     left.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
-    right.set_xlabel("gain in val_f1\nover the model that came in")
+    right.set_xlabel("difference of val_f1\nfrom what it is held against")
     right.legend(
         handles=[
             mpl.lines.Line2D([], [], color=COLOURS[0], label="distinguishable"),
@@ -441,13 +447,14 @@ def path(results: Sequence[StageResult]) -> Picture:
     for row in rows:
         said = f"{row['stage']} {row['handed on']}, test_f1 {row['test_f1']:.3f}"
         if not np.isnan(row["low"]):
-            said += f", gain {row['gain']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), {row['verdict']}"
+            interval = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+            said += f", {row['trial']} less {row['against']} {interval}, {row['verdict']}"
         listed.append(said)
     return _picture(
         figure,
         f"The path of choices: {'; '.join(listed)}.",
         rows,
-        {**dict.fromkeys(("val_f1", "test_f1"), ".4f"), **dict.fromkeys(("gain", "low", "high"), "+.4f")},
+        {**dict.fromkeys(("val_f1", "test_f1"), ".4f"), **dict.fromkeys(("difference", "low", "high"), "+.4f")},
     )
 
 

@@ -53,6 +53,7 @@ class Bar(Watcher):
 
     def __init__(self, plan: Mapping[str, int] | None = None) -> None:
         self._plan = dict(plan or {})
+        self._planned = plan is not None
         self._lines = plan is not None and not sys.stderr.isatty()
         self._bar: Any = None
         if plan is not None and not self._lines:
@@ -83,7 +84,7 @@ class Bar(Watcher):
         if self._bar is None and missing:
             self._open()
         if self._bar is not None:
-            self._bar.total = sum(self._plan.values())
+            self._bar.total = sum(self._plan.values()) if self._planned else self._bar.n + runs
             self._bar.taken = 0
             self._bar.set_description(name, refresh=False)
             self._show()

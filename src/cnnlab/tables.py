@@ -19,17 +19,20 @@ def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, formats: Mapping[str
         rows: One mapping a row, of column names to values.
         formats: Format specification of a column's numbers, as ".3f".
     """
-    frame = pd.DataFrame(rows)
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
 
     def cell(value: Any, form: str) -> str:
         if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
             return NOTHING
         return html.escape(format(value, form) if isinstance(value, int | float | np.number) else str(value))
 
-    shown = pd.DataFrame(
-        {name: [cell(value, (formats or {}).get(str(name), "")) for value in frame[name]] for name in frame},
-        dtype=object,
-    )
+    # By place: columns that are called after classes may share a name.
+    columns = [
+        [cell(value, (formats or {}).get(str(name), "")) for value in frame.iloc[:, place]]
+        for place, name in enumerate(frame)
+    ]
+    heads = [html.escape(str(name)) for name in frame]
+    shown = pd.DataFrame(list(zip(*columns, strict=True)), columns=heads, dtype=object)
     return HTML(shown.to_html(index=False, border=0, escape=False, classes="cnnlab"))
 
 

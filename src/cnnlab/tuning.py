@@ -157,7 +157,7 @@ class Tuning:
         self.store = RunStore(runs, fresh=fresh)
         names = {name: name for name in (*(stage.name for stage in STAGES), MISTAKES)}
         self.without = {find(names, name, "stage") for name in without}
-        self.trials = {name: tuple(wanted) for name, wanted in (trials or {}).items() if wanted}
+        self.trials = {find_stage(name).name: tuple(wanted) for name, wanted in (trials or {}).items() if wanted}
         self.watcher = Watcher()
         self.made: set[str] = set()
         self.data = Path(data)

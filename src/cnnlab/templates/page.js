@@ -34,7 +34,7 @@ fold();
 
 // A click on a column's head sorts by it; another one turns the order round. What is missing stays last.
 const MISSING = "-";
-const NUMBER = /^[<>]? ?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?: ?(?:%|±.*|to .*|\(.*))?$/i;
+const NUMBER = /^(?:[<>]|above|below)? ?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?: ?(?:%|\*|±.*|to .*|\(.*))?$/i;
 const text = (cell) => cell.textContent.trim();
 const value = (said) => parseFloat(NUMBER.exec(said)?.[1].replaceAll(",", ""));
 function isNumeric(cells) {
