@@ -204,3 +204,12 @@ def test_published_fits_agree_within_two_standard_deviations_of_a_difference():
     assert "<td>0.069</td>" in fits.data
     assert re.findall("<td>(yes|no)</td>", fits.data) == ["yes", "no"]
     assert "1 of 2 fits agree" in told.data
+
+
+def test_choices_that_could_not_be_told_are_listed_unless_there_is_one_run_each():
+    told = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
+    untold = make_result("loss", kept=(0.5, 0.6), other=(0.6, 0.7))
+    assert "loss" in overview.unclear([told, untold]).data
+    assert "dense" not in overview.unclear([told, untold]).data
+    assert overview.unclear([told]) is None
+    assert overview.unclear([make_result("dense", old=(0.5,), new=(0.9,))]) is None
