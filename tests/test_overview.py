@@ -213,3 +213,8 @@ def test_choices_that_could_not_be_told_are_listed_unless_there_is_one_run_each(
     assert "dense" not in overview.unclear([told, untold]).data
     assert overview.unclear([told]) is None
     assert overview.unclear([make_result("dense", old=(0.5,), new=(0.9,))]) is None
+
+
+def test_trials_that_tie_are_compared_in_the_order_of_the_study():
+    tied = make_result("learning-rate", best=(0.9,), **{f"{rate}": (0.5,) for rate in range(20)})
+    assert [one.against for one in tied.decision.comparisons] == [f"{rate}" for rate in range(20)]

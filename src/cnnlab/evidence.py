@@ -358,7 +358,8 @@ def decide(
     chosen, rule = choose(mean, params, float(error))
     if pinned and published_choice in mean and len(mean) > 1:
         chosen, rule = published_choice, PINNED
-    others = sorted(mean.keys() - {chosen}, key=lambda trial: -mean[trial])
+    # Not from a set: trials that tie are to come in the study's order, and so in the same one every time.
+    others = sorted((trial for trial in mean if trial != chosen), key=lambda trial: -mean[trial])
     comparisons = compare({trial: trials[trial] for trial in (chosen, *others)})
     return Decision(
         stage=stage,
