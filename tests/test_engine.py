@@ -141,6 +141,28 @@ def test_workers_that_die_as_they_start_are_replaced_in_the_end(monkeypatch, wor
         assert len(engine.client.nthreads()) <= many
 
 
+def test_a_worker_that_died_as_it_started_is_replaced_while_the_others_go_on_with_their_runs(
+    monkeypatch, work, tmp_path
+):
+    monkeypatch.setattr("cnnlab.engine.REPLACE_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 0.5)
+    with Engine() as engine:
+        many = len(engine.client.nthreads())
+        engine.records([work(TRIAL, seed) for seed in range(101, 101 + many)], RunStore(tmp_path))  # imports Keras
+        nanny = next(iter(engine._cluster.workers.values()))
+        nanny.status = Status.starting  # as it is until a worker has told that it is there
+        os.kill(nanny.pid, signal.SIGKILL)
+        seen = []
+
+        def done(*_):
+            time.sleep(0.3)  # runs that end one after the other, so that it is never quiet
+            seen.append(len(engine.client.nthreads()))
+
+        engine.records([work(TRIAL, seed) for seed in range(1, 41)], RunStore(tmp_path), done)
+        assert seen[0] == many - 1
+        assert seen[-1] == many
+
+
 def test_a_function_that_takes_longer_than_a_look_at_the_workers_gives_its_own_result_or_error(engine, monkeypatch):
     monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 0.2)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -239,7 +239,7 @@ class Engine:
 
     def _result(self, future: Future) -> Any:
         """Return what a future comes to, and see meanwhile that there are workers."""
-        self._short_since, seconds = None, float(POLL_SECONDS)
+        seconds = float(POLL_SECONDS)
         while True:
             try:
                 return future.result(timeout=seconds)
@@ -275,7 +275,7 @@ class Engine:
             RunError: Workers died of it.
             WorkerError: The worker is of other versions than this client.
         """
-        tries = _Tries()
+        tries, self._short_since = _Tries(), None
         while True:
             name = f"{function.__name__}-{uuid4()}"
             future = self.client.submit(

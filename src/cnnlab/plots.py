@@ -74,7 +74,8 @@ class Picture:
         # Not as one piece of HTML: Jupyter shows no picture in that before its reader has said to trust it.
         from IPython.display import HTML, display
 
-        display(*self._repr_mimebundle_()[:1], raw=True, metadata=self._repr_mimebundle_()[1])
+        content, about = self._repr_mimebundle_()
+        display(content, raw=True, metadata=about)
         if self.numbers:
             display(HTML(self.folded))
 
@@ -458,5 +459,5 @@ def path(results: Sequence[StageResult]) -> Picture:
     )
 
 
-def _short(name: str, length: int = 26) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+def _short(name: str) -> str:
+    return name if len(name) <= 26 else f"{name[:25]}…"

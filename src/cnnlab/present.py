@@ -266,7 +266,9 @@ def misclassified(tuning: Tuning, result: StageResult, most: int = 20) -> tuple[
     wrong = np.flatnonzero(said != labels)
     summary = Markdown(
         f"The run that `model.keras` holds (seed {record.seed}) gets {len(wrong):,} of {len(labels):,} test images "
-        f"wrong. Those of which it was surest: true class, what it said, and with which probability."
+        "wrong."
+        + " Those of which it was surest: true class, what it said, and with which probability."
+        * bool(len(wrong))
     )
     if not len(wrong):
         return summary, Markdown("")
