@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from distributed import Client
 
 from cnnlab import data
 from cnnlab.config import Architecture, Run, Training, Trial
@@ -28,6 +29,7 @@ class Cluster:
         self._folder, self._processes = folder, []
         self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", folder / "scheduler.json")
         self.address = self._wait(lambda: json.loads((folder / "scheduler.json").read_text())["address"])
+        self.client = Client(self.address, set_as_default=False)
 
     def _start(self, *words, path=""):
         command = [sys.executable, "-m", "dask", *map(str, words), "--no-dashboard"]
@@ -53,26 +55,21 @@ class Cluster:
                 time.sleep(0.1)
 
     def worker(self, path=""):
-        known = self.workers()
+        known = self.client.nthreads()
         process = self._start("worker", self.address, "--nthreads", "1", "--host", "127.0.0.1", path=path)
 
         def joined():
-            assert len(self.workers()) > len(known)
+            assert len(self.client.nthreads()) > len(known)
 
         self._wait(joined)
         return process
-
-    def workers(self):
-        from distributed import Client
-
-        with Client(self.address, set_as_default=False) as client:
-            return client.nthreads()
 
     def kill(self, process):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def close(self):
+        self.client.close()
         for process in self._processes:
             if process.poll() is None:
                 self.kill(process)
@@ -106,7 +103,7 @@ def test_a_stage_on_three_workers_of_which_one_is_killed_leaves_the_records_of_a
             if scheduler:
                 tuning.watcher = KillAtThird()
             frames[place] = tuning.decisions_frame(tuning.results())
-    assert len(cluster.workers()) == 2
+    assert len(cluster.client.nthreads()) == 2
     assert frames["cluster"].equals(frames["here"])
     ours, theirs = RunStore(tmp_path / "here"), RunStore(tmp_path / "cluster")
     assert len(ours.records()) == 7
@@ -140,11 +137,11 @@ def old_cnnlab(tmp_path):
 
 def test_workers_of_other_versions_are_named_and_refused(cluster, other_keras, old_cnnlab):
     cluster.worker()
-    (right,) = cluster.workers()
+    (right,) = cluster.client.nthreads()
     cluster.worker(other_keras)
-    (wrong,) = set(cluster.workers()) - {right}
+    (wrong,) = set(cluster.client.nthreads()) - {right}
     cluster.worker(old_cnnlab)
-    (old,) = set(cluster.workers()) - {right, wrong}
+    (old,) = set(cluster.client.nthreads()) - {right, wrong}
     with pytest.raises(WorkerError) as caught, Engine(cluster.address) as engine:
         _ = engine.client
     told = str(caught.value)

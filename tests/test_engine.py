@@ -196,6 +196,26 @@ def test_another_engine_joins_the_workers_at_an_address(engine):
     assert engine.call(pow, 2, 5) == 32
 
 
+def test_an_engine_joins_while_others_cancel_their_runs(engine):
+    """Dask tells all clients of it; one that has only just been greeted may not expect it."""
+    ended = threading.Event()
+
+    def cancel():
+        with Engine(engine.address) as other:
+            while not ended.wait(0.001):
+                other.client.cancel([other.client.submit(pow, 2, 3, pure=False)])
+
+    with ThreadPoolExecutor(1) as threads:
+        cancelling = threads.submit(cancel)
+        try:
+            for _ in range(40):
+                with Engine(engine.address) as joined:
+                    assert joined.client.status == "running"
+        finally:
+            ended.set()
+        cancelling.result()
+
+
 @pytest.fixture
 def talkative(engine):
     """Workers that tell of every epoch, however short."""

@@ -105,6 +105,27 @@ def versions() -> dict[str, str]:
     return {"cnnlab": f"{__version__} (code {code_digest()[:12]})", "keras": importlib.metadata.version("keras")}
 
 
+def _connected(scheduler: str) -> Client:
+    """Return a client of the scheduler at an address.
+
+    Raises:
+        ConfigError: None answers there.
+    """
+    end = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (AssertionError, OSError, ValueError) as error:
+            # Dask asserts that a scheduler's greeting comes alone, but news for all clients, such as what another one
+            # has cancelled, may come with it (distributed 2026.8, `Client._ensure_connected`).
+            if isinstance(error, AssertionError) and time.monotonic() < end:
+                continue
+            raise ConfigError(
+                f"Expected a Dask scheduler at {scheduler}. Received: {type(error).__name__}. Start one "
+                "(`dask scheduler`), or leave SCHEDULER out to use this machine."
+            ) from error
+
+
 def _refuse_others(client: Client) -> None:
     """Insist on workers of this client's versions.
 
@@ -194,13 +215,7 @@ class Engine:
         """
         if self._client is None:
             if self._scheduler:
-                try:
-                    client = Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-                except (OSError, ValueError) as error:
-                    raise ConfigError(
-                        f"Expected a Dask scheduler at {self._scheduler}. Received: {type(error).__name__}. Start one "
-                        "(`dask scheduler`), or leave SCHEDULER out to use this machine."
-                    ) from error
+                client = _connected(self._scheduler)
                 try:
                     _refuse_others(client)
                 except WorkerError:
