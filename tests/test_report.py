@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
 from browsers import axe, chromium, opened
-from cnnlab import overview, report
+from cnnlab import noise, report
 from cnnlab.claims import CHOSEN, CLAIMS, Claim
 from cnnlab.cli import main
 from cnnlab.defects import DEFECTS
@@ -447,7 +447,7 @@ def test_the_published_protocol_runs_the_published_fits_repeats_and_defects_and_
     others = [stage.name for stage in STAGES if stage.name not in stages]
     with Tuning(folder, tmp_path, "smoke", "published", without=others) as tuning:
         results = tuning.results()
-        fits, agreement = overview.agreement_table(results)
+        fits, agreement = noise.agreement_table(results)
     assert [result.stage.name for result in results] == list(stages)
     assert fits.data.count("<tr>") == sum(len(result.candidates) for result in results)
     assert "agree with the published figure" in agreement.data

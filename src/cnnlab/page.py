@@ -126,7 +126,7 @@ def render(
     from nbconvert.filters import markdown2html
     from pygments.formatters import HtmlFormatter
 
-    from cnnlab import overview, plots
+    from cnnlab import noise, overview, plots
 
     with as_file(files("cnnlab") / "templates") as templates:
         exporter = _exporter(templates)
@@ -186,7 +186,7 @@ def render(
         missing=[chapter for chapter in chapters if chapter.error],
         findings=[
             markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
-            for line in [*overview.findings(results, tuning.profile), overview.selection(tuning, results).data]
+            for line in [*overview.findings(results, tuning.profile), noise.selection(tuning, results).data]
         ],
         claims=_scrolling(overview.claim_table(judgements).data),
         path=_shown(plots.path(results)) if results else "",
