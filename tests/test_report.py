@@ -17,7 +17,7 @@ from cnnlab import noise, report
 from cnnlab.claims import CHOSEN, CLAIMS, Claim
 from cnnlab.cli import main
 from cnnlab.defects import DEFECTS
-from cnnlab.errors import RunError
+from cnnlab.errors import ConfigError, RunError
 from cnnlab.evidence import PINNED
 from cnnlab.study import STAGES, published_fits
 from cnnlab.tuning import Tuning
@@ -335,6 +335,14 @@ def test_a_report_does_not_differ_from_itself(made):
     assert done.returncode == 0
     assert "No setting differs." in done.stdout
     assert done.stdout.count(": same") == len(STAGES)
+
+
+@pytest.mark.parametrize("own", [{"seeds": 2}, {"trials": {"dense": ["64"]}}])
+def test_a_report_is_refused_a_study_that_its_notebooks_do_not_know(folder, tmp_path, own):
+    tuning = Tuning(folder, tmp_path / "runs", "smoke", **own)
+    with pytest.raises(ConfigError, match="Leave seeds and trials out"):
+        report.make(tuning, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_report_never_overwrites_the_notebooks_it_is_made_from(folder, tmp_path):

@@ -25,6 +25,7 @@ from cnnlab.engine import ADDRESS, WORKER_ENV, code_digest, silence
 from cnnlab.errors import ConfigError, DataError, RunError
 from cnnlab.evidence import mean_interval
 from cnnlab.page import Chapter
+from cnnlab.protocols import find_profile
 from cnnlab.records import Record
 from cnnlab.study import Stage
 from cnnlab.tuning import DefectResult, StageResult, Tuning
@@ -63,12 +64,19 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         notebooks: Folder of the notebooks.
 
     Raises:
-        ConfigError: The notebooks are not there, or the report's folder cannot be made.
+        ConfigError: The notebooks are not there, the report's folder cannot be made, or the study has numbers of seeds
+            or a choice of trials of its own.
         DataError: The images cannot be used.
         RecordError: The run store cannot be written.
     """
     begin = time.time()
     out, notebooks = Path(out), Path(notebooks)
+    if tuning.trials or tuning.profile.seeds != find_profile(tuning.profile.name).seeds:
+        raise ConfigError(
+            "Expected a study with all trials and its profile's seeds, for that is what a report's notebooks take. "
+            f"Received: {'some trials' if tuning.trials else f'{tuning.profile.seeds} seeds'}. Leave seeds and trials "
+            "out, or take the runs alone from Tuning.results."
+        )
     if not (notebooks / "02-stage.ipynb").is_file():
         raise ConfigError(
             f"Expected the notebooks in {str(notebooks)!r}. Received: none. Run cnnlab in the project's folder."
