@@ -1,5 +1,6 @@
 """What several tests share: small folders of real files, and one pair of real workers."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,13 @@ from cnnlab.study import find_stage
 from cnnlab.tuning import StageResult
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """Have what the tests start mind the signals that end a command: `nohup` and the `&` of a shell ignore some."""
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+            signal.signal(getattr(signal, name), handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
