@@ -247,8 +247,7 @@ def _study(
     data: str, runs: str, profile: str, seeds: int, without: Sequence[str], precision: str = "float32"
 ) -> Tuning:
     """Return a study with as many seeds as asked for."""
-    tuning = Tuning(data, runs, profile, without=without, precision=precision)
-    tuning.profile = replace(tuning.profile, seeds=seeds)
+    tuning = Tuning(data, runs, profile, without=without, precision=precision, seeds=seeds)
     tuning.watcher = progress.Bar(progress.plan(tuning))
     return tuning
 

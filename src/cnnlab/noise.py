@@ -138,8 +138,8 @@ def selection(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
         )
     return Markdown(
         f"Choosing each stage's trial by the test score of one run, as the published study did, would have overstated "
-        f"the chosen score by about **{100 * np.mean(rises):.1f} points** on average over {len(rises)} stages "
-        f"({100 * min(rises):.1f} to {100 * max(rises):.1f}; chosen on one random half of the test images, held "
+        f"the chosen score by about **{100 * np.mean(rises):z.1f} points** on average over {len(rises)} stages "
+        f"({100 * min(rises):z.1f} to {100 * max(rises):z.1f}; chosen on one random half of the test images, held "
         f"against the trial's other runs on the other half). Choosing by one run's `val_f1` picks the trial with the "
         f"best mean in **{same} of {choices}** cases."
     )

@@ -435,6 +435,7 @@ def path(results: Sequence[StageResult]) -> Picture:
     left.set_xlabel("macro-F1\nof the model handed on")
     left.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     right.set_xlabel("difference of val_f1\nfrom what it is held against")
+    right.locator_params(axis="x", nbins=4)  # Matplotlib reckons with shorter labels than these
     right.legend(
         handles=[
             mpl.lines.Line2D([], [], color=COLOURS[0], label="distinguishable"),
