@@ -166,6 +166,15 @@ def test_where_seeds_add_no_noise_the_interval_is_that_of_the_images():
     assert one.verdict == "better"
 
 
+@pytest.mark.parametrize("share", np.arange(0.05, 1, 0.05))
+def test_trials_that_never_leave_one_class_differ_by_nothing_whatever_rounding_leaves_of_their_variance(share):
+    """The SD of 0.1, 0.1, 0.1 is not quite 0 in floating point."""
+    same = Scores(np.full(3, share), np.zeros((3, 5)))
+    [one] = evidence.compare({"a": same, "b": same})
+    assert [one.difference, one.low, one.high] == pytest.approx([0, 0, 0], abs=1e-12)
+    assert one.verdict == evidence.UNCLEAR
+
+
 def test_holms_correction_is_over_all_pairs():
     trials = {"a": certain(0.90, 0.91, 0.92), "b": certain(0.88, 0.89, 0.90), "c": certain(0.85, 0.86, 0.87)}
     ab, ac = compare(trials)

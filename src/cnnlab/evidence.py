@@ -153,7 +153,8 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     alike = pooled / n[first] + pooled / n[second]
     by_itself = own >= alike * (1 - 1e-9)
     welch = sum((variance[of] / n[of]) ** 2 / (n[of] - 1) for of in (first, second))
-    freedom = np.where(by_itself & (welch > 0), own**2 / np.maximum(welch, 1e-30), (n - 1).sum())
+    all_runs = np.full(len(own), float((n - 1).sum()))
+    freedom = np.divide(own**2, welch, out=all_runs, where=by_itself & (welch > 0))
     seeds = np.where(by_itself, own, alike)
     one_run = np.where(by_itself, variance[first] + variance[second], 2 * pooled)
     shared = _shared(list(trials.values()))
