@@ -14,7 +14,7 @@ from distributed import Client
 from cnnlab import data
 from cnnlab.config import Architecture, Run, Training, Trial
 from cnnlab.engine import Engine, versions
-from cnnlab.errors import WorkerError
+from cnnlab.errors import ConfigError, WorkerError
 from cnnlab.records import RunStore
 from cnnlab.study import STAGES
 from cnnlab.tuning import Tuning, Watcher
@@ -23,11 +23,12 @@ pytestmark = pytest.mark.slow
 
 
 class Cluster:
-    """A scheduler and its workers; `worker` adds one, whose Python finds `path` before all else."""
+    """A scheduler and its workers, `worker` adds one; their Python finds `path` before all else."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, path=""):
         self._folder, self._processes = folder, []
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", folder / "scheduler.json")
+        place = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", folder / "scheduler.json")
+        self.scheduler = self._start("scheduler", *place, path=path)
         self.address = self._wait(lambda: json.loads((folder / "scheduler.json").read_text())["address"])
         self.client = Client(self.address, set_as_default=False)
 
@@ -69,7 +70,8 @@ class Cluster:
         process.wait()
 
     def close(self):
-        self.client.close()
+        if self.scheduler.poll() is None:
+            self.client.close()
         for process in self._processes:
             if process.poll() is None:
                 self.kill(process)
@@ -165,3 +167,44 @@ def test_a_worker_of_another_version_that_joins_later_makes_no_record(cluster, r
         with pytest.raises(WorkerError, match=rf"tcp://127.0.0.1:\d+ {told}"):
             engine.records(work, store)
     assert [record.seed for record in store.records()] == [1]
+
+
+def test_a_scheduler_that_cannot_unpack_the_work_is_refused(old_cnnlab, tmp_path):
+    """As one of dask-jobqueue is, in an environment of its own."""
+    (tmp_path / "cluster").mkdir()
+    cluster = Cluster(tmp_path / "cluster", old_cnnlab)
+    try:
+        cluster.worker()
+        with pytest.raises(WorkerError, match="the scheduler has no such cnnlab"), Engine(cluster.address) as engine:
+            _ = engine.client
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("cnnlab.engine.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 1)
+
+
+def test_a_call_to_a_cluster_without_workers_is_one_line(cluster, impatient):
+    with Engine(cluster.address) as engine, pytest.raises(ConfigError, match="Expected workers at tcp://"):
+        engine.call(pow, 2, 3)
+
+
+def test_a_scheduler_that_dies_is_named(cluster, impatient, tiny, tmp_path):
+    split = data.split(tiny, "stratified", 20, 8, 10)
+    trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
+    work = [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in range(1, 9)]
+    cluster.worker()
+    store = RunStore(tmp_path / "runs")
+
+    def kill(*_):
+        cluster.kill(cluster.scheduler)
+
+    with Engine(cluster.address) as engine:
+        with pytest.raises(ConfigError, match=r"Expected (a Dask|the) scheduler at tcp://"):
+            engine.records(work, store, kill)
+        with pytest.raises(ConfigError, match=r"Expected (a Dask|the) scheduler at tcp://"):
+            engine.call(pow, 2, 3)
+    assert 1 <= len(store.records()) < 8

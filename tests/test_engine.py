@@ -15,7 +15,7 @@ from distributed import Status
 
 from cnnlab import data
 from cnnlab.config import Architecture, Run, Training, Trial
-from cnnlab.engine import TELL_SECONDS, Engine, _tell, _Waiting
+from cnnlab.engine import TELL_SECONDS, Engine, _connected, _tell, _Waiting
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.records import RunStore
 
@@ -268,6 +268,14 @@ def test_no_scheduler_at_the_address_is_one_line(monkeypatch):
     monkeypatch.setattr("cnnlab.engine.CONNECT_SECONDS", 1)
     with pytest.raises(ConfigError, match="leave SCHEDULER out"), Engine("tcp://127.0.0.1:1") as engine:
         _ = engine.client
+
+
+@pytest.mark.parametrize(
+    "address", ["", "foo", "tcp://127.0.0.1", "tcp://here:abc", "http://here:8786", "tls://here:1"]
+)
+def test_what_is_no_address_of_a_scheduler_is_one_line_at_once(address):
+    with pytest.raises(ConfigError, match="Dask scheduler"):
+        _connected(address)
 
 
 def test_an_engine_that_is_asked_for_nothing_starts_nothing(work, tmp_path, engine):

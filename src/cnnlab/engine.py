@@ -19,6 +19,7 @@ from uuid import uuid4
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker
+from distributed.comm.addressing import get_address_host_port, normalize_address
 from distributed.system import MEMORY_LIMIT
 
 from cnnlab import __version__
@@ -109,13 +110,20 @@ def _connected(scheduler: str) -> Client:
     """Return a client of the scheduler at an address.
 
     Raises:
-        ConfigError: None answers there.
+        ConfigError: It is no address, or no scheduler answers there.
     """
+    try:
+        address = normalize_address(scheduler)
+        get_address_host_port(address, strict=True)  # a client, once begun with a wrong one, takes 40 s to end
+    except ValueError as error:
+        raise ConfigError(
+            f"Expected the address of a Dask scheduler, such as tcp://127.0.0.1:8786. Received: {scheduler!r}."
+        ) from error
     end = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
-            return Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (AssertionError, OSError, ValueError) as error:
+            return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (AssertionError, OSError, TypeError, ValueError) as error:
             # Dask asserts that a scheduler's greeting comes alone, but news for all clients, such as what another one
             # has cancelled, may come with it (distributed 2026.8, `Client._ensure_connected`).
             if isinstance(error, AssertionError) and time.monotonic() < end:
@@ -127,12 +135,16 @@ def _connected(scheduler: str) -> Client:
 
 
 def _refuse_others(client: Client) -> None:
-    """Insist on workers of this client's versions.
+    """Insist on workers of this client's versions, and on such a scheduler: it unpacks what they are sent.
 
     Raises:
         WorkerError: Some are of others.
     """
     found, wanted = client.run(versions, on_error="return"), versions()
+    try:
+        found["the scheduler"] = client.run_on_scheduler(versions)
+    except Exception as error:  # what it has in the place of this cnnlab decides of which kind
+        found["the scheduler"] = error
     # One that is dying answers with an OSError: it will make no runs.
     wrong = {address: of for address, of in found.items() if of != wanted and not isinstance(of, OSError)}
     if wrong:
@@ -213,6 +225,8 @@ class Engine:
             ConfigError: No scheduler answers at the address, or workers cannot be started here.
             WorkerError: Workers are of other versions than this client.
         """
+        if self._client is not None and self._client.status == "closed":  # its scheduler was gone; it may be back
+            self.close()
         if self._client is None:
             if self._scheduler:
                 client = _connected(self._scheduler)
@@ -252,22 +266,53 @@ class Engine:
                     ) from error
         raise AssertionError
 
+    def _workers(self) -> Mapping[str, int]:
+        """Return the threads of each worker, by address.
+
+        Raises:
+            ConfigError: The scheduler is gone.
+        """
+        client = self.client
+        try:
+            found: Mapping[str, int] = client.nthreads()
+        except Exception as error:  # an OSError; of a client that has given up, an AttributeError
+            raise ConfigError(
+                f"Expected the scheduler at {self._scheduler or 'this machine'} to go on. Received: no answer "
+                f"({type(error).__name__}). Start it again; the same command goes on from here."
+            ) from error
+        return found
+
+    def _no_workers(self) -> ConfigError:
+        return ConfigError(
+            f"Expected workers at {self._scheduler or 'this machine'}. Received: none in {CONNECT_SECONDS} s. "
+            "Start some (`dask worker ADDRESS --nthreads 1`)."
+        )
+
     def _result(self, future: Future) -> Any:
-        """Return what a future comes to, and see meanwhile that there are workers."""
+        """Return what a future comes to, and see meanwhile that there are workers.
+
+        Raises:
+            ConfigError: The scheduler is gone, or has had no workers for a while.
+        """
         seconds = float(POLL_SECONDS)
+        end = time.monotonic() + CONNECT_SECONDS
         while True:
             try:
                 return future.result(timeout=seconds)
-            except TimeoutError:
+            except TimeoutError as error:
                 if future.status == "error":  # it is the function's own
                     raise
                 if future.status == "finished":  # and takes long to fetch
                     seconds *= 2
-                self._make_up()
+                if self._make_up() or self._cluster is not None:
+                    end = time.monotonic() + CONNECT_SECONDS
+                elif time.monotonic() > end:
+                    raise self._no_workers() from error
 
-    def _make_up(self) -> None:
-        """Start workers of this machine in the place of those that have been gone for a while."""
-        missing = self._size - len(self.client.nthreads()) if self._cluster is not None else 0
+    def _make_up(self) -> int:
+        """Return the number of workers; start some in the place of this machine's that have been gone for a while."""
+        workers = self._workers()
+        missing = self._size - len(workers) if self._cluster is not None else 0
         if missing <= 0:
             self._short_since = None
         elif self._short_since is None:
@@ -277,6 +322,7 @@ class Engine:
             wanted, noticed = len(self._cluster.worker_spec), len(self._cluster.workers)
             self._cluster.scale(wanted + max(missing - (wanted - noticed), 0))
             self._short_since = None
+        return len(workers)
 
     @property
     def address(self) -> str:
@@ -287,11 +333,13 @@ class Engine:
         """Have a worker, which has Keras loaded, call a function, ahead of the runs that wait.
 
         Raises:
+            ConfigError: There is no scheduler, or there are no workers.
             RunError: Workers died of it.
             WorkerError: The worker is of other versions than this client.
         """
         tries, self._short_since = _Tries(), None
         while True:
+            self._workers()  # a client whose scheduler is gone would wait for it
             name = f"{function.__name__}-{uuid4()}"
             future = self.client.submit(
                 _work, versions(), function, *args, **kwargs, priority=10, retries=1, pure=False, key=name
@@ -324,6 +372,7 @@ class Engine:
                 they are short.
 
         Raises:
+            ConfigError: There is no scheduler, or there are no workers to begin with.
             RunError: Some runs failed. The others are stored.
             RecordError: The store cannot be written.
             WorkerError: A worker is of other versions than this client.
@@ -340,6 +389,7 @@ class Engine:
                 done(record, True)
         if not missing:
             return found
+        client = self.client
         failures: list[str] = []
         tries = {key: _Tries() for key in missing}
         checkpoints = str(store.checkpoints())
@@ -359,7 +409,7 @@ class Engine:
 
         def feed() -> None:
             """Send a run for each thread and no second one in waiting, so that a death tells what it was died of."""
-            workers = self.client.nthreads()
+            workers = self._workers()
             if workers.keys() - self._known:  # before anything is sent to them
                 self._check()
                 self._known = set(workers)
@@ -377,7 +427,7 @@ class Engine:
                     epoch(item[0], event["epoch"])
 
         try:
-            self.client.subscribe_topic(EPOCHS, lambda event: news.put(event[1]))
+            client.subscribe_topic(EPOCHS, lambda event: news.put(event[1]))
             feed()
             self._short_since, looked = None, time.monotonic()
             while sent:
@@ -417,8 +467,8 @@ class Engine:
                     done(found[what.digest], False)
         finally:
             with suppress(Exception):  # where the scheduler is gone, so are the runs
-                self.client.unsubscribe_topic(EPOCHS)
-                self.client.cancel(list(sent))
+                client.unsubscribe_topic(EPOCHS)
+                client.cancel(list(sent))
         if failures:
             raise RunError(
                 f"Expected {len(missing)} runs to finish. Received: {len(failures)} failed. First, {failures[0]}"
@@ -464,10 +514,7 @@ class Engine:
                 if self._cluster is not None and left:
                     self._make_up()
                     continue
-                raise ConfigError(
-                    f"Expected workers at {self._scheduler or 'this machine'}. Received: none in {CONNECT_SECONDS} s. "
-                    "Start some (`dask worker ADDRESS --nthreads 1`)."
-                ) from error
+                raise self._no_workers() from error
             except Exception as error:  # a worker that dies meanwhile shows in several ways
                 self._check()
                 if not left:
