@@ -1,6 +1,9 @@
 """The command line: help with examples, errors in one line."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -54,6 +57,15 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, tmp_path, m
     assert message in answer.output
     assert answer.output.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notebooks"], "nothing is half-written"
+
+
+def test_a_reader_that_has_read_enough_is_no_error(folder):
+    reads, writes = os.pipe()
+    os.close(reads)
+    words = [sys.executable, "-m", "cnnlab", "data", "check", folder]
+    done = subprocess.run(words, stdout=writes, stderr=subprocess.PIPE, check=False)
+    os.close(writes)
+    assert b"cnnlab:" not in done.stderr
 
 
 def test_a_broken_batch_ends_a_report_before_anything_is_written(folder, tmp_path, monkeypatch):

@@ -13,6 +13,11 @@ from cnnlab.errors import ConfigError
     [
         (lambda: Architecture(filters=()), "at least one block"),
         (lambda: Architecture(filters=(32, 0)), "filters"),
+        (lambda: Architecture(filters=32), "filters to be a list of numbers"),
+        (lambda: Architecture(dropout=0.3), "dropout to be a list of numbers"),
+        (lambda: Architecture(batch_norm="no"), "True or False"),
+        (lambda: Input(scale="no"), "True or False"),
+        (lambda: Training(one_hot=1), "True or False"),
         (lambda: Architecture(padding="full"), "valid, same"),
         (lambda: Architecture(dropout=(0.5,)), "4 rates"),
         (lambda: Architecture(dropout=(0.5, 0.5, 0.5, 1.0)), "between"),

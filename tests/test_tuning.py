@@ -127,6 +127,12 @@ def test_there_is_no_colour_stage_without_colour_images(folder, tmp_path):
         study.dataset(colour=True)
 
 
+@pytest.mark.parametrize("seeds", [-1, 2.5])
+def test_a_number_of_seeds_that_is_none_is_refused(folder, tmp_path, seeds):
+    with pytest.raises(ConfigError, match="Expected seeds to be a whole number of at least 0"):
+        Tuning(folder, tmp_path, seeds=seeds)
+
+
 def test_unknown_names_are_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match="profile"):
         Tuning(folder, tmp_path, profile="slow")

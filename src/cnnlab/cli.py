@@ -25,6 +25,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except CnnlabError as error:
             message = str(error)
+        except BrokenPipeError:  # whoever read has read enough; click ends quietly
+            raise
         except OSError as error:
             place = f": {error.filename}" if error.filename else ""
             message = f"{error.strerror or error}{place}. Free space or give leave to write there."

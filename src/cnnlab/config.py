@@ -38,7 +38,12 @@ def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"Expected {name} to be one of {', '.join(allowed)}. Received: {value!r}.")
 
 
-def _whole(name: str, value: object, least: int = 1) -> None:
+def require_whole(name: str, value: object, least: int = 1) -> None:
+    """Insist on a whole number.
+
+    Raises:
+        ConfigError: It is none, or a smaller one than the least.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(f"Expected {name} to be a whole number of at least {least}. Received: {value!r}.")
 
@@ -48,6 +53,11 @@ def _number(name: str, value: object, low: float, high: float) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not low < value < high:
         span = f"above {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise ConfigError(f"Expected {name} to be a number {span}. Received: {value!r}.")
+
+
+def _flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"Expected {name} to be True or False. Received: {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -80,17 +90,23 @@ class Architecture:
     dense_activation: str = "relu"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "filters", tuple(self.filters))
-        object.__setattr__(self, "dropout", tuple(self.dropout))
+        for name in ("filters", "dropout"):
+            try:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+            except TypeError:
+                raise ConfigError(
+                    f"Expected {name} to be a list of numbers. Received: {getattr(self, name)!r}."
+                ) from None
         if not self.filters:
             raise ConfigError("Expected filters to name at least one block. Received: ().")
         for count in self.filters:
-            _whole("each of filters", count)
-        _whole("convs_per_block", self.convs_per_block)
-        _whole("dense_units", self.dense_units)
+            require_whole("each of filters", count)
+        require_whole("convs_per_block", self.convs_per_block)
+        require_whole("dense_units", self.dense_units)
         _choice("padding", self.padding, PADDINGS)
         _choice("conv_activation", self.conv_activation, ACTIVATIONS)
         _choice("dense_activation", self.dense_activation, ACTIVATIONS)
+        _flag("batch_norm", self.batch_norm)
         _number("batch_norm_momentum", self.batch_norm_momentum, 0, 1)
         if self.dropout and len(self.dropout) != len(self.filters) + 1:
             raise ConfigError(
@@ -135,12 +151,14 @@ class Training:
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", DEFAULT_RATES[self.optimizer])
         _number("learning_rate", self.learning_rate, 0, math.inf)
-        _whole("batch_size", self.batch_size)
+        require_whole("batch_size", self.batch_size)
         _choice("loss", self.loss, LOSSES)
+        _flag("one_hot", self.one_hot)
+        _flag("restore_best_weights", self.restore_best_weights)
         _choice("precision", self.precision, PRECISIONS)
-        _whole("epochs", self.epochs)
+        require_whole("epochs", self.epochs)
         if self.patience is not None:
-            _whole("patience", self.patience)
+            require_whole("patience", self.patience)
 
 
 @dataclass(frozen=True)
@@ -163,6 +181,8 @@ class Input:
     augmentation: str = "none"
 
     def __post_init__(self) -> None:
+        _flag("colour", self.colour)
+        _flag("scale", self.scale)
         _choice("layout", self.layout, LAYOUTS)
         _choice("augmentation", self.augmentation, AUGMENTATIONS)
 

@@ -64,10 +64,11 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         notebooks: Folder of the notebooks.
 
     Raises:
-        ConfigError: The notebooks are not there, the report's folder cannot be made, or the study has numbers of seeds
-            or a choice of trials of its own.
+        ConfigError: The notebooks are not there, the report's folder cannot be made, the study has numbers of seeds or
+            a choice of trials of its own, or there is no scheduler, or no workers.
         DataError: The images cannot be used.
         RecordError: The run store cannot be written.
+        WorkerError: A worker of a cluster is of other versions.
     """
     begin = time.time()
     out, notebooks = Path(out), Path(notebooks)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cnnlab import data, defects, evidence, models, protocols, records, sample
-from cnnlab.config import Architecture, Run, Trial
+from cnnlab.config import Architecture, Run, Trial, require_whole
 from cnnlab.data import DataFolder, Dataset, Split
 from cnnlab.defects import DEFECTS, MISTAKES, Defect
 from cnnlab.engine import Engine, Work
@@ -124,7 +124,8 @@ class Tuning:
         trials: Of a stage, by its name, those of its trials to run beside its incumbent; without any, all of them.
 
     Raises:
-        ConfigError: No such profile, protocol, stage or precision, or halving under a protocol that keeps all fits.
+        ConfigError: No such profile, protocol, stage, precision or number of seeds, or halving under a protocol that
+            keeps all fits.
         DataError: The images cannot be used (raised when they are first needed).
     """
 
@@ -144,6 +145,7 @@ class Tuning:
         trials: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.profile = replace(protocols.find_profile(profile), precision=precision, halving=halving)
+        require_whole("seeds", seeds, 0)
         if seeds:
             self.profile = replace(self.profile, seeds=seeds)
         self.protocol = protocols.find_protocol(protocol)
@@ -198,7 +200,11 @@ class Tuning:
         return found
 
     def split(self, dataset: Dataset) -> Split:
-        """Return which of a dataset's images the runs see."""
+        """Return which of a dataset's images the runs see.
+
+        Raises:
+            DataError: There are too few of them.
+        """
         if dataset.digest not in self._splits:
             self._splits[dataset.digest] = data.split(
                 dataset, self.protocol.split, self.profile.train, self.profile.val, self.profile.test
@@ -211,6 +217,9 @@ class Tuning:
 
         Not those left out; the colour stage only where there are colour images; under the published protocol only
         those of the published study.
+
+        Raises:
+            DataError: The images cannot be used.
         """
         return tuple(
             stage
@@ -221,7 +230,10 @@ class Tuning:
         )
 
     def incumbent(self, stage: Stage) -> Trial:
-        """Return what the stages before hand on, which runs them if they have not been run."""
+        """Return what the stages before hand on, which runs them if they have not been run.
+
+        It raises what `result` does.
+        """
         if self.protocol.pinned:
             return protocols.published_trial(stage, self.profile, self.protocol)
         before = [earlier for earlier in STAGES[: STAGES.index(stage)] if earlier.name not in self.without]
@@ -231,7 +243,7 @@ class Tuning:
         """Return what a stage came to. Runs that are stored are not repeated.
 
         Raises:
-            ConfigError: No such stage, or no such trial in it.
+            ConfigError: No such stage, no such trial in it, or no scheduler or workers.
             DataError: The images cannot be used.
             RecordError: The run store cannot be used.
             RunError: A run failed.
@@ -259,7 +271,8 @@ class Tuning:
                 of `Architecture`, `Training` and `Input`.
 
         Raises:
-            ConfigError: No such stage or setting, a value that it cannot have, or a name that is taken.
+            ConfigError: No such stage or setting, a value that it cannot have, a name that is taken, or no scheduler or
+                workers.
             DataError: The images cannot be used.
             RecordError: The run store cannot be used.
             RunError: A run failed.
@@ -275,11 +288,7 @@ class Tuning:
         return self._run(stage, (*found, *own))
 
     def results(self, last: str | None = None) -> list[StageResult]:
-        """Return what the stages came to, all of them or up to one.
-
-        Raises:
-            ConfigError: No such stage.
-        """
+        """Return what the stages came to, all of them or up to one; raises what `result` does."""
         end = STAGES.index(find_stage(last)) if last else len(STAGES)
         return [self.result(stage.name) for stage in self.stages if STAGES.index(stage) <= end]
 
@@ -290,6 +299,7 @@ class Tuning:
             lost: Called with a stage that failed, and why.
 
         Raises:
+            ConfigError: There is no scheduler, or no workers.
             RecordError: The run store cannot be used.
             WorkerError: A worker of a cluster is of other versions.
         """
@@ -344,6 +354,7 @@ class Tuning:
         """Return what each mistake cost. Runs that are stored are not repeated.
 
         Raises:
+            ConfigError: There is no scheduler, or no workers.
             DataError: The images cannot be used.
             RecordError: The run store cannot be used.
             RunError: A run failed.
