@@ -45,7 +45,7 @@ def test_a_card_says_what_the_model_is_and_how_it_was_fitted():
         "12,345 parameters.",
         "adamax, learning rate 0.001, batches of 64, loss `hinge` (one-hot labels), precision float32; "
         "augmentation: none.",
-        "At most 7 epochs with a patience of 5; 2 were run. The weights are of epoch 2, the one with the lowest",
+        "Epochs: 2, of at most 7 with a patience of 5. The weights are of epoch 2, the one with the lowest",
         "keras 3.15, backend x.",
         "20 images to train on, 6 to validate on, 10 to test on. Training and validation images were drawn",
         "Profile **quick**",
@@ -62,7 +62,7 @@ def test_a_plain_model_is_not_given_what_it_has_not():
         "No dropout.",
         "No batch normalisation.",
         "loss `sparse_categorical_crossentropy`, precision",
-        "At most 500 epochs; 2 were run. The weights are of epoch 2, the last one.",
+        "Epochs: 2, of at most 500. The weights are of epoch 2, the last one.",
         "The validation images are from the last fifth",
     ):
         assert words in told

@@ -98,6 +98,17 @@ def test_equal_trials_stand_once_in_the_leaderboard():
     assert overview.leaderboard(results).data.count("<tr>") == 2
 
 
+def test_colour_is_held_against_gray_with_all_that_differs():
+    gray, colour = make_result("augmentation", none=(0.5, 0.6)), make_result("colour", none=(0.6, 0.7))
+    told = overview.colour_against_gray(gray, colour).data
+    assert "0.550 ± 0.071, on colour images 0.650 ± 0.071 (2 and 2 runs): a difference of +10.0 points" in told
+    assert "not the same" not in told
+    [candidate] = colour.candidates
+    scrambled = replace(candidate, trial=candidate.trial.change(colour=True, layout="published", scale=False))
+    told = overview.colour_against_gray(gray, replace(colour, candidates=(scrambled,))).data
+    assert "the same augmentation (none, but not the same layout, scale)" in told
+
+
 def test_claims_are_shown_with_their_figures():
     [comparison] = evidence.compare(
         {name: Scores(np.array(of), np.zeros((2, 5))) for name, of in {"a": [0.5, 0.52], "b": [0.4, 0.42]}.items()}

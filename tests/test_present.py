@@ -3,7 +3,17 @@
 import pytest
 
 from cnnlab import present
+from cnnlab.protocols import PROFILES, PROTOCOLS
 from conftest import make_record, make_result
+
+
+def test_the_rule_is_that_of_the_profile_and_the_protocol():
+    quick, smoke = PROFILES["quick"], PROFILES["smoke"]
+    assert "within one standard error" in present.settings(quick, PROTOCOLS["corrected"]).data
+    told = present.settings(smoke, PROTOCOLS["corrected"]).data
+    assert "the trial with the best `val_f1`, for one run of each has no standard error" in told
+    assert "at most 1 epoch with" in told
+    assert "hands on its picks" in present.settings(smoke, PROTOCOLS["published"]).data
 
 
 @pytest.mark.parametrize(

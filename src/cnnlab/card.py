@@ -144,7 +144,7 @@ def _fit(trial: Trial, record: Record) -> list[str]:
     return [
         f"Fitted with {of.optimizer}, learning rate {of.learning_rate:g}, batches of {of.batch_size}, loss "
         f"`{of.loss}`{given}, precision {of.precision}; augmentation: {trial.input.augmentation}.",
-        f"At most {of.epochs} epochs{patience}; {record.epochs} were run. The weights are of epoch {kept}, {why}.",
+        f"Epochs: {record.epochs}, of at most {of.epochs}{patience}. The weights are of epoch {kept}, {why}.",
         f"Run `{record.digest[:12]}`, made with "
         + ", ".join(_line(f"{name.replace('_', ' ')} {value}") for name, value in record.provenance.items())
         + ".",

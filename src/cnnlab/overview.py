@@ -14,7 +14,6 @@ from cnnlab.config import Trial
 from cnnlab.evidence import PINNED, UNCLEAR
 from cnnlab.present import comparison_table, interval, score_columns
 from cnnlab.protocols import Profile
-from cnnlab.records import Record
 from cnnlab.study import STAGES
 from cnnlab.tables import mean_sd, table, text
 from cnnlab.tuning import StageResult, Tuning
@@ -185,13 +184,22 @@ def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
     return table([line for _, line in ranked], {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
 
 
-def compare(title: str, one: Sequence[Record], other: Sequence[Record], names: tuple[str, str]) -> Markdown:
-    """Say how two trials' test macro-F1 compare, without a claim beyond their means and spreads."""
-    scores = [[record.scores["test_f1"] for record in found] for found in (one, other)]
-    difference = float(np.mean(scores[1]) - np.mean(scores[0]))
+def colour_against_gray(gray: StageResult, colour: StageResult) -> Markdown:
+    """Say how the network of a grayscale stage does on colour images, and what else differs between the two trials.
+
+    It makes no claim beyond their means and spreads.
+    """
+    before = gray.chosen.trial
+    candidate = next(c for c in colour.candidates if c.trial.input.augmentation == before.input.augmentation)
+    old, new = before.canonical(), candidate.trial.canonical()
+    others = ", ".join(n for part, of in new.items() for n in of if n != "colour" and of[n] != old[part][n])
+    found = gray.records(gray.decision.chosen), colour.records(candidate.name)
+    scores = [[record.scores["test_f1"] for record in of] for of in found]
     return Markdown(
-        f"{title} {text(names[0])} scores a `test_f1` of {mean_sd(scores[0])}, {text(names[1])} {mean_sd(scores[1])} "
-        f"({len(one)} and {len(other)} runs): a difference of {100 * difference:+.1f} points."
+        f"The same network with the same augmentation ({text(before.input.augmentation)}"
+        f"{f', but not the same {others}' if others else ''}): on grayscale images it scores a `test_f1` of "
+        f"{mean_sd(scores[0])}, on colour images {mean_sd(scores[1])} ({len(found[0])} and {len(found[1])} runs): a "
+        f"difference of {100 * float(np.mean(scores[1]) - np.mean(scores[0])):+.1f} points."
     )
 
 

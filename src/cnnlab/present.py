@@ -20,16 +20,17 @@ from cnnlab.tuning import StageResult, Tuning
 
 def settings(profile: Profile, protocol: Protocol) -> Markdown:
     """Say how much is run and how."""
-    seeds = f"{profile.seeds} seed{'s' * (profile.seeds > 1)}"
-    rule = (
-        "every stage runs the published study's own fits and hands on its picks"
-        if protocol.pinned
-        else "a stage hands on the trial with the fewest parameters within one standard error of the best `val_f1`"
-    )
+    seeds, epochs = (f"{n} {name}{'s' * (n > 1)}" for n, name in ((profile.seeds, "seed"), (profile.epochs, "epoch")))
+    if protocol.pinned:
+        rule = "every stage runs the published study's own fits and hands on its picks"
+    elif profile.seeds > 1:
+        rule = "a stage hands on the trial with the fewest parameters within one standard error of the best `val_f1`"
+    else:
+        rule = "a stage hands on the trial with the best `val_f1`, for one run of each has no standard error"
     more = " Hopeless trials are dropped early, by successive halving." if profile.halving else ""
     more += "" if profile.precision == "float32" else f" Precision of the fits: {profile.precision}."
     return Markdown(
-        f"Profile **{profile.name}**: {seeds} of each trial, at most {profile.epochs} epochs with a patience of "
+        f"Profile **{profile.name}**: {seeds} of each trial, at most {epochs} with a patience of "
         f"{profile.patience}. Protocol **{protocol.name}**: {protocol.split} split; {rule}.{more}"
     )
 
