@@ -75,6 +75,10 @@ Work = tuple[Run, Dataset, Split]
 _Result = TypeVar("_Result")
 
 
+class _GoneError(ConfigError):
+    """The scheduler or all workers are gone: no fault of the run that was waited for."""
+
+
 def silence() -> None:
     """Keep this process's stderr off the terminal: what goes wrong in it comes back as an exception.
 
@@ -276,14 +280,14 @@ class Engine:
         try:
             found: Mapping[str, int] = client.nthreads()
         except Exception as error:  # an OSError; of a client that has given up, an AttributeError
-            raise ConfigError(
+            raise _GoneError(
                 f"Expected the scheduler at {self._scheduler or 'this machine'} to go on. Received: no answer "
                 f"({type(error).__name__}). Start it again; the same command goes on from here."
             ) from error
         return found
 
     def _no_workers(self) -> ConfigError:
-        return ConfigError(
+        return _GoneError(
             f"Expected workers at {self._scheduler or 'this machine'}. Received: none in {CONNECT_SECONDS} s. "
             "Start some (`dask worker ADDRESS --nthreads 1`)."
         )
@@ -454,7 +458,7 @@ class Engine:
                     else:
                         waiting.add(item)
                     feed()
-                except WorkerError:
+                except (_GoneError, WorkerError):
                     raise
                 except Exception as error:  # whatever went wrong on the worker, the other runs go on
                     self._check()
