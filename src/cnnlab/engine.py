@@ -304,8 +304,8 @@ class Engine:
             try:
                 return future.result(timeout=seconds)
             except TimeoutError as error:
-                if future.status == "error":  # it is the function's own
-                    raise
+                if future.status == "error":  # the function's own, perhaps only since this timeout
+                    return future.result()
                 if future.status == "finished":  # and takes long to fetch
                     seconds *= 2
                 if self._make_up() or self._cluster is not None:
