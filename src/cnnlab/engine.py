@@ -127,11 +127,12 @@ def _connected(scheduler: str) -> Client:
     while True:
         try:
             return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (AssertionError, OSError, TypeError, ValueError) as error:
+        except AssertionError:
             # Dask asserts that a scheduler's greeting comes alone, but news for all clients, such as what another one
             # has cancelled, may come with it (distributed 2026.8, `Client._ensure_connected`).
-            if isinstance(error, AssertionError) and time.monotonic() < end:
-                continue
+            if time.monotonic() > end:
+                raise
+        except (OSError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"Expected a Dask scheduler at {scheduler}. Received: {type(error).__name__}. Start one "
                 "(`dask scheduler`), or leave SCHEDULER out to use this machine."
