@@ -29,8 +29,8 @@ def axe() -> str:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """Chromium, driven by Playwright, without the requests of its own that it would make."""
+def opened(path: str, *more: str) -> Iterator[Any]:
+    """Chromium, driven by Playwright, with most of its own requests and those of its updates switched off."""
     from playwright.sync_api import sync_playwright
 
     quiet = [
@@ -39,6 +39,7 @@ def opened(path: str) -> Iterator[Any]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        *more,
     ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=quiet)
