@@ -16,15 +16,15 @@ import numpy as np
 import cnnlab.data as cnnlab_data
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
-from cnnlab import engine as engine_module
-from cnnlab import models, progress, sample
-from cnnlab.config import PRECISIONS, Run, Training, Trial
+from cnnlab.data import sample
 from cnnlab.engine import Engine
+from cnnlab.engine import cluster as engine_cluster
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
-from cnnlab.halving import WORTH, halve, reached, rungs
-from cnnlab.records import SCORES, Record, RunStore
-from cnnlab.tuning import Tuning
+from cnnlab.records import SCORES, Record, Run, RunStore
+from cnnlab.study import PRECISIONS, Training, Trial, published_architecture
+from cnnlab.tuning import Tuning, progress
+from cnnlab.tuning.halving import WORTH, halve, reached, rungs
 
 RESULTS = Path(__file__).parent / "results"
 WAYS = {
@@ -160,7 +160,7 @@ def rate(images: int, repeats: int) -> None:
     dataset = sample.make(train=images + 256, test=64)
     gray = cnnlab_data.gray(dataset)
     split = cnnlab_data.split(gray, "stratified", images, 64, 64)
-    trial = Trial(models.published_architecture(9), Training(epochs=1, batch_size=32)).change(augmentation="flip-shift")
+    trial = Trial(published_architecture(9), Training(epochs=1, batch_size=32)).change(augmentation="flip-shift")
     shape, n_classes = gray.image_shape, len(gray.class_names)
     epoch = (
         images * flops(trial.architecture, shape, n_classes, training=True)
@@ -222,7 +222,7 @@ def overhead() -> None:
     gray = cnnlab_data.gray(sample.make(train=100, test=20))
     split = cnnlab_data.split(gray, "stratified", 60, 20, 20)
     rows = []
-    engine_module._run = _nothing
+    engine_cluster._run = _nothing
     with Engine() as engine, tempfile.TemporaryDirectory() as folder:
         for number, runs in enumerate((1, 1, 100, 10_000)):
             work = [
@@ -248,7 +248,7 @@ def _study(
 ) -> Tuning:
     """Return a study with as many seeds as asked for."""
     tuning = Tuning(data, runs, profile, without=without, precision=precision, seeds=seeds)
-    tuning.watcher = progress.Bar(progress.plan(tuning))
+    tuning.watcher = progress.Bar(tuning.planned_runs())
     return tuning
 
 

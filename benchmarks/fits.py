@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks.machine import flops
 from cnnlab import data
-from cnnlab.config import Run, Trial
 from cnnlab.data import Dataset, Split
-from cnnlab.records import Record, RunStore
+from cnnlab.records import Record, Run, RunStore
+from cnnlab.study import Trial
 
 
 @dataclass(frozen=True)

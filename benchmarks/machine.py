@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from cnnlab.config import Architecture
+from cnnlab.study import Architecture
 
 _SGEMM = """
 import time

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from benchmarks.fits import Fits
-from cnnlab.config import SPARSE_LOSS, Trial
+from cnnlab.study import SPARSE_LOSS, Trial
 
 
 def build(trial: Trial, channels: int) -> keras.Model:

@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnlab import config, data, evidence, records, sample
-from cnnlab.config import Trial
-from cnnlab.data import Dataset
+from cnnlab import data, evidence, records
+from cnnlab.data import Dataset, sample
 from cnnlab.engine import Engine
-from cnnlab.protocols import Candidate
 from cnnlab.records import SCORES, Record
-from cnnlab.study import find_stage
+from cnnlab.study import Candidate, Trial, find_stage
 from cnnlab.tuning import StageResult
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +80,7 @@ def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
         "provenance": {},
     }  # fmt: skip
     values |= changes
-    digest = config.run_digest(values["trial"], seed, values["data"]["digest"], values["split"]["digest"])
+    digest = records.run_digest(values["trial"], seed, values["data"]["digest"], values["split"]["digest"])
     return Record(**{"digest": digest, **values})
 
 

@@ -8,8 +8,8 @@ from benchmarks import plain
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
 from cnnlab import models
-from cnnlab.config import Architecture, Training, Trial
 from cnnlab.records import RunStore
+from cnnlab.study import Architecture, Training, Trial
 from conftest import make_record
 
 SMALL = Trial(Architecture(filters=(2, 3), dense_units=4), Training(epochs=2, batch_size=16))

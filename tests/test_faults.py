@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from cnnlab import data
-from cnnlab.config import Architecture, Run, Training, Trial
-from cnnlab.records import RunStore, to_frame
+from cnnlab.records import Run, RunStore, to_frame
+from cnnlab.study import Architecture, Training, Trial
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from cnnlab import __version__, lifetime, protocols
-from cnnlab.config import PRECISIONS
+from cnnlab import __version__, study
+from cnnlab.engine import lifetime
 from cnnlab.errors import CnnlabError, RecordWarning
+from cnnlab.study import PRECISIONS
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -52,8 +53,8 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--data", type=FOLDER, default="data/sample", show_default=True, help="Folder of images (data/README.md)."
         ),
-        click.option("--protocol", default="corrected", show_default=True, help=f"{' or '.join(protocols.PROTOCOLS)}."),
-        click.option("--profile", default="quick", show_default=True, help=f"{', '.join(protocols.PROFILES)}."),
+        click.option("--protocol", default="corrected", show_default=True, help=f"{' or '.join(study.PROTOCOLS)}."),
+        click.option("--profile", default="quick", show_default=True, help=f"{', '.join(study.PROFILES)}."),
     ):
         command = option(command)
     return command
@@ -115,16 +116,15 @@ def run(runs: Path, **settings: Any) -> None:
 
     Ends with 1 if runs have failed; the others are stored.
     """
-    from cnnlab import progress
-    from cnnlab.defects import MISTAKES
     from cnnlab.errors import DataError, RunError
-    from cnnlab.tuning import Tuning
+    from cnnlab.study import MISTAKES
+    from cnnlab.tuning import Tuning, progress
 
     lost: dict[str, CnnlabError] = {}
     with (
         _long_work(runs, settings["fresh"]),
         Tuning(runs=runs, **settings) as tuning,
-        progress.Bar(progress.plan(tuning)) as bar,
+        progress.Bar(tuning.planned_runs()) as bar,
     ):
         tuning.watcher = bar
         results = list(tuning.walk(lambda stage, why: lost.update({stage.name: why})))
@@ -155,7 +155,7 @@ def predict(images: tuple[str, ...], model: Path, as_json: bool) -> None:
 
     Ends with 2 if an image cannot be read; the others are predicted all the same.
     """
-    from cnnlab import predict as predicting
+    from cnnlab.models import predict as predicting
 
     bad = 0
 
@@ -180,7 +180,7 @@ def diff(a: Path, b: Path) -> None:
 
     Says which settings, data and versions differ, and which scores moved by more than the noise between seeds.
     """
-    from cnnlab import diff as differences
+    from cnnlab.report import diff as differences
 
     for line in differences.lines(differences.read(a), differences.read(b)):
         click.echo(line)
@@ -195,7 +195,7 @@ def data() -> None:
 @click.argument("directory", type=FOLDER, default="data/sample")
 def data_sample(directory: Path) -> None:
     """Make the built-in sample, offline, in both formats."""
-    from cnnlab import sample
+    from cnnlab.data import sample
 
     sample.write(directory)
     click.echo(directory)
@@ -205,9 +205,9 @@ def data_sample(directory: Path) -> None:
 @click.argument("directory", type=FOLDER, default="data/cifar10")
 def data_fetch(directory: Path) -> None:
     """Download the real CIFAR-10 (170 MB). A broken download goes on where it stopped."""
-    from cnnlab import fetch
+    from cnnlab.data import download
 
-    click.echo(fetch.fetch(directory))
+    click.echo(download.fetch(directory))
 
 
 @data.command("gray", epilog="Example: cnnlab data gray data/cifar10")
@@ -226,10 +226,10 @@ def data_check(directory: Path) -> None:
     """Say what images a folder holds, or what is wrong with them."""
     from cnnlab import data as images
     from cnnlab import models
-    from cnnlab.config import Architecture
+    from cnnlab.study import Architecture
 
     folder = images.load(directory)
-    default = protocols.PROFILES["quick"]
+    default = study.PROFILES["quick"]
     for kind, found in (("grayscale", folder.gray), ("colour", folder.colour)):
         if found is None:
             click.echo("colour: none, so the colour stage will be left out")

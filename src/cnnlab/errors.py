@@ -1,6 +1,7 @@
 """Errors a user can cause; each message says what was expected, what came and what to do."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 
 class CnnlabError(Exception):
@@ -49,3 +50,17 @@ class WorkerError(CnnlabError):
 
 class RecordWarning(UserWarning):
     """A stored run that cannot be used was set aside; it will be done again."""
+
+
+_Row = TypeVar("_Row")
+
+
+def find(table: Mapping[str, _Row], name: str, kind: str) -> _Row:
+    """Return a row of a table by its name, or say which names there are.
+
+    Raises:
+        ConfigError: No such row.
+    """
+    if name not in table:
+        raise ConfigError(f"Expected a {kind} named {', '.join(table)}. Received: {name!r}.")
+    return table[name]

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = ".cnnlab-"
+
+
 STALE_SECONDS = 3600
 """Age at which a scratch file belongs to a process that was killed. (A notebook's may rest for longer in a long cell,
 but is written anew at its end.)"""

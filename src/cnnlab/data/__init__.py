@@ -1,0 +1,19 @@
+"""Images in, checked: datasets, splits, formats, the built-in sample and the download of CIFAR-10."""
+
+from cnnlab.data.dataset import Dataset, gray, luma
+from cnnlab.data.folder import ARCHIVE, DataFolder, load, load_cifar10, load_gray_batches, write_gray_batches
+from cnnlab.data.splits import Split, split
+
+__all__ = [
+    "ARCHIVE",
+    "DataFolder",
+    "Dataset",
+    "Split",
+    "gray",
+    "load",
+    "load_cifar10",
+    "load_gray_batches",
+    "luma",
+    "split",
+    "write_gray_batches",
+]

@@ -1,0 +1,60 @@
+"""Images with their labels."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with their labels, as they came: nothing scaled, nothing left out.
+
+    Attributes:
+        train_images: (n, h, w, c) uint8, 0 to 255; c is 1 (gray) or 3 (red, green, blue).
+        train_labels: (n,) int64, 0 to `len(class_names) - 1`.
+        test_images: (m, h, w, c) uint8.
+        test_labels: (m,) int64.
+        class_names: Name of each class, in the order of the labels.
+    """
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (64 hex digits) of shapes, pixels, labels and class names."""
+        sha = hashlib.sha256(repr(self.class_names).encode())
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            sha.update(repr(array.shape).encode())
+            sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.train_images.shape[1:]
+        return height, width, channels
+
+
+def luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turn colour images (n, h, w, 3) into grayscale ones (n, h, w, 1), both uint8 (ITU-R BT.601 luma)."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    gray: NDArray[np.float32] = np.rint(images.astype(np.float32) @ weights)
+    return gray[..., None].clip(0, 255).astype(np.uint8)
+
+
+def gray(dataset: Dataset) -> Dataset:
+    """Return a colour dataset's grayscale twin."""
+    return Dataset(
+        luma(dataset.train_images),
+        dataset.train_labels,
+        luma(dataset.test_images),
+        dataset.test_labels,
+        dataset.class_names,
+    )

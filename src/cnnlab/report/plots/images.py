@@ -1,0 +1,54 @@
+"""Plots of the images."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from cnnlab.data import Dataset, Split
+from cnnlab.report.plots.picture import COLOURS, STYLE, Picture, _figure, _picture
+
+
+@mpl.rc_context(STYLE)
+def class_counts(dataset: Dataset, split: Split) -> Picture:
+    """Draw how many images of each class stand in each part of the split."""
+    parts = {
+        "train": dataset.train_labels[split.train],
+        "val": dataset.train_labels[split.val],
+        "test": dataset.test_labels[split.test],
+    }
+    n_classes = len(dataset.class_names)
+    counts = {part: np.bincount(labels, minlength=n_classes) for part, labels in parts.items()}
+    figure, axes = _figure(7, 2.4)
+    axis: Axes = axes[0, 0]
+    for place, (part, values) in enumerate(counts.items()):
+        axis.bar(np.arange(n_classes) + (place - 1) * 0.27, values, 0.25, label=part, color=COLOURS[place])
+    axis.set_xticks(range(n_classes), dataset.class_names, rotation=30, ha="right", parse_math=False)
+    axis.set_ylabel("images")
+    axis.grid(False, axis="x")
+    axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    ranges = ", ".join(f"{part} {values.min()} to {values.max()}" for part, values in counts.items())
+    return _picture(
+        figure,
+        f"Images per class, bars for each of {n_classes} classes: {ranges}.",
+        pd.DataFrame({"class": dataset.class_names, **counts}),
+    )
+
+
+@mpl.rc_context(STYLE)
+def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns: int = 10) -> Picture:
+    """Draw images (n, h, w, c) uint8 in a grid, each under its title."""
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    lines = 1 + max((title.count("\n") for title in titles), default=0)
+    figure, axes = _figure(0.85 * columns, (0.83 + 0.17 * lines) * rows, rows, columns)
+    for place, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if place < len(pictures):
+            image = pictures[place]
+            axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+            axis.set_title(titles[place], fontsize=8, pad=2, parse_math=False)
+    return _picture(figure, alt, photo=True)

@@ -1,0 +1,103 @@
+"""Pictures with their text alternative, and the style that all plots share."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cnnlab.report.tables import table
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255", "#999933")
+"""Okabe and Ito's palette for colour-blind readers, less its yellow and black, with two of Tol's (muted) after it."""
+
+
+INCUMBENT = "#333333"
+"""What the stage before handed on, in every picture; the other trials of a stage take the colours in their order."""
+
+
+UNSETTLED = "#8a8a8a"
+"""A difference that is not distinguishable from none."""
+
+
+STYLE = {
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 9,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.bbox": "tight",
+}
+
+
+DPI = 96
+
+
+SHARPNESS = 2
+"""Pixels of a picture for each pixel it takes on the page."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG picture with its text alternative and its numbers, shown by Jupyter and by the report.
+
+    Attributes:
+        png: The file's content.
+        alt: What it shows, in words and numbers.
+        width: Width on the page, in pixels.
+        numbers: A table of what is drawn, folded away; "" for a picture that draws no numbers.
+        photo: Whether its colours are its content, so that a dark page must leave them alone.
+    """
+
+    png: bytes
+    alt: str
+    width: int
+    numbers: str = ""
+    photo: bool = False
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:  # noqa: ARG002 - IPython's
+        about = {"alt": self.alt, "width": self.width, "photo": self.photo}
+        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": about}
+
+    def _ipython_display_(self) -> None:
+        # Not as one piece of HTML: Jupyter shows no picture in that before its reader has said to trust it.
+        from IPython.display import HTML, display
+
+        content, about = self._repr_mimebundle_()
+        display(content, raw=True, metadata=about)
+        if self.numbers:
+            display(HTML(self.folded))
+
+    @property
+    def folded(self) -> str:
+        """The numbers as HTML, folded away; "" if there are none."""
+        return f'<details class="numbers"><summary>Numbers</summary>{self.numbers}</details>' if self.numbers else ""
+
+
+def _picture(
+    figure: Figure,
+    alt: str,
+    numbers: Sequence[Mapping[str, Any]] | pd.DataFrame = (),
+    formats: Mapping[str, str] | None = None,
+    *,
+    photo: bool = False,
+) -> Picture:
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=DPI * SHARPNESS, facecolor="white")
+    image = Image.open(raw).convert("RGB")
+    small = io.BytesIO()
+    # A palette of 256 colours makes a chart's file a third as large; nobody can see the difference.
+    image.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    listed = table(numbers, formats).data if len(numbers) else ""
+    return Picture(small.getvalue(), alt, image.width // SHARPNESS, listed, photo)
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)

@@ -1,0 +1,87 @@
+"""The builder makes the published networks, layer by layer."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnlab import models
+from cnnlab.errors import ConfigError
+from cnnlab.study import PROFILES, PROTOCOLS, STAGES, Architecture, candidates, published_fits, start
+
+
+def test_every_published_fit_has_exactly_the_published_number_of_parameters():
+    full, published = PROFILES["full"], PROTOCOLS["published"]
+    trials = [c.trial for stage in STAGES for c in candidates(stage, start(full, published), full, published)]
+    counts = {}
+    for trial in trials:
+        shape = (32, 32, 3 if trial.input.colour else 1)
+        if (trial.architecture, shape) not in counts:
+            counts[trial.architecture, shape] = models.build(trial.architecture, shape).count_params()
+    found = [counts[trial.architecture, (32, 32, 3 if trial.input.colour else 1)] for trial in trials]
+    assert found == [fit.params for fit in published_fits()]
+
+
+@pytest.mark.parametrize(
+    ("make", "params"),
+    [
+        (models.cnn_1, 72_842),
+        (models.cnn_2, 205_098),
+        (models.cnn_3, 418_218),
+        (models.cnn_4, 418_218),
+        (models.cnn_5, 420_266),
+        (models.cnn_6, 552_298),
+        (models.cnn_7, 552_298),
+        (models.cnn_8, 552_298),
+        (models.cnn_9, 552_298),
+    ],
+)
+def test_cnn_1_to_9_are_the_published_picks(make, params):
+    assert make().count_params() == params
+
+
+def test_each_cnn_takes_its_stages_axis_and_the_data_as_keywords():
+    assert models.cnn_3(filters=(16, 32, 64)).count_params() == 138_042
+    assert models.cnn_6(dense_units=32).count_params() == 354_250
+    assert models.cnn_9(input_shape=(32, 32, 3)).count_params() == 552_874
+    assert models.cnn_1(n_classes=7).output_shape == (None, 7)
+    assert float(models.cnn_8(optimizer="sgd", learning_rate=0.5).optimizer.learning_rate) == 0.5
+
+
+def test_a_cnn_for_other_image_sizes_is_built_until_there_are_no_pixels_left():
+    assert models.cnn_2(input_shape=(8, 8, 1)).output_shape == (None, 10)
+    with pytest.raises(ConfigError, match="8x8"):
+        models.cnn_1(input_shape=(8, 8, 1))
+
+
+def test_augmentation_flips_and_shifts_in_training_and_does_nothing_afterwards():
+    images = np.zeros((64, 32, 32, 1), np.uint8)
+    images[:, :, :4] = 200
+    shown = models.augment(images, "flip-shift")
+    flipped = shown[:, 10, -1, 0] > 100
+    assert 10 < flipped.sum() < 54
+    assert len(np.unique(shown[~flipped][:, 10, :6, 0], axis=0)) > 5
+    model = models.build(Architecture(), augmentation="flip-shift")
+    plain = models.build(Architecture())
+    plain.set_weights(model.get_weights())
+    inputs = np.random.default_rng(0).random((4, 32, 32, 1), dtype=np.float32)
+    np.testing.assert_array_equal(model.predict(inputs, verbose=0), plain.predict(inputs, verbose=0))
+
+
+def test_a_model_is_described_by_its_layers_and_a_drawing():
+    rows, png = models.describe(Architecture(batch_norm=True))
+    assert sum(int(row["params"]) for row in rows) == models.build(Architecture(batch_norm=True)).count_params()
+    assert rows[0] == {"layer": "Conv2D", "output": "30 x 30 x 32", "params": 320}
+    assert Image.open(io.BytesIO(png)).width > 100
+
+
+def test_a_deployed_model_takes_raw_pixels_and_gives_the_same_answers(tmp_path):
+    import keras
+
+    model = models.build(Architecture())
+    path = tmp_path / "model.keras"
+    path.write_bytes(models.deployable(Architecture(), model.get_weights(), (32, 32, 1), 10, scale=True))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1)).astype(np.float32)
+    loaded = keras.saving.load_model(path)
+    np.testing.assert_allclose(loaded.predict(pixels, verbose=0), model.predict(pixels / 255, verbose=0), rtol=1e-5)

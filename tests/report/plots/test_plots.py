@@ -1,0 +1,125 @@
+"""Pictures are real PNG files whose text alternatives hold their numbers."""
+
+import io
+
+import numpy as np
+import pandas as pd
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from cnnlab import data
+from cnnlab.report import plots
+from cnnlab.study import Trial
+from conftest import make_record, make_result
+
+
+def check(picture, *words):
+    image = Image.open(io.BytesIO(picture.png))
+    assert image.width == picture.width * plots.SHARPNESS or image.width == picture.width * plots.SHARPNESS + 1
+    assert np.ptp(np.asarray(image.convert("L"))) > 50, "something is drawn"
+    for word in words:
+        assert word in picture.alt
+    bundle, metadata = picture._repr_mimebundle_()
+    assert set(bundle) == {"image/png", "text/plain"}
+    assert metadata["image/png"]["alt"] == picture.alt
+
+
+def numbers(picture):
+    """The table of a picture's numbers, as text."""
+    head, *rows = BeautifulSoup(picture.numbers, "html.parser").find_all("tr")
+    cells = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in (head, *rows)]
+    return pd.DataFrame(cells[1:], columns=cells[0])
+
+
+def test_scores_and_curves_name_every_trial():
+    result = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8))
+    check(plots.scores(result), "old 0.550 ± 0.071", "new 0.750 ± 0.071", "Chosen: new", "standard error 0.050")
+    check(plots.curves(result.groups), "old train 0.60, val 0.50", "new train")
+
+
+def test_differences_are_given_with_their_intervals():
+    comparisons = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8), far=(0.1, 0.2)).decision.comparisons
+    picture = plots.differences({one.against: one for one in comparisons}, "val_f1")
+    check(picture, *(f"{one.against} {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}" for one in comparisons))
+    one_run = make_result("dense", old=(0.5,), new=(0.7,)).decision.comparisons
+    check(plots.differences({"old": one_run[0]}, "val_f1"), "old +0.200.")
+
+
+def test_nine_trials_have_room():
+    check(plots.curves(make_result("dense", **{f"trial {i}": (0.5,) for i in range(9)}).groups), "trial 8")
+
+
+def test_the_path_gives_each_stages_test_score_and_what_it_gained():
+    one_run = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
+    check(plots.path(one_run), "base base, test_f1 0.500; dense new, test_f1 0.900.")
+    check(
+        plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "new less old +0.400 (+0.3", "), better"
+    )
+
+
+def test_the_path_holds_a_trial_that_is_not_handed_on_against_the_model_that_came_in():
+    kept = make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))
+    check(plots.path([kept]), "dense old, test_f1 0.905, new less old -0.400")
+
+
+def test_the_numbers_of_a_picture_are_folded_away_beside_it():
+    picture = plots.scores(make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8)))
+    rows = numbers(picture)
+    assert rows["trial"].tolist() == ["old", "old", "new", "new"]
+    assert rows["seed"].tolist() == ["1", "2", "1", "2"]
+    assert rows["val_f1"].tolist() == ["0.5000", "0.6000", "0.7000", "0.8000"]
+    assert picture.folded.startswith('<details class="numbers"><summary>Numbers</summary><table')
+    assert plots.Picture(b"", "A photograph.", 1).folded == ""
+
+
+def test_the_numbers_of_long_curves_are_thinned_out():
+    history = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), [0.5] * 300)
+    long = make_record(Trial(), history=history)
+    short = make_record(Trial(), 2)
+    rows = numbers(plots.curves({"one": [long, short]}))
+    assert len(rows) == plots.LISTED_EPOCHS
+    assert rows["epoch"].iloc[[0, -1]].tolist() == ["1", "300"]
+    assert rows["runs"].iloc[[0, -1]].tolist() == ["2", "1"]
+    assert rows["loss"].iloc[0] == "1.250"
+
+
+def test_a_trial_has_one_colour_in_all_pictures_of_its_stage_and_the_incumbent_the_same_in_all_stages():
+    stages = [make_result("dense", old=(0.5,), new=(0.9,)), make_result("loss", kept=(0.5,), a=(0.9,), b=(0.4,))]
+    colours = [plots.colours(result) for result in stages]
+    assert colours[0]["old"] == colours[1]["kept"] == plots.INCUMBENT
+    assert len(set(colours[1].values())) == 3
+
+
+def test_calibration_gives_the_share_that_is_right_where_a_model_is_so_sure():
+    probs = np.array([[0.95, 0.05]] * 4 + [[0.4, 0.6]] * 2, np.float32)
+    picture = plots.calibration(probs, np.array([0, 0, 0, 1, 1, 1]))
+    check(picture, "0.60 1.00, 0.95 0.75", "calibration error 0.267")
+    assert "4" in picture.numbers
+
+
+def test_a_confusion_matrix_names_its_most_frequent_mistake():
+    check(plots.confusion(np.array([[5, 3], [1, 6]]), ["cat", "dog"]), "cat taken for dog, 3 times", "11 of them right")
+
+
+def test_class_names_may_be_anything():
+    names = ["true", "true", "<b>"]
+    picture = plots.confusion(np.eye(3, dtype=int), names)
+    check(picture, "3 of them right.")
+    assert "mistake" not in picture.alt
+    assert list(numbers(picture)) == ["true", *names]
+    assert "<b>" not in picture.numbers
+
+
+def test_class_counts_and_images_are_drawn_for_gray_and_colour(gray, colour):
+    split = data.split(gray, "stratified", 100, 40, 50)
+    check(plots.class_counts(gray, split), "train 10 to 10", "val 4 to 4")
+    for dataset in (gray, colour):
+        check(plots.images(dataset.train_images[:12], ["$x$"] * 12, "Twelve images."), "Twelve")
+
+
+def test_drawing_leaves_the_users_matplotlib_settings_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plots.scores(make_result("base", base=(0.5,)))
+    assert dict(mpl.rcParams) == before

@@ -1,0 +1,167 @@
+"""Progress: a bar in a terminal, one line an event elsewhere, nothing where nothing is to be done."""
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+
+import pytest
+
+from cnnlab.study import STAGES
+from cnnlab.tuning import Tuning, progress
+from conftest import make_record, make_result
+
+RESULT = make_result("dense", old=(0.5,), new=(0.9,))
+RECORD = make_record(RESULT.chosen.trial, 2)
+COLUMNS = 80
+
+
+@pytest.fixture
+def stderr(monkeypatch):
+    """Makes a stream the standard error; a test's own business, since pytest takes it between fixture and test."""
+
+    def use(stream):
+        monkeypatch.setattr("sys.stderr", stream)
+        return stream
+
+    return use
+
+
+class Terminal:
+    """A real terminal; `stream` writes to it."""
+
+    def __init__(self):
+        self._ours, end = pty.openpty()
+        termios.tcsetwinsize(end, (24, COLUMNS))
+        self.stream = os.fdopen(end, "w")
+
+    def shown(self):
+        """What one would have seen, one after the other, once nobody writes to it any more."""
+        self.stream.close()
+        written = b""
+        with suppress(OSError):  # how Linux says that this is all
+            while more := os.read(self._ours, 1 << 16):
+                written += more
+        os.close(self._ours)
+        return re.split(r"[\r\n]+", written.decode())
+
+
+def test_without_a_terminal_a_stage_is_two_lines(stderr):
+    stream = stderr(io.StringIO())
+    with progress.Bar({"dense": 2}) as bar:
+        bar.begin(RESULT.stage.name, 2, 1)
+        bar.done("new", RECORD, True)
+        bar.epoch("new", 2, 1, 7)
+        bar.done("new", RECORD, False)
+        bar.end(RESULT)
+    assert stream.getvalue().splitlines() == [
+        "dense: 2 runs, 1 stored",
+        "dense: new goes on, val_f1 0.900 (n = 1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "missing", "told"),
+    [(1, 1, "1 run"), (3, 3, "3 runs"), (3, 1, "3 runs, 2 stored"), (3, 0, "3 runs, all stored")],
+)
+def test_a_stage_begins_with_its_runs_and_how_many_are_stored(stderr, runs, missing, told):
+    stream = stderr(io.StringIO())
+    progress.Bar({}).begin("dense", runs, missing)
+    assert stream.getvalue() == f"dense: {told}\n"
+
+
+def test_in_a_terminal_a_bar_shows_runs_done_of_runs_planned(stderr):
+    terminal = Terminal()
+    stderr(terminal.stream)
+    with progress.Bar({"base": 4, "dense": 6}) as bar:
+        bar.begin("dense", 2, 1)
+        bar.done("new", RECORD, True)
+        bar.epoch("new", 2, 4, 7)
+        bar.done("new", RECORD, False)
+    shown = [line.rstrip() for line in terminal.shown()]
+    assert re.fullmatch(r" *0%\|.{10}\| 0/10 \[00:00<\?\]", shown[1])
+    assert re.fullmatch(r"dense: +0%\|.{10}\| 0/6 \[00:00<\?\]", shown[2])
+    assert re.fullmatch(r"dense: +17%\|.{10}\| 1/6 \[00:00<\?\]", shown[3])
+    assert re.fullmatch(r"dense: +17%\|.{10}\| 1/6 \[00:00<\?\] new, seed 2, epoch 4/7", shown[4])
+    assert re.fullmatch(r"dense: +33%\|.{10}\| 2/6 \[00:00<00:00\] new, val_f1 0.500", shown[5])
+
+
+def test_a_long_name_takes_from_the_bar_then_is_cut_and_what_follows_stays_where_it_is(stderr):
+    terminal = Terminal()
+    stderr(terminal.stream)
+    names = "colour: both", "sparse-loss-kl: KL divergence, integer labels", "colour: scrambled"
+    with progress.Bar({}) as bar:
+        for stage in ("mistakes", "dense"):
+            bar.begin(stage, 200, 200)
+            for name in names:
+                bar.epoch(name, 3, 4, 7)
+    shown = terminal.shown()
+    lines = [line.rstrip() for line in shown if "seed" in line]
+    assert lines[0].endswith("] colour: both, seed 3, epoch 4/7")
+    assert re.search(r"\] sparse-loss-kl: KL diver\.\., seed 3, epoch 4/7$", lines[1])
+    assert lines[2].endswith("] colour: scrambled, seed 3, epoch 4/7")
+    assert [len(re.search(r"\|(.*)\|", line)[1]) for line in lines] == [10, 1, 1, 10, 1, 1]
+    assert {len(line) for line in shown if "seed" in line} == {COLUMNS - 1}
+
+
+def test_a_notebook_whose_runs_are_stored_shows_no_bar(stderr):
+    terminal = Terminal()
+    stderr(terminal.stream)
+    with progress.Bar() as bar:
+        bar.begin(RESULT.stage.name, 2, 0)
+        bar.done("new", RECORD, True)
+        bar.end(RESULT)
+    assert terminal.shown() == [""]
+
+
+STUDY = """
+import sys
+from cnnlab import progress
+from cnnlab.tuning import Tuning
+with Tuning(*sys.argv[1:3], without=sys.argv[3:]) as tuning, progress.Bar(tuning.planned_runs()) as bar:
+    tuning.watcher = bar
+    tuning.results()
+"""
+
+
+@pytest.mark.slow
+def test_in_a_real_study_the_bar_shows_stage_trial_seed_epoch_and_time_left(folder, tmp_path):
+    terminal = Terminal()
+    without = [*(stage.name for stage in STAGES[1:]), "mistakes"]
+    words = [sys.executable, "-c", STUDY, folder, tmp_path, *without]
+    process = subprocess.Popen(list(map(str, words)), stderr=terminal.stream)
+    shown = [line.rstrip() for line in terminal.shown()]
+    assert process.wait() == 0
+    run = r"base: +\d+%\|.{10}\| [0-2]/3 \[00:\d\d<(?:\?|\d\d:\d\d)\] base, seed [123], "
+    epochs = [line for line in shown if re.fullmatch(run + "epoch [1-7]/7", line)]
+    assert len({line[-3] for line in epochs}) > 1
+    assert any(re.search(r"<\d\d:\d\d\]", line) for line in shown), "how long it will take is known after a run"
+    assert all(len(line) < COLUMNS for line in shown)
+    assert "3/3" in shown[-2]
+
+
+def test_in_a_notebook_the_bar_counts_the_stages_that_have_runs_to_make(stderr):
+    """Those that were stored are in the total of no bar, and trials of one's own come on top."""
+    terminal = Terminal()
+    stderr(terminal.stream)
+    with progress.Bar() as bar:
+        bar.begin("base", 3, 0)
+        for missing in (1, 2):
+            bar.begin("dense", 2, missing)
+            bar.done("old", RECORD, missing == 1)
+            bar.done("new", RECORD, False)
+    shown = [line for line in terminal.shown() if "dense" in line]
+    assert "0/2" in shown[0]
+    assert "4/4" in shown[-1]
+
+
+def test_the_plan_counts_the_runs_of_every_stage(folder, tmp_path):
+    tuning = Tuning(folder, tmp_path, "quick")
+    plan = tuning.planned_runs()
+    assert list(plan) == [*(stage.name for stage in tuning.stages), "mistakes"]
+    assert plan["base"] == 3
+    assert plan["activation"] == 12
