@@ -1,4 +1,4 @@
-# `make` lists what there is. Every target makes the environment first if it is missing.
+# `make` lists what there is. Every target first installs the packages that it needs, if they are missing.
 
 PROFILE ?= quick
 PROTOCOL ?= corrected
@@ -13,6 +13,10 @@ HALVING ?=
 PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
+READY_DEV := .venv/.ready-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE = $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" --upgrade --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help report test lab data lint lock clean
@@ -38,7 +42,7 @@ report: $(READY) ## Run every stage that is not stored yet and write the report
 		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh) \
 		--precision "$(PRECISION)" $(if $(filter 1,$(HALVING)),--halving)
 
-test: $(READY) ## Run every test, slow ones too
+test: $(READY_DEV) ## Run every test, slow ones too
 	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile
 
 lab: $(READY) ## Open the notebooks in JupyterLab
@@ -47,14 +51,18 @@ lab: $(READY) ## Open the notebooks in JupyterLab
 data: $(READY) ## Download the real CIFAR-10 into data/cifar10, checksummed
 	@$(BIN)/cnnlab data fetch data/cifar10
 
-lint: $(READY) ## Check format, style and types
+lint: $(READY_DEV) ## Check format, style, types and imports
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
-lock: $(READY) ## Renew requirements.lock from pyproject.toml (needs uv)
-	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --custom-compile-command "make lock" --upgrade --output-file requirements.lock --quiet
+# The second step resolves everything at the versions of the first, then keeps the packages that requirements.lock lacks.
+lock: $(READY_DEV) ## Renew both lock files from pyproject.toml
+	@$(COMPILE) --output-file requirements.lock
+	@$(COMPILE) --group dev --constraint requirements.lock --output-file .venv/all.lock
+	@awk 'NR == FNR { locked[$$0]; next } /^[a-z0-9]/ { skip = $$0 in locked } !skip' requirements.lock .venv/all.lock \
+		> requirements-dev.lock
 
 clean: ## Remove reports (and the stored runs in them), caches and the built-in sample; the environment stays
 	@rm -rf reports data/sample .pytest_cache .mypy_cache .ruff_cache
@@ -62,11 +70,16 @@ clean: ## Remove reports (and the stored runs in them), caches and the built-in 
 $(READY): requirements.lock pyproject.toml
 	@set -e; for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
 		if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then \
-			echo "Making .venv with $$("$$python" --version) (about 3 GB; a few minutes)"; \
+			echo "Making .venv with $$("$$python" --version) and what a report needs (about 2.8 GB; a few minutes)"; \
 			"$$python" -m venv .venv; \
-			$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
-			$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+			$(PIP) --require-hashes -r requirements.lock; \
+			$(PIP) --no-deps --no-build-isolation -e .; \
 			touch $@; exit 0; \
 		fi; \
 	done; \
 	echo "Expected Python 3.11, 3.12 or 3.13. Received: none of them. Name one: make PYTHON=/path/to/python3.11" >&2; exit 2
+
+$(READY_DEV): $(READY) requirements-dev.lock
+	@echo "Adding what tests and checks need to .venv (about 0.7 GB; a minute)"
+	@$(PIP) --require-hashes -r requirements.lock -r requirements-dev.lock
+	@touch $@

@@ -1,11 +1,14 @@
 """The project's own files are in step with each other and pass their tools."""
 
+import ast
 import importlib
+import importlib.metadata
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,30 +17,78 @@ import cnnlab
 from conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+DEV_LOCK = (ROOT / "requirements-dev.lock").read_text(encoding="utf-8")
 
 
 def names(requirements):
     return {re.split(r"[<>=!\[ ;]", line)[0].replace("_", "-").lower() for line in requirements}
 
 
-def test_the_lock_holds_every_dependency_with_hashes_and_no_addresses():
-    locked = re.findall(r"^([a-z0-9.-]+)==", LOCK, re.MULTILINE)
-    wanted = names(PROJECT["project"]["dependencies"]) | names(PROJECT["dependency-groups"]["dev"])
-    assert wanted <= set(locked)
-    assert len(re.findall(r"^[a-z0-9.-]+==[^\n]*\\\n    --hash=sha256:", LOCK, re.MULTILINE)) == len(locked)
-    assert "://" not in LOCK
-    assert "--index" not in LOCK
+RUNTIME = names(PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["build"])
+DEV = names(PROJECT["dependency-groups"]["dev"])
 
 
-def test_what_the_lock_holds_is_what_is_installed():
-    from importlib.metadata import version
+def locked(lock):
+    """The packages of a lock file, each with its versions: more than one where they differ between Pythons."""
+    versions = {}
+    for name, version in re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", lock, re.MULTILINE):
+        versions.setdefault(name, set()).add(version)
+    return versions
 
-    for name in names(PROJECT["project"]["dependencies"]):
-        assert version(name) in re.findall(rf"^{re.escape(name)}==([^ ;\\]+)", LOCK, re.MULTILINE), name
+
+def test_each_dependency_is_in_its_lock_file():
+    assert locked(LOCK).keys() >= RUNTIME
+    assert locked(LOCK).keys() | locked(DEV_LOCK).keys() >= DEV
 
 
-def test_environment_yml_installs_the_same_lock_on_a_python_that_the_project_allows():
+@pytest.mark.parametrize("lock", [LOCK, DEV_LOCK], ids=["runtime", "dev"])
+def test_a_lock_file_gives_each_package_a_hash_and_no_address(lock):
+    packages = re.findall(r"^[a-z0-9]", lock, re.MULTILINE)
+    assert len(re.findall(r"^[a-z0-9.-]+==[^\n]*\\\n    --hash=sha256:", lock, re.MULTILINE)) == len(packages) > 0
+    assert "://" not in lock
+    assert "--index" not in lock
+
+
+def test_the_two_lock_files_have_the_same_versions_of_the_packages_they_share():
+    runtime, dev = locked(LOCK), locked(DEV_LOCK)
+    for name in dev.keys() & runtime.keys():
+        assert dev[name] == runtime[name], name
+
+
+def test_the_installed_packages_are_those_of_the_lock_files_and_fit_together():
+    versions = locked(DEV_LOCK) | locked(LOCK)
+    for name in RUNTIME | DEV:
+        assert importlib.metadata.version(name) in versions[name], name
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_report_needs_no_package_that_only_the_dev_lock_file_has():
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")]
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    modules = set()
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            modules.add(node.module.partition(".")[0])
+    packages = importlib.metadata.packages_distributions()
+    needed = names(name for module in modules for name in packages.get(module, []))
+    assert {"keras", "papermill"} <= needed, "the imports were read"
+    assert not needed & (locked(DEV_LOCK).keys() - locked(LOCK).keys())
+
+
+def test_make_installs_the_dev_lock_file_for_tests_and_checks_only():
+    targets = dict(re.findall(r"^(\w+): \$\((READY\w*)\)", MAKEFILE, re.MULTILINE))
+    assert {target for target, needs in targets.items() if needs == "READY"} == {"report", "lab", "data"}
+    assert {target for target, needs in targets.items() if needs == "READY_DEV"} == {"test", "lint", "lock"}
+
+
+def test_environment_yml_installs_what_a_report_needs_on_a_python_that_the_project_allows():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     python, _, pip = environment["dependencies"]
     assert pip == {"pip": ["-r requirements.lock"]}
@@ -59,7 +110,7 @@ def test_notebooks_are_committed_without_outputs_and_with_tagged_parameters(path
 
 
 def test_make_lab_opens_a_page_that_leads_to_every_other_notebook():
-    [start] = re.findall(r"jupyter lab .* (notebooks/\S+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    [start] = re.findall(r"jupyter lab .* (notebooks/\S+)", MAKEFILE)
     cells = json.loads((ROOT / start).read_text(encoding="utf-8"))["cells"]
     links = re.findall(r"\]\((\S+\.ipynb)\)", "".join(line for cell in cells for line in cell["source"]))
     others = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} - {(ROOT / start).name}
@@ -67,10 +118,15 @@ def test_make_lab_opens_a_page_that_leads_to_every_other_notebook():
 
 
 @pytest.mark.parametrize(
-    "tool", [["ruff", "format", "--check"], ["ruff", "check"], ["mypy"]], ids=["format", "lint", "types"]
+    "tool",
+    [["ruff", "format", "--check"], ["ruff", "check"], ["mypy"], ["lint-imports", "--no-logo", "--no-cache"]],
+    ids=["format", "lint", "types", "imports"],
 )
 def test_the_code_passes_its_tools(tool):
-    done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
+    program, *options = tool
+    done = subprocess.run(
+        [Path(sys.executable).with_name(program), *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -84,7 +140,7 @@ def test_nothing_imports_tensorflow_or_keras_until_a_model_is_needed(module):
 
 def test_make_lists_its_targets_and_variables():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for word in ("report", "test", "lab", "data", "lint", "clean"):
+    for word in ("report", "test", "lab", "data", "lint", "lock", "clean"):
         assert f"make {word} " in done.stdout
     for word in ("PROFILE", "PROTOCOL", "DATA", "REPORT", "RUNS", "SCHEDULER", "FRESH"):
         assert f"{word}=" in done.stdout

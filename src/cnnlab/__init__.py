@@ -1,3 +1,3 @@
 """CNN tuning studies whose report gives every choice its evidence."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
