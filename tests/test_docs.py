@@ -1,0 +1,95 @@
+"""The README is short, links lead somewhere, and retired phrases stay out of code, notebooks, page and docs."""
+
+import json
+import re
+from functools import cache
+
+import pytest
+import yaml
+
+import cnnlab
+from conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "data" / "README.md"]
+
+RETIRED = {
+    r"(hand|hands|handed|handing) on": "select",
+    r"(go|goes|going|gone|went) on": "continue, be selected",
+    r"begun|anew": "started, again",
+    r"chosen trials?": "selected trial",
+    r"what (it|they|\w+ stages?) came to": "result",
+    r"what came in|model that came in": "incumbent",
+    r"(cannot|can not|could not|can) be told": "inconclusive",
+    r"not distinguishable|undecided|within noise": "inconclusive",
+    r"worth a word|have been enough": "conclusive, significant",
+    r"judgements?": "result of a claim",
+    r"defects?|slips?|put back": "mistake, with it",
+    r"set[ -]aside|torn": "quarantined, damaged",
+    r"strangers?|hostile": "untrusted, malicious",
+    r"left out of|without further word": "skipped, by default",
+    r"(is|are|was|were) told (how|of|by|from|when|which)": "receive, differ",
+    r"is looked for": "search, check",
+    r"die[sd]? of|last words": "end, fail, exit message",
+    r"in the place of": "instead of",
+    r"held against|flatters?": "compared with, is optimistic",
+    r"(has|have|had) no say|hangs on": "does not influence",
+    r"of one's own": "your own, custom",
+    r"turned round|sees? to it|give leave|to mend": "reversed, ensure, allow, fix",
+    r"whole or not at all|nothing lost": "atomically",
+}
+"""Phrase (a regular expression, whole words) to what to write instead. Only phrases without another honest use."""
+
+READ = ["src/**/*.py", "src/**/*.j2", "src/**/*.js", "notebooks/*.ipynb", "benchmarks/*.py", "*.md", "docs/*.md"]
+
+
+@cache
+def words(path):
+    """The text of a file on one line, also where a sentence is split over strings, comment lines or cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    if path.suffix == ".md":
+        text = re.sub(r"`[^`\n]+`", "", text)  # names in code style may be old ones, as in the changelog
+    text = re.sub(r'(["\'])\s*\n\s*f?\1', "", text)
+    return " ".join(re.sub(r"\n\s*#", "\n", text).split())
+
+
+def prose(path):
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_has_at_most_150_lines():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file_and_a_heading(page):
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)) if "://" not in link]
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["title"], citation["version"]) == ("cnnlab", cnnlab.__version__)
+
+
+@pytest.mark.parametrize("phrase", RETIRED)
+def test_retired_phrases_are_not_used(phrase):
+    files = {path for pattern in READ for path in ROOT.glob(pattern)} | {ROOT / "data" / "README.md"}
+    found = [
+        f"{path.relative_to(ROOT)}: ...{words(path)[max(match.start() - 40, 0) : match.end() + 40]}..."
+        for path in sorted(files)
+        for match in re.finditer(rf"\b({phrase})\b", words(path), re.IGNORECASE)
+    ]
+    assert not found, f"Write {RETIRED[phrase]!r} instead:\n" + "\n".join(found)
