@@ -23,7 +23,7 @@ from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
 from cnnlab.records import SCORES, Record, Run, RunStore
 from cnnlab.study import PRECISIONS, Training, Trial, published_architecture
-from cnnlab.tuning import Tuning, progress
+from cnnlab.tuning import Tuning, progress, read_scores
 from cnnlab.tuning.halving import WORTH, halve, reached, rungs
 
 RESULTS = Path(__file__).parent / "results"
@@ -247,8 +247,8 @@ def _study(
     data: str, runs: str, profile: str, seeds: int, without: Sequence[str], precision: str = "float32"
 ) -> Tuning:
     """Return a study with as many seeds as asked for."""
-    tuning = Tuning(data, runs, profile, without=without, precision=precision, seeds=seeds)
-    tuning.watcher = progress.Bar(tuning.planned_runs())
+    tuning = Tuning(data, runs, profile, skip=without, precision=precision, seeds=seeds)
+    tuning.callback = progress.Bar(tuning.planned_runs())
     return tuning
 
 
@@ -277,17 +277,19 @@ def halving(draws: int, **settings: Any) -> None:
     with _study(**settings) as tuning:
         results = tuning.results()
     for result in results:
-        names = [candidate.name for candidate in result.candidates]
-        incumbent = next((candidate.name for candidate in result.candidates if candidate.incumbent), None)
+        names = [trial.name for trial in result.trials]
+        incumbent = next((trial.name for trial in result.trials if trial.incumbent), None)
         if incumbent is None or len(names) < WORTH:
             continue
         same, lost, cost, full = [], [], 0, 0
-        mean = {name: np.mean([one.scores["val_f1"] for one in of]) for name, of in result.groups.items()}
+        mean = {name: np.mean([one.scores["val_f1"] for one in of]) for name, of in result.records_by_trial.items()}
         for _ in range(draws):
-            drawn = {name: [of[i] for i in rng.permutation(len(of))[:3]] for name, of in result.groups.items()}
-            chosen, epochs = _both(drawn, incumbent)
-            same.append(chosen[0] == chosen[1])
-            lost.append(mean[chosen[0]] - mean[chosen[1]])
+            drawn = {
+                name: [of[i] for i in rng.permutation(len(of))[:3]] for name, of in result.records_by_trial.items()
+            }
+            selected, epochs = _both(drawn, incumbent)
+            same.append(selected[0] == selected[1])
+            lost.append(mean[selected[0]] - mean[selected[1]])
             full, cost = full + epochs[0], cost + epochs[1]
         rows.append(
             [result.stage.name, len(names), f"{1 - cost / full:.0%}", f"{np.mean(same):.0%}", f"{np.mean(lost):+.4f}"]
@@ -300,7 +302,7 @@ def halving(draws: int, **settings: Any) -> None:
         f"Profile {settings['profile']} on {Path(settings['data']).name}, {settings['seeds']} stored seeds a trial, "
         f"{draws} resamples of three of them a stage. What the incumbent cost is counted in neither way. The loss is "
         "the mean val_f1, over all seeds, of the trial that the whole stage chooses, less that of the other's.",
-        table(rows, ["stage", "trials", "epochs saved", "same trial chosen", "val_f1 lost"]),
+        table(rows, ["stage", "trials", "epochs saved", "same trial selected", "val_f1 lost"]),
     )
 
 
@@ -339,26 +341,28 @@ def precision(**settings: Any) -> None:
     """
     with _study(**settings) as tuning, tempfile.TemporaryDirectory() as folder:
         results = tuning.results()
-        trials = {candidate.trial: candidate for result in results for candidate in result.candidates}
+        trials = {trial.settings: trial for result in results for trial in result.trials}
         tuning.store = RunStore(folder)
         # All in one queue, and none from another time, so that both kinds meet the same load.
         pairs = [
-            replace(candidate, name=f"{place} {bits}", trial=trial.change(precision=bits))
-            for place, (trial, candidate) in enumerate(trials.items())
+            replace(trial, name=f"{place} {bits}", trial=trial.change(precision=bits))
+            for place, (trial, trial) in enumerate(trials.items())
             for bits in PRECISIONS
         ]
         runs = tuning._records("precision", pairs)
         rows, gaps, ratios = [], [], []
-        for place, candidate in enumerate(trials.values()):
-            both = [[runs[f"{place} {bits}", seed] for seed in candidate.seeds] for bits in PRECISIONS]
-            scores = {name: tuning.scores(found, "test") for name, found in zip(("32", "16"), both, strict=True)}
+        for place, trial in enumerate(trials.values()):
+            both = [[runs[f"{place} {bits}", seed] for seed in trial.seeds] for bits in PRECISIONS]
+            scores = {
+                name: read_scores(tuning.store, found, "test") for name, found in zip(("32", "16"), both, strict=True)
+            }
             (one,) = compare_scores(scores)
             seconds = [np.median([record.train_seconds / record.epochs for record in found]) for found in both]
             gaps.append(one.difference)
             ratios.append(seconds[0] / seconds[1])
             rows.append(
                 [
-                    candidate.name,
+                    trial.name,
                     f"{both[0][0].params:,}",
                     f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})",
                     one.verdict,

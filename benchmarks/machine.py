@@ -95,11 +95,11 @@ def measure(command: list[str], **environment: str) -> Usage:
                         now += one.memory_info().rss
                 peak = max(peak, now)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    callback = threading.Thread(target=watch)
+    callback.start()
     _, said = process.communicate()
     over.set()
-    watcher.join()
+    callback.join()
     wall = time.perf_counter() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode:

@@ -13,7 +13,7 @@ from cnnlab import data, evidence, records
 from cnnlab.data import Dataset, sample
 from cnnlab.engine import Engine
 from cnnlab.records import SCORES, Record
-from cnnlab.study import Candidate, Trial, find_stage
+from cnnlab.study import StageTrial, Trial, find_stage
 from cnnlab.tuning import StageResult
 
 ROOT = Path(__file__).parents[1]
@@ -87,19 +87,21 @@ def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
 def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
     """A stage's result made up from the val_f1 of each of its trials; the first one is the incumbent."""
     row = find_stage(stage)
-    candidates, runs = [], {}
+    trials, runs = [], {}
     for place, (name, values) in enumerate(val_f1.items()):
         trial = Trial().change(dense_units=10 + place)
         seeds = tuple(range(1, len(values) + 1))
-        candidates.append(Candidate(name, trial, seeds, place == 0 and row.keeps_incumbent, None))
+        trials.append(StageTrial(name, trial, seeds, place == 0 and row.keeps_incumbent, None))
         for seed, value in zip(seeds, values, strict=True):
             scores = {"val_f1": value, "test_f1": value}
             digest = f"{place:032x}{seed:032x}"
             runs[name, seed] = make_record(trial, seed, digest=digest, params=100 + place, scores=scores)
     frame = pd.DataFrame([{"trial": name, **records.row(record)} for (name, _), record in runs.items()])
     draws = np.zeros((len(frame), 5))  # images that add no noise
-    incumbent = candidates[0].name if row.keeps_incumbent else None
-    return StageResult(row, tuple(candidates), runs, evidence.decide(stage, frame, draws, incumbent, row.pick), ())
+    incumbent = trials[0].name if row.keeps_incumbent else None
+    return StageResult(
+        row, tuple(trials), runs, evidence.decide(stage, frame, draws, incumbent, row.published_choice), ()
+    )
 
 
 def make_arrays(val_labels: np.ndarray, test_labels: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:

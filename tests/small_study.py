@@ -16,7 +16,7 @@ if __name__ == "__main__":
     data, runs, out = map(Path, sys.argv[1:])
     without = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
     try:
-        with _long_work(runs), Tuning(data, runs, "smoke", without=without) as tuning:
+        with _long_work(runs), Tuning(data, runs, "smoke", skip=without) as tuning:
             made = report.make(tuning, out, ROOT / "notebooks")
     except CnnlabError as error:
         sys.exit(str(error))

@@ -31,10 +31,10 @@ def test_a_file_that_cannot_be_written_is_named_and_stays_as_it_was(tmp_path, mo
 
 
 def test_only_old_scratch_files_are_swept(tmp_path):
-    old, young = files.scratch(tmp_path), files.scratch(tmp_path, ".part.ipynb")
+    old, young = files.temporary_file(tmp_path), files.temporary_file(tmp_path, ".part.ipynb")
     other = tmp_path / "mine.part"
     other.write_text("")
     for path in (old, other):
         os.utime(path, (1, 1))
-    files.sweep(tmp_path)
+    files.remove_stale_files(tmp_path)
     assert [path.exists() for path in (old, young, other)] == [False, True, True]

@@ -66,7 +66,7 @@ def _long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
     from tqdm.auto import tqdm
 
     same = f"the same command{' without --fresh (FRESH=)' * fresh}"
-    last_words = f"cnnlab: stopped. Finished runs are in {str(runs)!r}; {same} goes on from there."
+    exit_message = f"cnnlab: stopped. Finished runs are in {str(runs)!r}; {same} goes on from there."
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *more: Any) -> None:
@@ -75,7 +75,7 @@ def _long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
         else:
             usual(message, category, *more)
 
-    with warnings.catch_warnings(), lifetime.together(last_words):
+    with warnings.catch_warnings(), lifetime.kill_children_on_exit(exit_message):
         warnings.simplefilter("default", RecordWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield
@@ -97,13 +97,13 @@ def report(report: Path | None, profile: str, check: bool, runs: Path, **setting
         out = report or Path("reports") / tuning.profile.name
         made = reports.make(tuning, out)
     missing = [chapter for chapter in made.chapters if chapter.error]
-    refuted = [judgement for judgement in made.judgements if judgement.status == "refuted"] if check else []
+    refuted = [claim_result for claim_result in made.claim_results if claim_result.status == "refuted"] if check else []
     for chapter in missing:
         click.echo(f"Missing: {chapter.title}: {chapter.error}", err=True)
-    for judgement in refuted:
-        one = judgement.comparison
+    for claim_result in refuted:
+        one = claim_result.comparison
         seen = f" ({one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f})" if one else ""
-        click.echo(f"Refuted: {judgement.claim.sentence}{seen}", err=True)
+        click.echo(f"Refuted: {claim_result.claim.sentence}{seen}", err=True)
     for line in (*made.findings, out / "index.html"):
         click.echo(line)
     sys.exit(1 if missing or refuted else 0)
@@ -117,7 +117,7 @@ def run(runs: Path, **settings: Any) -> None:
     Ends with 1 if runs have failed; the others are stored.
     """
     from cnnlab.errors import DataError, RunError
-    from cnnlab.study import MISTAKES
+    from cnnlab.study import ALL_MISTAKES
     from cnnlab.tuning import Tuning, progress
 
     lost: dict[str, CnnlabError] = {}
@@ -126,15 +126,15 @@ def run(runs: Path, **settings: Any) -> None:
         Tuning(runs=runs, **settings) as tuning,
         progress.Bar(tuning.planned_runs()) as bar,
     ):
-        tuning.watcher = bar
-        results = list(tuning.walk(lambda stage, why: lost.update({stage.name: why})))
+        tuning.callback = bar
+        results = list(tuning.iter_results(lambda stage, why: lost.update({stage.name: why})))
         try:
-            tuning.mistakes()
+            tuning.mistake_results()
         except (RunError, DataError) as error:
-            lost[MISTAKES] = error
+            lost[ALL_MISTAKES] = error
     for result in results:
         made = result.decision
-        click.echo(f"{made.stage:15} {made.chosen:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
+        click.echo(f"{made.stage:15} {made.selected:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
     for name, why in lost.items():
         click.echo(f"Missing: {name}: {why}", err=True)
     sys.exit(1 if lost else 0)

@@ -55,7 +55,7 @@ class RecordWarning(UserWarning):
 _Row = TypeVar("_Row")
 
 
-def find(table: Mapping[str, _Row], name: str, kind: str) -> _Row:
+def lookup(table: Mapping[str, _Row], name: str, kind: str) -> _Row:
     """Return a row of a table by its name, or say which names there are.
 
     Raises:

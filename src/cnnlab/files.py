@@ -14,14 +14,14 @@ STALE_SECONDS = 3600
 but is written anew at its end.)"""
 
 
-def scratch(folder: Path, suffix: str = ".part") -> Path:
+def temporary_file(folder: Path, suffix: str = ".part") -> Path:
     """Make an empty scratch file of a name of its own; two writers that shared one would tear each other's."""
     handle, name = tempfile.mkstemp(suffix, _PREFIX, folder)
     os.close(handle)
     return Path(name)
 
 
-def put(source: Path, target: Path, *, replace: bool = True) -> None:
+def commit(source: Path, target: Path, *, replace: bool = True) -> None:
     """Give a scratch file its name, once it is on the disk; nobody ever sees half of it.
 
     Args:
@@ -62,9 +62,9 @@ def write(target: Path, content: bytes, *, replace: bool = True) -> None:
     """
     path: Path | None = None
     try:
-        path = scratch(target.parent)
+        path = temporary_file(target.parent)
         path.write_bytes(content)
-        put(path, target, replace=replace)
+        commit(path, target, replace=replace)
     except FileExistsError:
         raise
     except OSError as error:
@@ -74,7 +74,7 @@ def write(target: Path, content: bytes, *, replace: bool = True) -> None:
             path.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_stale_files(folder: Path) -> None:
     """Remove scratch files that killed processes have left in a folder."""
     for path in folder.glob(f"{_PREFIX}*.part*"):
         remove_stale(path)

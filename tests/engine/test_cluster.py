@@ -17,7 +17,7 @@ from cnnlab.errors import ConfigError, WorkerError
 from cnnlab.records import Run, RunStore
 from cnnlab.study import STAGES, Architecture, Training, Trial
 from cnnlab.tuning import Tuning
-from cnnlab.tuning.progress import Watcher
+from cnnlab.tuning.progress import Callback
 
 pytestmark = pytest.mark.slow
 
@@ -90,20 +90,20 @@ def test_a_stage_on_three_workers_of_which_one_is_killed_leaves_the_records_of_a
     stages = ("base", "optimizer")
     without = [*(stage.name for stage in STAGES if stage.name not in stages), "mistakes"]
 
-    class KillAtThird(Watcher):
+    class KillAtThird(Callback):
         def __init__(self):
             self.seen = 0
 
-        def done(self, trial, record, cached):
+        def on_run_end(self, trial, record, cached):
             self.seen += 1
             if self.seen == 3:
                 cluster.kill(workers[0])
 
     frames = {}
     for place, scheduler in (("cluster", cluster.address), ("here", None)):
-        with Tuning(folder, tmp_path / place, "smoke", scheduler=scheduler, without=without) as tuning:
+        with Tuning(folder, tmp_path / place, "smoke", scheduler=scheduler, skip=without) as tuning:
             if scheduler:
-                tuning.watcher = KillAtThird()
+                tuning.callback = KillAtThird()
             frames[place] = tuning.decisions_frame(tuning.results())
     assert len(cluster.client.nthreads()) == 2
     assert frames["cluster"].equals(frames["here"])

@@ -179,9 +179,9 @@ def test_a_worker_keeps_to_the_graph_that_it_has_traced_and_leaves_the_others_th
     one, two, three, four = (work(trial, seed) for trial in (TRIAL, other) for seed in (1, 2))
     waiting = _Waiting([one, two, three, four])
     assert waiting.take(None, ()) == one
-    assert waiting.take(None, {one[0].graph}) == three
-    assert waiting.take(one[0].graph, {three[0].graph}) == two
-    assert waiting.take(one[0].graph, {three[0].graph}) == four
+    assert waiting.take(None, {one[0].trace_key}) == three
+    assert waiting.take(one[0].trace_key, {three[0].trace_key}) == two
+    assert waiting.take(one[0].trace_key, {three[0].trace_key}) == four
     assert not waiting
 
 

@@ -13,7 +13,7 @@ import pytest
 SCRIPT = """
 import subprocess, sys, time
 from cnnlab import lifetime
-with lifetime.together("that was it"):
+with lifetime.kill_children_on_exit("that was it"):
     detached = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     print(detached.pid, flush=True)
     sys.stdin.readline()

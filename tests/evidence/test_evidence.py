@@ -16,9 +16,9 @@ def frame(**trials):
     return pd.DataFrame(rows, columns=["trial", "params", "val_f1"])
 
 
-def choose(scores, incumbent=None, pick="", **options):
+def choose(scores, incumbent=None, published_choice="", **options):
     """A decision where images add no noise: every resample of them scores the same."""
-    return decide("s", scores, np.tile(scores["val_f1"].to_numpy()[:, None], 5), incumbent, pick, **options)
+    return decide("s", scores, np.tile(scores["val_f1"].to_numpy()[:, None], 5), incumbent, published_choice, **options)
 
 
 def certain(*runs):
@@ -73,46 +73,46 @@ WORLDS = {
 
 def test_the_smallest_trial_within_one_standard_error_of_the_best_is_chosen():
     scores = frame(large=(300, [0.80, 0.84]), small=(100, [0.79, 0.83]), poor=(50, [0.60, 0.64]))
-    made = choose(scores, pick="large")
+    made = choose(scores, published_choice="large")
     # Each trial's SD is 0.0283, so the standard error of a mean of two is 0.02; small is 0.01 below.
     assert made.val_f1_se == pytest.approx(0.02)
-    assert (made.chosen, made.best, made.chosen_params, made.agrees) == ("small", "large", 100, False)
+    assert (made.selected, made.best, made.selected_params, made.agrees) == ("small", "large", 100, False)
 
 
 def test_a_smaller_trial_further_off_is_not_chosen():
-    assert choose(frame(large=(300, [0.80, 0.84]), small=(100, [0.77, 0.81]))).chosen == "large"
+    assert choose(frame(large=(300, [0.80, 0.84]), small=(100, [0.77, 0.81]))).selected == "large"
 
 
 def test_among_equally_small_trials_the_best_mean_is_chosen():
     scores = frame(one=(100, [0.80, 0.84]), two=(100, [0.81, 0.85]), three=(100, [0.79, 0.83]))
-    assert choose(scores, "one").chosen == "two"
+    assert choose(scores, "one").selected == "two"
 
 
 def test_with_one_seed_the_best_score_is_taken_and_nothing_is_called_better():
     made = choose(frame(a=(1, [0.5]), b=(9, [0.9])), "a", "b")
-    assert (made.chosen, made.verdict) == ("b", "not distinguishable")
+    assert (made.selected, made.verdict) == ("b", "inconclusive")
     assert np.isnan(made.val_f1_se)
     assert made.evidence.difference == pytest.approx(0.4)
-    assert np.isnan([made.evidence.low, made.evidence.probability, made.evidence.smallest]).all()
+    assert np.isnan([made.evidence.low, made.evidence.probability, made.evidence.detectable_difference]).all()
 
 
 def test_the_published_pick_is_handed_on_when_it_is_pinned_and_may_be_worse():
-    made = choose(frame(a=(1, [0.50, 0.51, 0.52]), b=(9, [0.90, 0.91, 0.92])), pick="a", pinned=True)
-    assert (made.chosen, made.rule, made.agrees, made.verdict) == ("a", "published pick", True, "worse")
+    made = choose(frame(a=(1, [0.50, 0.51, 0.52]), b=(9, [0.90, 0.91, 0.92])), published_choice="a", pinned=True)
+    assert (made.selected, made.rule, made.agrees, made.verdict) == ("a", "published pick", True, "worse")
 
 
 @pytest.mark.parametrize(
     ("scores", "verdict"),
-    [([0.90, 0.91, 0.92], "better"), ([0.80, 0.81, 0.83], "not distinguishable")],
+    [([0.90, 0.91, 0.92], "better"), ([0.80, 0.81, 0.83], "inconclusive")],
 )
 def test_a_change_is_better_only_beyond_the_noise(scores, verdict):
     made = choose(frame(new=(1, scores), old=(9, [0.80, 0.81, 0.82])), "old", "new")
-    assert (made.chosen, made.evidence.against, made.verdict) == ("new", "old", verdict)
+    assert (made.selected, made.evidence.against, made.verdict) == ("new", "old", verdict)
 
 
 def test_an_incumbent_that_stays_is_held_against_the_best_of_the_others():
     made = choose(frame(old=(1, [0.8, 0.9]), poor=(9, [0.1, 0.2]), near=(9, [0.8, 0.89])), "old")
-    assert made.chosen == "old"
+    assert made.selected == "old"
     assert [one.against for one in made.comparisons] == ["near", "poor"]
     assert made.evidence.against == "near"
 
@@ -172,16 +172,16 @@ def test_trials_that_never_leave_one_class_differ_by_nothing_whatever_rounding_l
     same = Scores(np.full(3, share), np.zeros((3, 5)))
     [one] = evidence.compare({"a": same, "b": same})
     assert [one.difference, one.low, one.high] == pytest.approx([0, 0, 0], abs=1e-12)
-    assert one.verdict == evidence.UNCLEAR
+    assert one.verdict == evidence.Verdict.INCONCLUSIVE
 
 
 def test_holms_correction_is_over_all_pairs():
     trials = {"a": certain(0.90, 0.91, 0.92), "b": certain(0.88, 0.89, 0.90), "c": certain(0.85, 0.86, 0.87)}
     ab, ac = compare(trials)
     bc, _ = compare({name: trials[name] for name in "bca"})
-    assert ab.p_holm == pytest.approx(ab.p_value), "the largest of three is not corrected"
-    assert ac.p_holm == pytest.approx(3 * ac.p_value)
-    assert bc.p_holm == pytest.approx(2 * bc.p_value)
+    assert ab.p_adjusted == pytest.approx(ab.p_value), "the largest of three is not corrected"
+    assert ac.p_adjusted == pytest.approx(3 * ac.p_value)
+    assert bc.p_adjusted == pytest.approx(2 * bc.p_value)
 
 
 def test_a_difference_has_a_verdict_exactly_if_it_is_above_the_smallest_that_could_be_shown():
@@ -189,7 +189,7 @@ def test_a_difference_has_a_verdict_exactly_if_it_is_above_the_smallest_that_cou
     for _ in range(50):
         trials = {name: certain(*rng.normal(rng.normal(0.5, 0.03), 0.01, 3)) for name in "abcd"}
         for one in compare(trials):
-            assert (abs(one.difference) > one.smallest) == (one.verdict != "not distinguishable")
+            assert (abs(one.difference) > one.detectable_difference) == (one.verdict != "inconclusive")
 
 
 def test_as_many_seeds_as_are_said_to_be_needed_find_the_difference_in_four_of_five_repetitions():
@@ -209,7 +209,7 @@ def test_where_images_are_the_noise_more_seeds_do_not_settle_it():
     [one] = compare(
         {"a": Scores(np.array([0.80, 0.81, 0.82]), draws[0]), "b": Scores(np.array([0.79, 0.80, 0.81]), draws[1])}
     )
-    assert one.verdict == "not distinguishable"
+    assert one.verdict == "inconclusive"
     assert np.isinf(one.seeds_needed)
 
 

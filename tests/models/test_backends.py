@@ -48,8 +48,8 @@ from cnnlab.study import STAGES
 from cnnlab.tuning import Tuning
 if __name__ == "__main__":
     without = [stage.name for stage in STAGES if stage.name not in ("base", "augmentation", "colour")]
-    with Tuning(sys.argv[1], sys.argv[2], "smoke", without=[*without, "mistakes"]) as tuning:
-        print([result.decision.stage for result in tuning.walk(lambda *lost: print(lost))])
+    with Tuning(sys.argv[1], sys.argv[2], "smoke", skip=[*without, "mistakes"]) as tuning:
+        print([result.decision.stage for result in tuning.iter_results(lambda *lost: print(lost))])
 """
 
 

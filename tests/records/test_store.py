@@ -39,7 +39,7 @@ def test_a_record_comes_back_as_it_was_stored_nan_and_all(tmp_path):
 def outdated(text):
     form = {**json.loads(text), "schema": 1}
     form.pop("sha256")
-    return json.dumps({**form, "sha256": records.digest(form)})
+    return json.dumps({**form, "sha256": records.json_digest(form)})
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_record_that_cannot_be_trusted_is_set_aside_with_a_warning_and_can_be_
     with pytest.warns(RecordWarning, match=words):
         assert store.get(RECORD.digest) is None
     assert not file.exists()
-    assert {path.name for path in (store.path / "set-aside").iterdir()} == {file.name, arrays.name}
+    assert {path.name for path in (store.path / "quarantine").iterdir()} == {file.name, arrays.name}
     assert store.get(RECORD.digest) is None, "the warning comes once"
     store.put(RECORD, ARRAYS)
     assert store.get(RECORD.digest) is not None
@@ -81,7 +81,7 @@ def test_a_record_whose_trial_is_not_what_it_is_named_by_is_set_aside(stored):
     store, file, _ = stored
     form = {**json.loads(file.read_text()), "seed": 4}
     form.pop("sha256")
-    file.write_text(json.dumps({**form, "sha256": records.digest(form)}))
+    file.write_text(json.dumps({**form, "sha256": records.json_digest(form)}))
     with pytest.warns(RecordWarning, match="the record of another run"):
         assert store.get(RECORD.digest) is None
 
@@ -126,7 +126,7 @@ def test_of_400_single_bit_flips_none_is_read_as_good(tmp_path):
         whole = flipped(file, rng)
         with pytest.warns(RecordWarning):
             assert RunStore(tmp_path).get(record.digest) is None, file.name
-        for aside in (tmp_path / "set-aside").iterdir():
+        for aside in (tmp_path / "quarantine").iterdir():
             aside.replace(tmp_path / aside.name)
         file.write_bytes(whole)
     assert repr(RunStore(tmp_path).get(record.digest)) == repr(record)

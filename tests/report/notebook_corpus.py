@@ -20,7 +20,7 @@ from cnnlab.evidence import Scores
 from cnnlab.report import page, tables, words
 from cnnlab.report.page import Chapter
 from cnnlab.study import PROFILES, PROTOCOLS, Claim
-from cnnlab.tuning import Judgement
+from cnnlab.tuning import ClaimResult
 from conftest import make_result
 
 RUN = "top.postMessage(`ran`,`*`)"
@@ -314,4 +314,4 @@ def report(payload: Payload, folder: Path) -> str:
         "splits": [said],
     }  # fmt: skip
     claim = Claim(name("claim", "x"), ("base", name("claim", "x")), ("base", "y"))
-    return page.render(tuning, results, chapters, [Judgement(claim, "undecided", None)], manifest)
+    return page.render(tuning, results, chapters, [ClaimResult(claim, "inconclusive", None)], manifest)

@@ -16,9 +16,9 @@ from browsers import axe, chromium, opened
 from cnnlab import report
 from cnnlab.cli import main
 from cnnlab.errors import ConfigError, RunError
-from cnnlab.evidence import PINNED
+from cnnlab.evidence import Rule
 from cnnlab.report import words
-from cnnlab.study import CHOSEN, CLAIMS, DEFECTS, STAGES, Claim, published_fits
+from cnnlab.study import CLAIMS, MISTAKES, SELECTED, STAGES, Claim, published_fits
 from cnnlab.tuning import Tuning
 from conftest import ROOT
 
@@ -61,7 +61,7 @@ def test_the_page_holds_every_stage_and_opens_with_the_findings(page):
         assert {
             "Trials",
             "Learning curves",
-            "The chosen trial on the test images",
+            "The selected trial on the test images",
             "Overfitting",
             "Evidence",
             "Decision",
@@ -90,8 +90,8 @@ def test_the_page_opens_with_the_claims_and_ends_with_what_the_mistakes_cost(pag
     noise = page.select_one("#noise").get_text()
     assert "0.0152 (11 degrees of freedom)" in noise
     mistakes = page.select_one("#mistakes").get_text()
-    for defect in DEFECTS:
-        assert defect.title in mistakes
+    for mistake in MISTAKES:
+        assert mistake.title in mistakes
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_nothing_is_wider_than_a_small_phone(show):
 def test_the_page_can_be_read_without_its_script(browser, made):
     shown = browser.new_page(java_script_enabled=False)
     shown.goto((made[0] / "index.html").as_uri())
-    for part in ("nav ol", "#answer .headlines", TABLE, "#dense h2", "#dense img"):
+    for part in ("nav ol", "#answer .key_figures", TABLE, "#dense h2", "#dense img"):
         assert shown.locator(part).first.is_visible()
     shown.close()
 
@@ -256,7 +256,7 @@ def test_tables_lie_beside_the_page(made):
     assert manifest["missing"] == {}
     with (made[0] / "mistakes.csv").open(newline="") as stream:
         mistakes = list(csv.DictReader(stream))
-    assert {row["mistake"] for row in mistakes} == {defect.name for defect in DEFECTS if defect.arms}
+    assert {row["mistake"] for row in mistakes} == {mistake.name for mistake in MISTAKES if mistake.trials}
     digests = {row["digest"] for row in rows + mistakes}
     assert manifest["runs"] == manifest["runs_made_now"] == len(digests)
     with (made[0] / "comparisons.csv").open(newline="") as stream:
@@ -321,7 +321,7 @@ def test_a_page_that_was_changed_is_made_again(made):
 
 
 def test_a_refuted_claim_ends_the_command_with_1_if_that_is_asked_for(made, folder, monkeypatch):
-    refuted = Claim("CNN-1 beats itself.", ("base", CHOSEN), ("base", CHOSEN), 0.01)
+    refuted = Claim("CNN-1 beats itself.", ("base", SELECTED), ("base", SELECTED), 0.01)
     monkeypatch.setattr("cnnlab.claims.CLAIMS", (refuted,))
     monkeypatch.chdir(ROOT)
     plain, checked = (CliRunner().invoke(main, [str(word) for word in (*made[3], *more)]) for more in ([], ["--check"]))
@@ -433,7 +433,7 @@ def test_a_reader_changes_the_settings_and_adds_a_trial_whose_runs_are_those_tha
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     tables = [output["data"].get("text/html", "") for output in outputs if "data" in output]
     assert any("<td>fast" in table and "<td>32" in table and "<td>64" in table for table in tables)
-    with Tuning(folder, tmp_path, "smoke", without=without, seeds=2, trials={"dense": ["32"]}) as tuning:
+    with Tuning(folder, tmp_path, "smoke", skip=without, seeds=2, trials={"dense": ["32"]}) as tuning:
         tuning.result("dense")
         assert tuning.made == set()
         assert len(tuning.store.records()) == 6
@@ -443,7 +443,7 @@ def test_a_study_of_grayscale_batches_alone_has_no_colour_stage(folder, tmp_path
     for path in folder.glob("*.pkl"):
         shutil.copy(path, tmp_path)
     without = [*(stage.name for stage in STAGES[1:-1]), "mistakes"]
-    with Tuning(tmp_path, tmp_path / "runs", "smoke", without=without) as tuning:
+    with Tuning(tmp_path, tmp_path / "runs", "smoke", skip=without) as tuning:
         chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks").chapters
     assert [(c.name, c.error) for c in chapters] == [("data", ""), ("base", ""), ("comparison", ""), ("noise", "")]
     assert "Part B is left out" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
@@ -452,13 +452,13 @@ def test_a_study_of_grayscale_batches_alone_has_no_colour_stage(folder, tmp_path
 def test_the_published_protocol_runs_the_published_fits_repeats_and_defects_and_all(folder, tmp_path):
     stages = ("dropout", "optimizer", "loss", "colour")
     others = [stage.name for stage in STAGES if stage.name not in stages]
-    with Tuning(folder, tmp_path, "smoke", "published", without=others) as tuning:
+    with Tuning(folder, tmp_path, "smoke", "published", skip=others) as tuning:
         results = tuning.results()
         fits, agreement = words.agreement_table(results)
     assert [result.stage.name for result in results] == list(stages)
-    assert fits.data.count("<tr>") == sum(len(result.candidates) for result in results)
+    assert fits.data.count("<tr>") == sum(len(result.trials) for result in results)
     assert "agree with the published figure" in agreement.data
-    assert all(result.decision.agrees and result.decision.rule == PINNED for result in results)
+    assert all(result.decision.agrees and result.decision.rule == Rule.PUBLISHED_CHOICE for result in results)
     # Two pairs of the dropout fits are one trial each, by a slip of the study's, and adam was fitted twice.
     assert len(tuning.store.records()) == len([fit for fit in published_fits() if fit.stage in stages])
 

@@ -13,13 +13,15 @@ from cnnlab.study import Trial
 from conftest import make_record
 
 
-def write_report(path, chosen, scores, *, keras="3.15.1", images="abc", first_digest=0):
+def write_report(path, selected, scores, *, keras="3.15.1", images="abc", first_digest=0):
     """A report's folder with what `diff` reads: one run a score."""
     path.mkdir()
     manifest = {"versions": {"keras": keras}, "data": {"gray_digest": images}, "splits": ["s"], "wall_seconds": 1.5}
     (path / "manifest.json").write_text(json.dumps(manifest))
-    pd.DataFrame({"stage": list(chosen), "chosen": list(chosen.values())}).to_csv(path / "decisions.csv", index=False)
-    rows = [(stage, chosen[stage], score) for stage, of in scores.items() for score in of]
+    pd.DataFrame({"stage": list(selected), "selected": list(selected.values())}).to_csv(
+        path / "decisions.csv", index=False
+    )
+    rows = [(stage, selected[stage], score) for stage, of in scores.items() for score in of]
     frame = pd.DataFrame(rows, columns=["stage", "trial", "test_f1"])
     frame.assign(digest=[f"d{first_digest + i}" for i in range(len(frame))]).to_csv(path / "results.csv", index=False)
     return diff.read(path)
@@ -27,8 +29,10 @@ def write_report(path, chosen, scores, *, keras="3.15.1", images="abc", first_di
 
 @pytest.fixture
 def a(tmp_path):
-    chosen = {"base": "base", "dense": "128", "loss": "hinge"}
-    return write_report(tmp_path / "a", chosen, {"base": [0.5, 0.51, 0.52], "dense": [0.6, 0.61, 0.62], "loss": [0.1]})
+    selected = {"base": "base", "dense": "128", "loss": "hinge"}
+    return write_report(
+        tmp_path / "a", selected, {"base": [0.5, 0.51, 0.52], "dense": [0.6, 0.61, 0.62], "loss": [0.1]}
+    )
 
 
 def test_settings_that_differ_are_named_and_times_are_not(a, tmp_path):
@@ -37,9 +41,9 @@ def test_settings_that_differ_are_named_and_times_are_not(a, tmp_path):
 
 
 def test_a_score_has_moved_only_if_that_is_more_than_noise(a, tmp_path):
-    chosen = {"base": "base", "dense": "64", "loss": "hinge"}
+    selected = {"base": "base", "dense": "64", "loss": "hinge"}
     scores = {"base": [0.52, 0.50, 0.53], "dense": [0.8, 0.81, 0.82], "loss": [0.2]}
-    b = write_report(tmp_path / "b", chosen, scores, first_digest=10)
+    b = write_report(tmp_path / "b", selected, scores, first_digest=10)
     base, dense, loss = diff.scores(a, b)
     assert (base.verdict, dense.verdict, loss.verdict) == ("within noise", "moved", "too few runs")
     assert dense.models == ("128", "64")

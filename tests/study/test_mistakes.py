@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from cnnlab.study import DEFECTS, PROFILES, arms
+from cnnlab.study import MISTAKES, PROFILES, mistake_trials
 
 FULL = PROFILES["full"]
 
@@ -26,26 +26,28 @@ def different(one, other):
         ("loss-batch", {"batch_size"}),
         ("aug-unused", {"augmentation"}),
         ("misnamed-choice", {"conv_activation", "dense_activation"}),
-        ("chosen-against-rule", {"learning_rate"}),
+        ("selected-against-rule", {"learning_rate"}),
     ],
 )
 def test_a_mistake_is_put_back_by_changing_one_thing(name, changed):
-    defect = next(defect for defect in DEFECTS if defect.name == name)
-    right, wrong = arms(defect, FULL).values()
-    assert different(right.trial, wrong.trial) == changed
+    mistake = next(mistake for mistake in MISTAKES if mistake.name == name)
+    right, wrong = mistake_trials(mistake, FULL).values()
+    assert different(right.settings, wrong.settings) == changed
     assert right.seeds == wrong.seeds == (1, 2, 3, 4, 5)
 
 
 def test_the_two_colour_mistakes_are_run_in_all_four_combinations():
-    colour = next(defect for defect in DEFECTS if defect.name == "colour")
-    inputs = {(arm.trial.input.layout, arm.trial.input.scale) for arm in arms(colour, FULL).values()}
+    colour = next(mistake for mistake in MISTAKES if mistake.name == "colour")
+    inputs = {
+        (trial.settings.input.layout, trial.settings.input.scale) for trial in mistake_trials(colour, FULL).values()
+    }
     assert inputs == {(layout, scale) for layout in ("channels_last", "published") for scale in (True, False)}
 
 
 def test_the_corrected_arm_has_none_of_the_mistakes():
-    for defect in DEFECTS:
-        if defect.arms and defect.name != "aug-confounded":  # which compares two fits of the study
-            trial = next(iter(arms(defect, FULL).values())).trial
+    for mistake in MISTAKES:
+        if mistake.trials and mistake.name != "aug-confounded":  # which compares two fits of the study
+            trial = next(iter(mistake_trials(mistake, FULL).values())).trial
             assert trial.training.restore_best_weights
             assert trial.training.one_hot
             assert (trial.training.batch_size, trial.training.learning_rate) == (32, 0.001)
@@ -53,6 +55,6 @@ def test_the_corrected_arm_has_none_of_the_mistakes():
 
 
 def test_a_profile_caps_the_epochs_of_a_mistake():
-    confounded = next(defect for defect in DEFECTS if defect.name == "aug-confounded")
-    assert {arm.trial.training.epochs for arm in arms(confounded, PROFILES["smoke"]).values()} == {1}
-    assert arms(confounded, FULL)["the study's with"].trial.training.epochs == 50
+    confounded = next(mistake for mistake in MISTAKES if mistake.name == "aug-confounded")
+    assert {trial.settings.training.epochs for trial in mistake_trials(confounded, PROFILES["smoke"]).values()} == {1}
+    assert mistake_trials(confounded, FULL)["the study's with"].settings.training.epochs == 50

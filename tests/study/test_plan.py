@@ -8,12 +8,12 @@ from cnnlab.study import (
     PROTOCOLS,
     STAGES,
     UNCHANGED,
-    candidates,
     find_profile,
     find_stage,
-    left_out,
+    plan_trials,
     published_fits,
     published_trial,
+    skipped_trials,
     start,
 )
 
@@ -22,44 +22,44 @@ CORRECTED, PUBLISHED = PROTOCOLS["corrected"], PROTOCOLS["published"]
 
 
 def published(stage):
-    return candidates(find_stage(stage), start(FULL, PUBLISHED), FULL, PUBLISHED)
+    return plan_trials(find_stage(stage), start(FULL, PUBLISHED), FULL, PUBLISHED)
 
 
 def test_the_incumbent_is_always_a_candidate():
     incumbent = start(FULL, CORRECTED).change(dense_units=7, batch_size=5)
     for stage in STAGES:
-        trials = candidates(stage, incumbent, FULL, CORRECTED)
+        trials = plan_trials(stage, incumbent, FULL, CORRECTED)
         if stage.keeps_incumbent:
-            assert [c.trial for c in trials if c.incumbent] == [incumbent]
+            assert [c.settings for c in trials if c.incumbent] == [incumbent]
 
 
 def test_an_incumbent_that_equals_a_variant_is_not_run_twice():
-    names = [c.name for c in candidates(find_stage("dense"), start(FULL, CORRECTED), FULL, CORRECTED)]
+    names = [c.name for c in plan_trials(find_stage("dense"), start(FULL, CORRECTED), FULL, CORRECTED)]
     assert names == ["32", "64", "128", "256", "512"]
 
 
 def test_an_incumbent_that_equals_no_variant_stands_first():
-    names = [c.name for c in candidates(find_stage("filters"), start(FULL, CORRECTED), FULL, CORRECTED)]
+    names = [c.name for c in plan_trials(find_stage("filters"), start(FULL, CORRECTED), FULL, CORRECTED)]
     assert names == [UNCHANGED, "16-32-64", "32-64-128", "64-128-256", "128-256-512"]
 
 
 def test_profiles_made_for_a_cpu_leave_the_wide_trials_out_and_say_so():
     stage = find_stage("filters")
-    names = [c.name for c in candidates(stage, start(QUICK, CORRECTED), QUICK, CORRECTED)]
-    assert left_out(stage, QUICK) == ("64-128-256", "128-256-512")
-    assert not set(left_out(stage, QUICK)) & set(names)
-    assert left_out(stage, FULL) == ()
+    names = [c.name for c in plan_trials(stage, start(QUICK, CORRECTED), QUICK, CORRECTED)]
+    assert skipped_trials(stage, QUICK) == ("64-128-256", "128-256-512")
+    assert not set(skipped_trials(stage, QUICK)) & set(names)
+    assert skipped_trials(stage, FULL) == ()
 
 
 def test_the_published_protocol_runs_every_published_fit_with_its_batch_size():
     for stage in STAGES:
         fits = [fit for fit in published_fits() if fit.stage == stage.name]
-        assert [c.trial.training.batch_size for c in published(stage.name)] == [fit.batch_size for fit in fits]
+        assert [c.settings.training.batch_size for c in published(stage.name)] == [fit.batch_size for fit in fits]
         assert [c.published for c in published(stage.name)] == fits
 
 
 def test_published_dropout_rates_are_tied_as_in_the_studys_builder():
-    rates = {c.name: c.trial.architecture.dropout for c in published("dropout")}
+    rates = {c.name: c.settings.architecture.dropout for c in published("dropout")}
     assert rates["0.2-0.3-0.4-0.5"] == rates["0.2-0.3-0.4-0.3"] == (0.2,) * 4
     assert rates["0.3-0.4-0.5-0.3"] == rates["0.3-0.4-0.5-0.6"] == (0.3,) * 4
     assert published("batchnorm")[0].trial.architecture.dropout == (0.3, 0.4, 0.5, 0.3)
@@ -67,7 +67,7 @@ def test_published_dropout_rates_are_tied_as_in_the_studys_builder():
 
 def test_published_repeats_of_one_trial_keep_seeds_of_their_own():
     two, four = published("dropout")[1], published("dropout")[3]
-    assert two.trial == four.trial
+    assert two.trial == four.settings
     assert not set(two.seeds) & set(four.seeds)
     assert [c.name for c in published("optimizer")][-1] == "adam (again)"
 
@@ -91,7 +91,7 @@ def test_a_published_stage_starts_from_the_published_picks():
 
 def test_a_profile_of_few_epochs_cuts_the_published_ones():
     assert {
-        c.trial.training.epochs for c in candidates(find_stage("colour"), start(QUICK, PUBLISHED), QUICK, PUBLISHED)
+        c.settings.training.epochs for c in plan_trials(find_stage("colour"), start(QUICK, PUBLISHED), QUICK, PUBLISHED)
     } == {QUICK.epochs}
 
 

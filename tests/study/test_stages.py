@@ -10,19 +10,19 @@ def test_the_published_study_has_51_fits_each_of_a_known_trial():
     fits = published_fits()
     assert len(fits) == 51
     for fit in fits:
-        assert fit.trial in {v.name for v in find_stage(fit.stage).variants} | {UNCHANGED}
+        assert fit.trial in {v.name for v in find_stage(fit.stage).trials} | {UNCHANGED}
 
 
 def test_every_published_stage_has_fits_and_a_pick_among_its_trials():
-    published = [stage for stage in STAGES if stage.pick]
+    published = [stage for stage in STAGES if stage.published_choice]
     assert [stage.name for stage in published] == list(dict.fromkeys(fit.stage for fit in published_fits()))
     for stage in published:
-        assert stage.pick in {v.name for v in stage.variants} | {UNCHANGED}
+        assert stage.published_choice in {v.name for v in stage.trials} | {UNCHANGED}
 
 
 def test_a_stage_changes_only_the_settings_of_its_axis():
     for stage in STAGES:
-        for variant in stage.variants:
+        for variant in stage.trials:
             assert set(variant.changes) <= set(stage.axis)
 
 

@@ -16,7 +16,7 @@ from cnnlab.tuning import Tuning, progress
 from conftest import make_record, make_result
 
 RESULT = make_result("dense", old=(0.5,), new=(0.9,))
-RECORD = make_record(RESULT.chosen.trial, 2)
+RECORD = make_record(RESULT.selected.settings, 2)
 COLUMNS = 80
 
 
@@ -53,11 +53,11 @@ class Terminal:
 def test_without_a_terminal_a_stage_is_two_lines(stderr):
     stream = stderr(io.StringIO())
     with progress.Bar({"dense": 2}) as bar:
-        bar.begin(RESULT.stage.name, 2, 1)
-        bar.done("new", RECORD, True)
-        bar.epoch("new", 2, 1, 7)
-        bar.done("new", RECORD, False)
-        bar.end(RESULT)
+        bar.on_stage_start(RESULT.stage.name, 2, 1)
+        bar.on_run_end("new", RECORD, True)
+        bar.on_epoch("new", 2, 1, 7)
+        bar.on_run_end("new", RECORD, False)
+        bar.on_stage_end(RESULT)
     assert stream.getvalue().splitlines() == [
         "dense: 2 runs, 1 stored",
         "dense: new goes on, val_f1 0.900 (n = 1)",
@@ -78,10 +78,10 @@ def test_in_a_terminal_a_bar_shows_runs_done_of_runs_planned(stderr):
     terminal = Terminal()
     stderr(terminal.stream)
     with progress.Bar({"base": 4, "dense": 6}) as bar:
-        bar.begin("dense", 2, 1)
-        bar.done("new", RECORD, True)
-        bar.epoch("new", 2, 4, 7)
-        bar.done("new", RECORD, False)
+        bar.on_stage_start("dense", 2, 1)
+        bar.on_run_end("new", RECORD, True)
+        bar.on_epoch("new", 2, 4, 7)
+        bar.on_run_end("new", RECORD, False)
     shown = [line.rstrip() for line in terminal.shown()]
     assert re.fullmatch(r" *0%\|.{10}\| 0/10 \[00:00<\?\]", shown[1])
     assert re.fullmatch(r"dense: +0%\|.{10}\| 0/6 \[00:00<\?\]", shown[2])
@@ -96,9 +96,9 @@ def test_a_long_name_takes_from_the_bar_then_is_cut_and_what_follows_stays_where
     names = "colour: both", "sparse-loss-kl: KL divergence, integer labels", "colour: scrambled"
     with progress.Bar({}) as bar:
         for stage in ("mistakes", "dense"):
-            bar.begin(stage, 200, 200)
+            bar.on_stage_start(stage, 200, 200)
             for name in names:
-                bar.epoch(name, 3, 4, 7)
+                bar.on_epoch(name, 3, 4, 7)
     shown = terminal.shown()
     lines = [line.rstrip() for line in shown if "seed" in line]
     assert lines[0].endswith("] colour: both, seed 3, epoch 4/7")
@@ -112,9 +112,9 @@ def test_a_notebook_whose_runs_are_stored_shows_no_bar(stderr):
     terminal = Terminal()
     stderr(terminal.stream)
     with progress.Bar() as bar:
-        bar.begin(RESULT.stage.name, 2, 0)
-        bar.done("new", RECORD, True)
-        bar.end(RESULT)
+        bar.on_stage_start(RESULT.stage.name, 2, 0)
+        bar.on_run_end("new", RECORD, True)
+        bar.on_stage_end(RESULT)
     assert terminal.shown() == [""]
 
 
@@ -122,8 +122,8 @@ STUDY = """
 import sys
 from cnnlab import progress
 from cnnlab.tuning import Tuning
-with Tuning(*sys.argv[1:3], without=sys.argv[3:]) as tuning, progress.Bar(tuning.planned_runs()) as bar:
-    tuning.watcher = bar
+with Tuning(*sys.argv[1:3], skip=sys.argv[3:]) as tuning, progress.Bar(tuning.planned_runs()) as bar:
+    tuning.callback = bar
     tuning.results()
 """
 
@@ -149,11 +149,11 @@ def test_in_a_notebook_the_bar_counts_the_stages_that_have_runs_to_make(stderr):
     terminal = Terminal()
     stderr(terminal.stream)
     with progress.Bar() as bar:
-        bar.begin("base", 3, 0)
+        bar.on_stage_start("base", 3, 0)
         for missing in (1, 2):
-            bar.begin("dense", 2, missing)
-            bar.done("old", RECORD, missing == 1)
-            bar.done("new", RECORD, False)
+            bar.on_stage_start("dense", 2, missing)
+            bar.on_run_end("old", RECORD, missing == 1)
+            bar.on_run_end("new", RECORD, False)
     shown = [line for line in terminal.shown() if "dense" in line]
     assert "0/2" in shown[0]
     assert "4/4" in shown[-1]

@@ -426,7 +426,7 @@ class Engine:
             others = {self._traced[one] for one in self._traced if one != worker}
             item = waiting.take(self._traced.get(worker) if worker else None, others)
             if worker:
-                self._traced[worker] = item[0].graph
+                self._traced[worker] = item[0].trace_key
             future = self._submit(item, checkpoints, worker)
             sent[future] = item, worker
             future.add_done_callback(news.put)
@@ -564,7 +564,7 @@ class _Waiting:
 
     def add(self, item: Work) -> None:
         """Add a run, after those that wait."""
-        self._work.setdefault(item[0].graph, []).append(item)
+        self._work.setdefault(item[0].trace_key, []).append(item)
 
     def take(self, own: Hashable, others: Container[Hashable]) -> Work:
         """Return the run that a worker is to do next; there is at least one.

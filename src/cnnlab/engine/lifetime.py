@@ -32,7 +32,7 @@ KILL_SECONDS = 5
 
 
 @contextmanager
-def together(last_words: str) -> Iterator[None]:
+def kill_children_on_exit(exit_message: str) -> Iterator[None]:
     """Have everything that is started from here on end when this process does, and all of it at once at Ctrl-C.
 
     Python's own way at Ctrl-C, an exception, would wait for notebooks and workers. The same goes for a request to end
@@ -40,7 +40,7 @@ def together(last_words: str) -> Iterator[None]:
     in the background, rely on it.
 
     Args:
-        last_words: Printed on stderr then.
+        exit_message: Printed on stderr then.
     """
     mark = os.environ[MARK] = uuid4().hex
     guard = subprocess.Popen(  # noqa: S603 - ourselves
@@ -51,7 +51,7 @@ def together(last_words: str) -> Iterator[None]:
 
     def end(number: int, _: object) -> None:
         with suppress(OSError):
-            os.write(2, f"\n{last_words}\n".encode())
+            os.write(2, f"\n{exit_message}\n".encode())
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the threads say of what is killed
         _kill(lambda: _children(guard.pid))
         os._exit(128 + number)  # and the guard looks for what was started or orphaned meanwhile
@@ -62,7 +62,7 @@ def together(last_words: str) -> Iterator[None]:
         if handler != signal.SIG_IGN:
             signal.signal(number, end)
     if parent := os.environ.pop(WITH_PARENT, ""):
-        threading.Thread(target=_end_with, args=(parent, last_words), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent, exit_message), daemon=True).start()
     try:
         yield
     finally:
@@ -72,11 +72,11 @@ def together(last_words: str) -> Iterator[None]:
         guard.communicate()
 
 
-def _end_with(parent: str, last_words: str) -> None:
+def _end_with(parent: str, exit_message: str) -> None:
     while str(os.getppid()) == parent:
         time.sleep(POLL_SECONDS)
     with suppress(OSError):
-        os.write(2, f"\n{last_words}\n".encode())
+        os.write(2, f"\n{exit_message}\n".encode())
     os._exit(1)  # the guard does the rest
 
 

@@ -1,17 +1,17 @@
 """From scores to verdicts and selections: resampling, comparisons, the one-standard-error rule."""
 
-from cnnlab.evidence.comparison import CONFIDENCE, UNCLEAR, Comparison, compare, holm, mean_interval
+from cnnlab.evidence.comparison import CONFIDENCE, Comparison, Verdict, compare, holm, mean_interval
 from cnnlab.evidence.resampling import DRAWS, Scores, image_weights, optimism, resampled_f1
-from cnnlab.evidence.selection import PINNED, Decision, choose, decide, pooled_sd
+from cnnlab.evidence.selection import Decision, Rule, choose, decide, pooled_sd
 
 __all__ = [
     "CONFIDENCE",
     "DRAWS",
-    "PINNED",
-    "UNCLEAR",
     "Comparison",
     "Decision",
+    "Rule",
     "Scores",
+    "Verdict",
     "choose",
     "compare",
     "decide",

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
@@ -22,12 +23,16 @@ MOST_SEEDS = 1000
 """Most seeds that are considered as an answer to how many would settle a comparison."""
 
 
-UNCLEAR = "not distinguishable"
-"""The verdict where there is no evidence of a difference."""
-
-
 _MANY = 1e6
 """Degrees of freedom at which a t distribution is a normal one."""
+
+
+class Verdict(StrEnum):
+    """Whether one trial is better than another."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class Comparison:
         difference: Mean F1 of the first less that of the second.
         low: Lower end of the 95 % t interval of this one comparison, over new seeds and new images of the kind that was
             scored, on the same training images; NaN with one seed. It takes the pair as named in advance: where the
-            first was chosen as the best of several, it flatters it.
+            first was selected as the best of several, it flatters it.
         high: Upper end.
-        probability: That a new run of the first beats a new run of the second on new images.
+        p_superiority: That a new run of the first beats a new run of the second on new images.
         p_value: Two-sided, of no difference.
-        p_holm: The same after Holm's correction over all pairs that were compared.
-        verdict: "better", "worse" or "not distinguishable", by `p_holm` at 5 %.
-        smallest: What the difference had to exceed to be called better or worse.
+        p_adjusted: The same after Holm's correction over all pairs that were compared.
+        verdict: "better", "worse" or "inconclusive", by `p_adjusted` at 5 %.
+        detectable_difference: What the difference had to exceed to be called better or worse.
         seeds_needed: Seeds a trial with which a true difference of this size would be found in 80 % of repetitions;
             inf where more seeds alone will not do, NaN where it is settled or nothing can be said.
     """
@@ -56,17 +61,22 @@ class Comparison:
     difference: float
     low: float
     high: float
-    probability: float
+    p_superiority: float
     p_value: float
-    p_holm: float
-    verdict: str
-    smallest: float
+    p_adjusted: float
+    verdict: Verdict
+    detectable_difference: float
     seeds_needed: float
 
     @property
-    def settled(self) -> bool:
-        """Whether it has a verdict other than `UNCLEAR`."""
-        return self.verdict != UNCLEAR
+    def is_conclusive(self) -> bool:
+        """Whether the verdict is better or worse."""
+        return self.verdict != Verdict.INCONCLUSIVE
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval: with one seed a trial there is none."""
+        return not np.isnan(self.low)
 
 
 def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
@@ -97,7 +107,7 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     if n.min() < 2:
         nan = float("nan")
         return tuple(
-            Comparison(names[0], name, float(mean[0] - score), nan, nan, nan, nan, nan, UNCLEAR, nan, nan)
+            Comparison(names[0], name, float(mean[0] - score), nan, nan, nan, nan, nan, Verdict.INCONCLUSIVE, nan, nan)
             for name, score in zip(names[1:], mean[1:], strict=True)
         )
     first, second = np.array(list(combinations(range(len(names)), 2))).T  # those of the first trial come first
@@ -116,15 +126,15 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     difference = mean[first] - mean[second]
     error, degrees = _error(seeds, images, freedom)
     p_value = 2 * stdtr(degrees, -np.abs(_t(difference, error)))
-    p_holm = holm(p_value)
-    settled = p_holm <= 1 - CONFIDENCE
+    p_adjusted = holm(p_value)
+    settled = p_adjusted <= 1 - CONFIDENCE
     rank = p_value.argsort(kind="stable").argsort(kind="stable")
     level = (1 - CONFIDENCE) / (len(p_value) - np.minimum(rank, settled.sum()))
     margin = stdtrit(degrees, (1 + CONFIDENCE) / 2) * error
-    smallest = stdtrit(degrees, 1 - level / 2) * error
+    detectable_difference = stdtrit(degrees, 1 - level / 2) * error
     # New runs on new images have noise of their own on top of that of the means.
     new_error, new_degrees = _error(seeds + one_run, 2 * images, freedom)
-    probability = stdtr(new_degrees, _t(difference, new_error))
+    p_superiority = stdtr(new_degrees, _t(difference, new_error))
     return tuple(
         Comparison(
             trial=names[0],
@@ -132,11 +142,11 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
             difference=float(difference[i]),
             low=float(difference[i] - margin[i]),
             high=float(difference[i] + margin[i]),
-            probability=float(probability[i]),
+            p_superiority=float(p_superiority[i]),
             p_value=float(p_value[i]),
-            p_holm=float(p_holm[i]),
-            verdict=UNCLEAR if not settled[i] else "better" if difference[i] > 0 else "worse",
-            smallest=float(smallest[i]),
+            p_adjusted=float(p_adjusted[i]),
+            verdict=Verdict.INCONCLUSIVE if not settled[i] else Verdict.BETTER if difference[i] > 0 else Verdict.WORSE,
+            detectable_difference=float(detectable_difference[i]),
             seeds_needed=float("nan")
             if settled[i]
             else _seeds_needed(abs(difference[i]), one_run[i], images[i], freedom[i] / (n.min() - 1), level[i]),

@@ -60,9 +60,9 @@ class Scores:
 
 
 def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, n_halves: int = 100) -> float:
-    """Return how far above the truth a score stands by which its own trial was chosen.
+    """Return how far above the truth a score stands by which its own trial was selected.
 
-    The test images are halved at random; the trial with the best macro-F1 of one run on one half is chosen, as the
+    The test images are halved at random; the trial with the best macro-F1 of one run on one half is selected, as the
     published study chose by one run's test score, and that score is held against the mean of the trial's other runs on
     the other half. The mean over all seeds and halvings is returned.
 
@@ -87,7 +87,7 @@ def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes:
     )
     rise = []
     for seed in range(n_seeds):
-        chosen = seen[:, seed].argmax(axis=0)
+        selected = seen[:, seed].argmax(axis=0)
         others = np.delete(unseen, seed, axis=1).mean(axis=1)
-        rise.append(seen[:, seed].max(axis=0) - others[chosen, np.arange(n_halves)])
+        rise.append(seen[:, seed].max(axis=0) - others[selected, np.arange(n_halves)])
     return float(np.mean(rise))

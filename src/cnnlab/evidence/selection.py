@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,14 @@ from numpy.typing import NDArray
 from cnnlab.evidence.comparison import Comparison, compare
 from cnnlab.evidence.resampling import Scores
 
-PINNED = "published pick"
-"""The rule of a stage that hands on the published study's choice, whatever its scores are."""
+
+class Rule(StrEnum):
+    """How a stage selected its trial."""
+
+    ONE_STANDARD_ERROR = "fewest parameters within one standard error of the best val_f1"
+    BEST = "best val_f1 (one seed, so no standard error)"
+    ONLY_TRIAL = "only one trial"
+    PUBLISHED_CHOICE = "published choice"
 
 
 @dataclass(frozen=True)
@@ -20,24 +27,24 @@ class Decision:
 
     Attributes:
         stage: The stage.
-        chosen: Name of the trial handed on.
+        selected: Name of the trial handed on.
         rule: How it was found.
-        chosen_params: Its parameters.
+        selected_params: Its parameters.
         best: Name of the trial with the best mean `val_f1`.
-        val_f1_mean: Mean `val_f1` of the chosen trial.
+        val_f1_mean: Mean `val_f1` of the selected trial.
         val_f1_se: Standard error of that mean, from the SD pooled over the stage's trials; NaN with one seed.
         n_seeds: Runs of each trial.
         published_choice: The published study's pick, or "".
-        agrees: Whether it is the one chosen.
-        comparisons: The chosen trial against each other trial of the stage, on `val_f1`.
-        evidence: Of these, the one against the previous stage's model, or, where that is kept (or is no candidate),
+        agrees: Whether it is the one selected.
+        comparisons: The selected trial against each other trial of the stage, on `val_f1`.
+        evidence: Of these, the one against the previous stage's model, or, where that is kept (or is no trial),
             the one against the best of the others; None where there is only one trial.
     """
 
     stage: str
-    chosen: str
-    rule: str
-    chosen_params: int
+    selected: str
+    rule: Rule
+    selected_params: int
     best: str
     val_f1_mean: float
     val_f1_se: float
@@ -70,7 +77,7 @@ def pooled_sd(frame: pd.DataFrame, score: str = "val_f1") -> tuple[float, int]:
     return float(np.sqrt((groups.var(ddof=1).fillna(0) * (groups.count() - 1)).sum() / freedom)), freedom
 
 
-def choose(mean: Mapping[str, float], params: Mapping[str, int], error: float) -> tuple[str, str]:
+def choose(mean: Mapping[str, float], params: Mapping[str, int], error: float) -> tuple[str, Rule]:
     """Return the trial that goes on and the rule by which it does.
 
     Among the trials whose mean `val_f1` is within one standard error of the best mean, the one with the fewest
@@ -85,12 +92,11 @@ def choose(mean: Mapping[str, float], params: Mapping[str, int], error: float) -
     """
     best = max(mean, key=mean.__getitem__)
     if len(mean) == 1:
-        return best, "only one trial"
+        return best, Rule.ONLY_TRIAL
     if np.isnan(error):
-        return best, "best val_f1 (one seed, so no standard error)"
+        return best, Rule.BEST
     within = [trial for trial, score in mean.items() if score >= mean[best] - error]
-    rule = "fewest parameters within one standard error of the best val_f1"
-    return min(within, key=lambda trial: (params[trial], -mean[trial])), rule
+    return min(within, key=lambda trial: (params[trial], -mean[trial])), Rule.ONE_STANDARD_ERROR
 
 
 def decide(
@@ -108,7 +114,7 @@ def decide(
         stage: Name of the stage.
         frame: One row a run, with `trial`, `params` and `val_f1`.
         draws: (n_runs, n_draws) `val_f1` of each row on each resample of the validation images.
-        incumbent: Name of the trial that the stage before handed on; None where it is no candidate.
+        incumbent: Name of the trial that the stage before handed on; None where it is no trial.
         published_choice: The published study's pick.
         pinned: Hand on that pick whatever the scores are.
     """
@@ -121,23 +127,23 @@ def decide(
     params = {trial: int(frame["params"].iloc[places[0]]) for trial, places in rows.items()}
     n_seeds = min(len(of.runs) for of in trials.values())
     error = pooled_sd(frame)[0] / np.sqrt(n_seeds)
-    chosen, rule = choose(mean, params, float(error))
+    selected, rule = choose(mean, params, float(error))
     if pinned and published_choice in mean and len(mean) > 1:
-        chosen, rule = published_choice, PINNED
+        selected, rule = published_choice, Rule.PUBLISHED_CHOICE
     # Not from a set: trials that tie are to come in the study's order, and so in the same one every time.
-    others = sorted((trial for trial in mean if trial != chosen), key=lambda trial: -mean[trial])
-    comparisons = compare({trial: trials[trial] for trial in (chosen, *others)})
+    others = sorted((trial for trial in mean if trial != selected), key=lambda trial: -mean[trial])
+    comparisons = compare({trial: trials[trial] for trial in (selected, *others)})
     return Decision(
         stage=stage,
-        chosen=chosen,
+        selected=selected,
         rule=rule,
-        chosen_params=params[chosen],
+        selected_params=params[selected],
         best=max(mean, key=mean.__getitem__),
-        val_f1_mean=mean[chosen],
+        val_f1_mean=mean[selected],
         val_f1_se=float(error),
         n_seeds=n_seeds,
         published_choice=published_choice,
-        agrees=chosen == published_choice,
+        agrees=selected == published_choice,
         comparisons=comparisons,
         evidence=next((c for c in comparisons if c.against == incumbent), comparisons[0] if comparisons else None),
     )

@@ -91,7 +91,7 @@ def _model(what: Run, dataset: Dataset, split: Split) -> _Model:
     of a new one instead: each variable that either has.
     """
     trial, shape, n_classes = what.trial, dataset.image_shape, len(dataset.class_names)
-    traced = _idle.pop(what.graph, None)
+    traced = _idle.pop(what.trace_key, None)
     if traced is None:
         _idle.clear()
         keras.backend.clear_session()
@@ -234,5 +234,5 @@ def run(
         "test_labels": test_labels,
     }
     arrays |= {f"weight_{number:03d}": value for number, value in enumerate(model.core.get_weights())}
-    _idle[what.graph] = model
+    _idle[what.trace_key] = model
     return record, arrays

@@ -29,7 +29,7 @@ class Run:
         return run_digest(self.trial.canonical(), self.seed, self.data_digest, self.split_digest)
 
     @property
-    def graph(self) -> Hashable:
+    def trace_key(self) -> Hashable:
         """Equal for runs that can use one traced model: they differ in what is a value to it, as seed and rate are."""
         settings = self.trial.training
         kind = settings.optimizer, settings.loss, settings.one_hot, settings.precision

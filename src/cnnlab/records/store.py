@@ -19,7 +19,7 @@ from cnnlab import files
 from cnnlab.errors import RecordError, RecordWarning
 from cnnlab.records.record import SCHEMA, SCORES, Record, json_digest, run_digest
 
-ASIDE = "set-aside"
+QUARANTINE = "quarantine"
 
 
 CHECKPOINTS = "checkpoints"
@@ -56,7 +56,7 @@ class RunStore:
             return self._read(digest, before)
         except _UnusableError as error:
             if _state(self.path / f"{digest}.json") == before:  # else another process has just written it anew
-                self._set_aside(digest, str(error))
+                self._quarantine(digest, str(error))
         except OSError as error:  # too many open files, a network that is away: nothing is wrong with the record
             _warn(f"{digest[:12]} cannot be read ({error.strerror}). It will be done again.")
         return None
@@ -88,8 +88,8 @@ class RunStore:
     def _arrays(self, record: Record) -> Path:
         return self.path / f"{record.digest}-{record.arrays_sha256[:16]}.npz"
 
-    def _set_aside(self, digest: str, why: str) -> None:
-        place = self.path / ASIDE
+    def _quarantine(self, digest: str, why: str) -> None:
+        place = self.path / QUARANTINE
         try:
             place.mkdir(exist_ok=True)
             for file in self.path.glob(f"{digest}*"):
@@ -175,8 +175,8 @@ class RunStore:
         try:
             place.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, place):
-                files.scratch(folder).unlink()  # hours before it would be found out otherwise
-                files.sweep(folder)
+                files.temporary_file(folder).unlink()  # hours before it would be found out otherwise
+                files.remove_stale_files(folder)
         except OSError as error:
             raise self._cannot_write(error) from error
         for path in [*self.path.glob("*.npz"), *place.glob("*.ckpt")]:

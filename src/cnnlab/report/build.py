@@ -18,8 +18,8 @@ from cnnlab.report import page
 from cnnlab.report.manifest import _manifest, _missing
 from cnnlab.report.notebooks import _Book, _key, _notebook_processes
 from cnnlab.report.page import Chapter
-from cnnlab.study import MISTAKES, Stage, Trial, find_profile
-from cnnlab.tuning import DefectResult, Judgement, StageResult, Tuning, judge_all, progress
+from cnnlab.study import ALL_MISTAKES, Stage, Trial, find_profile
+from cnnlab.tuning import ClaimResult, MistakeResult, StageResult, Tuning, check_claims, progress, read_scores
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Report:
 
     Attributes:
         chapters: In order; those with an `error` are missing.
-        judgements: The judged claims.
+        claim_results: The judged claims.
         findings: What the study came to, in a few lines of plain text.
     """
 
     chapters: list[Chapter]
-    judgements: list[Judgement]
+    claim_results: list[ClaimResult]
     findings: list[str]
 
 
@@ -73,12 +73,12 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         )
     stages = tuning.stages  # reads the images, so that bad ones end the command before anything is written
     for colour in {False, any(stage.on_colour for stage in stages)}:
-        tuning.split(tuning.dataset(colour))
+        tuning.images.split(tuning.images.dataset(colour))
     try:
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
         for folder in (out, out / "notebooks"):
-            files.scratch(folder).unlink()  # hours before it would be found out otherwise
-            files.sweep(folder)
+            files.temporary_file(folder).unlink()  # hours before it would be found out otherwise
+            files.remove_stale_files(folder)
     except OSError as error:
         raise ConfigError(
             f"Expected to write the report to {str(out)!r}. Received: {error.strerror}. Name another (REPORT=...)."
@@ -86,7 +86,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
     book = _Book(tuning, out / "notebooks", notebooks)
     results: list[StageResult] = []
     with progress.Bar(tuning.planned_runs()) as bar, _notebook_processes() as executor:
-        tuning.watcher = bar
+        tuning.callback = bar
 
         def lose(name: str, title: str, error: Exception) -> None:
             book.lose(name, title, str(error))
@@ -96,7 +96,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
             return f"CNN-{stage.cnn}: {stage.title}"
 
         book.add(executor, "data", "The images", "01-data.ipynb", [])
-        for result in tuning.walk(lambda stage, error: lose(stage.name, title(stage), error)):
+        for result in tuning.iter_results(lambda stage, error: lose(stage.name, title(stage), error)):
             results.append(result)
             stage = result.stage
             if stage.on_colour:
@@ -106,21 +106,21 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         if results:
             book.add(executor, "comparison", "Comparison and final model", "04-comparison.ipynb", results)
             book.add(executor, "noise", "How noisy was the published study?", "05-noise.ipynb", results)
-        mistakes: list[DefectResult] = []
-        if tuning.defects:
+        mistakes: list[MistakeResult] = []
+        if tuning.mistake_trials:
             costs = "What each mistake cost"
             try:
-                mistakes = tuning.mistakes()
-                book.add(executor, MISTAKES, costs, "06-mistakes.ipynb", [*results, *mistakes])
+                mistakes = tuning.mistake_results()
+                book.add(executor, ALL_MISTAKES, costs, "06-mistakes.ipynb", [*results, *mistakes])
             except (RunError, DataError) as error:
-                lose(MISTAKES, costs, error)
-        judgements = judge_all(tuning, results)
+                lose(ALL_MISTAKES, costs, error)
+        claim_results = check_claims(tuning, results)
         chapters = book.finish(bar)
     for name, frame in (
         ("results", tuning.results_frame(results)),
         ("decisions", tuning.decisions_frame(results)),
         ("comparisons", tuning.comparisons_frame(results)),
-        ("mistakes", tuning.defects_frame(mistakes)),
+        ("mistakes", tuning.mistakes_frame(mistakes)),
     ):
         files.write(out / f"{name}.csv", frame.to_csv(index=False).encode())
     model: dict[str, Any] = {}
@@ -129,17 +129,17 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
     except Exception as error:  # a damaged store, or a worker that cannot: the page is worth having all the same
         chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
     manifest = {**_manifest(tuning, [*results, *mistakes], chapters, begin), "model": model}
-    manifest["page"] = _write_page(tuning, results, chapters, judgements, manifest, out)
+    manifest["page"] = _write_page(tuning, results, chapters, claim_results, manifest, out)
     manifest["missing"] = _missing(chapters)  # some may not have been fit to be rendered
     files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
-    return Report(chapters, judgements, manifest["page"]["findings"])
+    return Report(chapters, claim_results, manifest["page"]["findings"])
 
 
 def _write_page(
     tuning: Tuning,
     results: Sequence[StageResult],
     chapters: Sequence[Chapter],
-    judgements: Sequence[Judgement],
+    claim_results: Sequence[ClaimResult],
     manifest: Mapping[str, Any],
     out: Path,
 ) -> dict[str, Any]:
@@ -168,13 +168,13 @@ def _write_page(
             return {**made}
     from cnnlab.report import words  # and Matplotlib, which a page that is kept as it is does without
 
-    content = page.render(tuning, results, chapters, judgements, manifest).encode()
+    content = page.render(tuning, results, chapters, claim_results, manifest).encode()
     files.write(target, content)
     lost = any(chapter.error for chapter in chapters)  # some only now: the next command is to try them again
     return {
         "key": "" if lost else key,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "findings": words.in_brief(results, judgements, tuning.profile),
+        "findings": words.terminal_summary(results, claim_results, tuning.profile),
     }
 
 
@@ -184,11 +184,11 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
     if not gray:
         return {}
     last = gray[-1]
-    record, found = last.best_run, last.records(last.decision.chosen)
+    record, found = last.best_run, last.selected_records
     about = {
         "run": record.digest,
         "stage": last.stage.name,
-        "trial": last.decision.chosen,
+        "trial": last.decision.selected,
         "seed": record.seed,
         "train_seconds": record.train_seconds,  # tells a run from its repetition
         "runs": [of.digest for of in found],
@@ -219,7 +219,7 @@ def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> d
         arrays["test_probs"],
         tuning.profile,
         tuning.protocol,
-        interval=mean_interval(tuning.scores(found, "test")),
+        interval=mean_interval(read_scores(tuning.store, found, "test")),
     )
     files.write(described, said.encode())
     return about

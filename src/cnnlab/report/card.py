@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.evidence import PINNED
+from cnnlab.evidence import Rule
 from cnnlab.records import Record
 from cnnlab.report import words
 from cnnlab.report.tables import mean_sd, text
@@ -36,7 +36,7 @@ def markdown(
         interval: 95 % interval of the mean `test_f1` of the trial's runs, over new seeds and new test images.
     """
     trial = Trial.from_canonical(record.trial)
-    found = result.records(result.decision.chosen)
+    found = result.selected_records
     names = [_line(name) for name in record.data["class_names"]]
     height, width, _ = record.data["shape"]
     counts = np.bincount(labels, minlength=len(names))
@@ -59,9 +59,9 @@ def markdown(
             f"{record.split['test']:,} to test on. {_SPLITS[protocol.split]}",
             f"Digest of the data `{text(record.data['digest'])}`, of the split `{text(record.split['digest'])}`.",
         ),
-        "## How it was chosen",
+        "## How it was selected",
         words.settings(profile, protocol).data,
-        f"Of the stage *{result.stage.name}*, the trial **{_line(result.decision.chosen)}** went on. Rule: "
+        f"Of the stage *{result.stage.name}*, the trial **{_line(result.decision.selected)}** went on. Rule: "
         f"{result.decision.rule}. The model is its run with "
         + (f"the best `val_f1` of {len(found)}, seed {record.seed}." if len(found) > 1 else f"seed {record.seed}."),
         "## Scores",
@@ -194,7 +194,7 @@ def _limits(
     labels: NDArray[np.int64],
     probs: NDArray[np.float32],
 ) -> list[str]:
-    n_runs, (height, width, _) = len(result.records(result.decision.chosen)), record.data["shape"]
+    n_runs, (height, width, _) = len(result.selected_records), record.data["shape"]
     sure, right = probs.max(axis=1).mean(), (probs.argmax(axis=1) == labels).mean()
     limits = [
         f"It has learned from {record.split['train']:,} images of one data set, and was tested on others of the same. "
@@ -210,7 +210,7 @@ def _limits(
             f"It is the best of {n_runs} runs by `val_f1`, so its own `val_f1` flatters it: the mean of all runs is "
             "what to expect of a new one."
         )
-    if result.decision.rule != PINNED:
+    if result.decision.rule != Rule.PUBLISHED_CHOICE:
         limits.append("The stages chose by `val_f1` too, which flatters that of all runs. The test images had no say.")
     if record.best_epoch == record.epochs:
         limits.append("Its last epoch was its best one: the fit may have had more to gain.")

@@ -61,11 +61,11 @@ def _report(path: Path) -> Side:
     settings = _flat({name: value for name, value in manifest.items() if name not in _CHANGES_EVERY_TIME})
     results = pd.read_csv(path / "results.csv", dtype={"trial": str})
     scores = {}
-    for stage, chosen in pd.read_csv(path / "decisions.csv", dtype={"chosen": str})[["stage", "chosen"]].itertuples(
-        index=False
-    ):
-        runs = results[(results["stage"] == stage) & (results["trial"] == chosen)]
-        scores[stage] = chosen, runs["test_f1"].tolist(), runs["digest"].tolist()
+    for stage, selected in pd.read_csv(path / "decisions.csv", dtype={"selected": str})[
+        ["stage", "selected"]
+    ].itertuples(index=False):
+        runs = results[(results["stage"] == stage) & (results["trial"] == selected)]
+        scores[stage] = selected, runs["test_f1"].tolist(), runs["digest"].tolist()
     return Side(settings, json.dumps([manifest["data"], manifest["splits"]]), scores)
 
 

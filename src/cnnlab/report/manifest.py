@@ -16,13 +16,13 @@ from typing import Any
 from cnnlab.engine import WORKER_ENV
 from cnnlab.report.notebooks import _records
 from cnnlab.report.page import Chapter
-from cnnlab.tuning import DefectResult, StageResult, Tuning
+from cnnlab.tuning import MistakeResult, StageResult, Tuning
 
 
 def _manifest(
-    tuning: Tuning, results: Sequence[StageResult | DefectResult], chapters: Sequence[Chapter], begin: float
+    tuning: Tuning, results: Sequence[StageResult | MistakeResult], chapters: Sequence[Chapter], begin: float
 ) -> dict[str, Any]:
-    folder = tuning.folder
+    folder = tuning.images.folder
     records = {record.digest: record for record in _records(results)}
     packages = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
     return {
@@ -47,9 +47,9 @@ def _manifest(
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         "repeat": {
             "command": f"make report PROFILE={tuning.profile.name} PROTOCOL={tuning.protocol.name} "
-            f"DATA={shlex.quote(str(tuning.data))} PRECISION={tuning.profile.precision} "
+            f"DATA={shlex.quote(str(tuning.images.path))} PRECISION={tuning.profile.precision} "
             f"HALVING={'1' * tuning.profile.halving}",
-            "left_out": sorted(tuning.without),
+            "skipped": sorted(tuning.skip),
             "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
             "bit_identical": "on a machine like those of run_on, with these settings of the workers",
             "workers": WORKER_ENV,

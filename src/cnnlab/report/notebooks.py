@@ -17,7 +17,7 @@ from cnnlab import files
 from cnnlab.engine import ADDRESS, code_digest, silence
 from cnnlab.records import Record, json_digest
 from cnnlab.report.page import Chapter
-from cnnlab.tuning import DefectResult, StageResult, Tuning, progress
+from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
 
 NOTEBOOK_SECONDS = 6 * 3600
 """Longest time a cell may take. Its runs are stored by then, but a drawing may wait for a worker to finish a run."""
@@ -50,17 +50,17 @@ class _Book:
         name: str,
         title: str,
         source: str,
-        results: Sequence[StageResult | DefectResult],
+        results: Sequence[StageResult | MistakeResult],
         **more: str,
     ) -> None:
         """Add a chapter, and execute its notebook unless that has been done."""
         tuning, chapter = self._tuning, Chapter(name, title, self._path(name))
         parameters = {
-            "data": os.path.relpath(tuning.data, self._sources),
+            "data": os.path.relpath(tuning.images.path, self._sources),
             "runs": os.path.relpath(tuning.store.path, self._sources),
             "profile": tuning.profile.name,
             "protocol": tuning.protocol.name,
-            "without": ",".join(sorted(tuning.without)),
+            "without": ",".join(sorted(tuning.skip)),
             "precision": tuning.profile.precision,
             "halving": tuning.profile.halving,
             **more,
@@ -70,7 +70,9 @@ class _Book:
                 "source": (self._sources / source).read_text(encoding="utf-8"),
                 "parameters": parameters,
                 "code": self._code,
-                "data": [dataset.digest for dataset in (tuning.folder.gray, tuning.folder.colour) if dataset],
+                "data": [
+                    dataset.digest for dataset in (tuning.images.folder.gray, tuning.images.folder.colour) if dataset
+                ],
                 "runs": [[record.digest, record.train_seconds] for record in _records(results)],
             }
         )
@@ -114,8 +116,8 @@ class _Book:
         return [chapter for chapter, *_ in self._chapters]
 
 
-def _records(results: Sequence[StageResult | DefectResult]) -> list[Record]:
-    return [record for result in results for found in result.groups.values() for record in found]
+def _records(results: Sequence[StageResult | MistakeResult]) -> list[Record]:
+    return [record for result in results for found in result.records_by_trial.values() for record in found]
 
 
 def _key(path: Path) -> str:
@@ -149,7 +151,7 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], key: str
     os.environ[ADDRESS] = scheduler  # the kernel joins these workers
     scratch: Path | None = None
     try:
-        scratch = files.scratch(target.parent, ".part.ipynb")
+        scratch = files.temporary_file(target.parent, ".part.ipynb")
         for tried in range(KERNEL_TRIES):
             try:
                 papermill.execute_notebook(
@@ -169,7 +171,7 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], key: str
         notebook = nbformat.read(scratch, as_version=4)
         notebook.metadata["cnnlab"] = {"key": key}
         nbformat.write(notebook, scratch)
-        files.put(scratch, target)
+        files.commit(scratch, target)
     except Exception as error:  # whatever a notebook died of, the others are worth having
         kind = getattr(error, "ename", "") or type(error).__name__
         message = getattr(error, "evalue", "") or str(error)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import nh3
 
-from cnnlab.tuning import Judgement, StageResult, Tuning
+from cnnlab.tuning import ClaimResult, StageResult, Tuning
 
 if TYPE_CHECKING:  # it brings Matplotlib, which a page that is kept as it is does without
     from cnnlab.report import plots
@@ -123,7 +123,7 @@ def render(
     tuning: Tuning,
     results: Sequence[StageResult],
     chapters: Sequence[Chapter],
-    judgements: Sequence[Judgement],
+    claim_results: Sequence[ClaimResult],
     manifest: Mapping[str, Any],
 ) -> str:
     """Return the report as one HTML page that loads nothing from elsewhere and runs nothing but a script of its own.
@@ -178,13 +178,13 @@ def render(
         parts = {"overview-path": "The path of choices", "overview-best": "The best trials"}
     if unclear:
         parts["overview-unclear"] = "What could not be told"
-    if judgements:
+    if claim_results:
         parts["overview-claims"] = "Claims"
     return template.render(
         title="CNN tuning study",
         byline=(
             f"Profile {tuning.profile.name}, protocol {tuning.protocol.name}, "
-            f"{len(tuning.folder.gray.class_names)} classes, data {manifest['data']['gray_digest'][:12]}, "
+            f"{len(tuning.images.folder.gray.class_names)} classes, data {manifest['data']['gray_digest'][:12]}, "
             f"{time.strftime('%Y-%m-%d')}"
         ),
         style=style,
@@ -192,14 +192,14 @@ def render(
         script=script,
         script_hash=_hash(script),
         parts=parts,
-        headlines=words.headlines(tuning, results),
+        key_figures=words.key_figures(tuning, results),
         chapters=chapters,
         missing=[chapter for chapter in chapters if chapter.error],
         findings=[
             markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
             for line in [*words.findings(results, tuning.profile), words.selection(tuning, results).data]
         ],
-        claims=_scrolling(words.claim_table(judgements).data),
+        claims=_scrolling(words.claim_table(claim_results).data),
         path=_shown(plots.path(results)) if results else "",
         summary=_scrolling(words.summary(results).data),
         leaderboard=_scrolling(words.leaderboard(results, rows=5).data),

@@ -1,19 +1,19 @@
 """What is asked: settings, stages, profiles, protocols, mistakes and claims. Data, no computing."""
 
-from cnnlab.study.claims import CHOSEN, CLAIMS, FINAL, INCUMBENT, Claim
-from cnnlab.study.mistakes import DEFECTS, MISTAKES, Defect, arms, model
+from cnnlab.study.claims import CLAIMS, FINAL, INCUMBENT, SELECTED, Claim
+from cnnlab.study.mistakes import ALL_MISTAKES, MISTAKES, Mistake, mistake_model, mistake_trials
 from cnnlab.study.plan import (
     PROFILES,
     PROTOCOLS,
-    Candidate,
     Profile,
     Protocol,
-    candidates,
+    StageTrial,
     find_profile,
     find_protocol,
-    left_out,
+    plan_trials,
     published_architecture,
     published_trial,
+    skipped_trials,
     start,
 )
 from cnnlab.study.published import PublishedFit, published_fits
@@ -30,40 +30,40 @@ from cnnlab.study.settings import (
 from cnnlab.study.stages import STAGES, UNCHANGED, Stage, find_stage
 
 __all__ = [
-    "CHOSEN",
+    "ALL_MISTAKES",
     "CLAIMS",
     "DEFAULT_RATES",
-    "DEFECTS",
     "FINAL",
     "INCUMBENT",
     "MISTAKES",
     "PRECISIONS",
     "PROFILES",
     "PROTOCOLS",
+    "SELECTED",
     "SPARSE_LOSS",
     "STAGES",
     "UNCHANGED",
     "Architecture",
-    "Candidate",
     "Claim",
-    "Defect",
     "Input",
+    "Mistake",
     "Profile",
     "Protocol",
     "PublishedFit",
     "Stage",
+    "StageTrial",
     "Training",
     "Trial",
-    "arms",
-    "candidates",
     "find_profile",
     "find_protocol",
     "find_stage",
-    "left_out",
-    "model",
+    "mistake_model",
+    "mistake_trials",
+    "plan_trials",
     "published_architecture",
     "published_fits",
     "published_trial",
     "require_whole",
+    "skipped_trials",
     "start",
 ]

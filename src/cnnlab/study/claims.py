@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-CHOSEN = "chosen"
+SELECTED = "selected"
 """In place of a trial's name: the one that the stage handed on."""
 
 
@@ -20,7 +20,7 @@ class Claim:
 
     Attributes:
         sentence: The claim, in words.
-        trial: Stage (or `FINAL`) and name of the trial that is said to score higher (or `CHOSEN`, or `INCUMBENT`).
+        trial: Stage (or `FINAL`) and name of the trial that is said to score higher (or `SELECTED`, or `INCUMBENT`).
         over: Stage and name of the other.
         by: How much higher its `test_f1` is said to be at least.
     """
@@ -34,8 +34,8 @@ class Claim:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "The final grayscale model beats CNN-1 by at least 5 points.",
-        (FINAL, CHOSEN),
-        ("base", CHOSEN),
+        (FINAL, SELECTED),
+        ("base", SELECTED),
         0.05,
     ),
     Claim("A second convolution per block helps.", ("depth", "two"), ("depth", INCUMBENT)),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnlab.errors import ConfigError, find
+from cnnlab.errors import ConfigError, lookup
 from cnnlab.study.published import PublishedFit, published_fits
 from cnnlab.study.settings import Architecture, Trial
 from cnnlab.study.stages import STAGES, UNCHANGED, Stage
@@ -23,7 +23,7 @@ class Profile:
         val: Most validation images.
         test: Most test images.
         batch_norm_momentum: Of the moving statistics: with few steps, the default 0.99 leaves them stale.
-        wide: Whether the wide trials are run.
+        expensive: Whether the expensive trials are run.
         precision: Of every fit, as in `Training`.
         halving: Whether hopeless trials are dropped early (see `halving`).
     """
@@ -36,7 +36,7 @@ class Profile:
     val: int
     test: int
     batch_norm_momentum: float
-    wide: bool
+    expensive: bool
     precision: str = "float32"
     halving: bool = False
 
@@ -44,9 +44,9 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 1, 1, 5, 128, 64, 64, 0.9, wide=False),
-        Profile("quick", 3, 7, 5, 384, 200, 500, 0.9, wide=False),
-        Profile("full", 5, 500, 5, 40_000, 10_000, 10_000, 0.99, wide=True),
+        Profile("smoke", 1, 1, 5, 128, 64, 64, 0.9, expensive=False),
+        Profile("quick", 3, 7, 5, 384, 200, 500, 0.9, expensive=False),
+        Profile("full", 5, 500, 5, 40_000, 10_000, 10_000, 0.99, expensive=True),
     )
 }
 
@@ -78,19 +78,19 @@ PROTOCOLS = {
 
 
 @dataclass(frozen=True)
-class Candidate:
+class StageTrial:
     """A trial as one stage runs it.
 
     Attributes:
         name: Its name in the stage.
-        trial: Its settings.
+        settings: Its settings.
         seeds: One run for each.
         incumbent: Whether it is what the stage before handed on.
         published: The published study's fit of that name; None if it made none.
     """
 
     name: str
-    trial: Trial
+    settings: Trial
     seeds: tuple[int, ...]
     incumbent: bool
     published: PublishedFit | None
@@ -107,13 +107,13 @@ def start(profile: Profile, protocol: Protocol) -> Trial:
     )
 
 
-def candidates(stage: Stage, incumbent: Trial, profile: Profile, protocol: Protocol) -> tuple[Candidate, ...]:
+def plan_trials(stage: Stage, incumbent: Trial, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
     """Return the trials among which a stage chooses, the incumbent first unless a variant equals it."""
     if protocol.pinned:
-        return _published_candidates(stage, profile, protocol)
+        return _published_trials(stage, profile, protocol)
     seeds = tuple(range(1, profile.seeds + 1))
-    skipped = left_out(stage, profile)
-    trials = {v.name: incumbent.change(**v.changes) for v in stage.variants if v.name not in skipped}
+    skipped = skipped_trials(stage, profile)
+    trials = {v.name: incumbent.change(**v.changes) for v in stage.trials if v.name not in skipped}
     if stage.keeps_incumbent and incumbent not in trials.values():
         trials = {UNCHANGED: incumbent, **trials}
     fits: dict[str, PublishedFit] = {}
@@ -121,7 +121,7 @@ def candidates(stage: Stage, incumbent: Trial, profile: Profile, protocol: Proto
         if fit.stage == stage.name:
             fits.setdefault(fit.trial, fit)
     return tuple(
-        Candidate(name, trial, seeds, trial == incumbent and stage.keeps_incumbent, fits.get(name))
+        StageTrial(name, trial, seeds, trial == incumbent and stage.keeps_incumbent, fits.get(name))
         for name, trial in trials.items()
     )
 
@@ -131,24 +131,24 @@ def within(changes: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
     return {name: min(value, profile.epochs) if name == "epochs" else value for name, value in changes.items()}
 
 
-def left_out(stage: Stage, profile: Profile) -> tuple[str, ...]:
+def skipped_trials(stage: Stage, profile: Profile) -> tuple[str, ...]:
     """Return the names of the trials that a profile does not run."""
-    return tuple(variant.name for variant in stage.variants if variant.wide and not profile.wide)
+    return tuple(variant.name for variant in stage.trials if variant.expensive and not profile.expensive)
 
 
-def _published_candidates(stage: Stage, profile: Profile, protocol: Protocol) -> tuple[Candidate, ...]:
+def _published_trials(stage: Stage, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
     """Return the published study's own fits of a stage; each has seeds of its own, so that repeats stay repeats."""
     incumbent = published_trial(stage, profile, protocol)
-    skipped = left_out(stage, profile)
-    found: dict[str, Candidate] = {}
+    skipped = skipped_trials(stage, profile)
+    found: dict[str, StageTrial] = {}
     for number, fit in enumerate(published_fits(), 1):
         if fit.stage != stage.name or fit.trial in skipped:
             continue
-        variant = next((variant.changes for variant in stage.variants if variant.name == fit.trial), {})
+        variant = next((variant.changes for variant in stage.trials if variant.name == fit.trial), {})
         changes = within({**variant, **fit.changes}, profile)
         name = f"{fit.trial} (again)" if fit.trial in found else fit.trial
         seeds = tuple(number * 1000 + seed for seed in range(1, profile.seeds + 1))
-        found[name] = Candidate(name, incumbent.change(**changes), seeds, False, fit)
+        found[name] = StageTrial(name, incumbent.change(**changes), seeds, False, fit)
     return tuple(found.values())
 
 
@@ -162,7 +162,7 @@ def published_trial(before: Stage, profile: Profile, protocol: Protocol) -> Tria
 
 def _picked(stage: Stage) -> Mapping[str, Any]:
     """Return what the published study's choice of a stage changes."""
-    return next((variant.changes for variant in stage.variants if variant.name == stage.pick), {})
+    return next((variant.changes for variant in stage.trials if variant.name == stage.published_choice), {})
 
 
 def published_architecture(cnn: int) -> Architecture:
@@ -184,7 +184,7 @@ def find_profile(name: str) -> Profile:
     Raises:
         ConfigError: No such profile.
     """
-    return find(PROFILES, name, "profile")
+    return lookup(PROFILES, name, "profile")
 
 
 def find_protocol(name: str) -> Protocol:
@@ -193,4 +193,4 @@ def find_protocol(name: str) -> Protocol:
     Raises:
         ConfigError: No such protocol.
     """
-    return find(PROTOCOLS, name, "protocol")
+    return lookup(PROTOCOLS, name, "protocol")

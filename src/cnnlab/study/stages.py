@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnlab.errors import find
+from cnnlab.errors import lookup
 
 UNCHANGED = "unchanged"
-"""Name of the candidate that keeps what the stage before handed on."""
+"""Name of the trial that keeps what the stage before handed on."""
 
 
 @dataclass(frozen=True)
-class Variant:
+class TrialSpec:
     """One trial of a stage: its name and the settings it changes.
 
-    A `wide` one costs 4 to 16 times the study's usual fit, and is left out of the profiles made for a CPU.
+    An `expensive` one costs 4 to 16 times the study's usual fit, and is left out of the profiles made for a CPU.
     """
 
     name: str
     changes: Mapping[str, Any]
-    wide: bool = False
+    expensive: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Stage:
         question: What it asks, in a sentence.
         why: Why the answer matters.
         axis: Settings it varies.
-        variants: Its trials.
-        pick: Name of the published study's choice; "" for a stage that it did not have.
-        keeps_incumbent: Whether what the stage before handed on is a candidate too.
+        trials: Its trials.
+        published_choice: Name of the published study's choice; "" for a stage that it did not have.
+        keeps_incumbent: Whether what the stage before handed on is a trial too.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Stage:
     question: str
     why: str
     axis: tuple[str, ...]
-    variants: tuple[Variant, ...]
-    pick: str = ""
+    trials: tuple[TrialSpec, ...]
+    published_choice: str = ""
     keeps_incumbent: bool = True
 
     @property
@@ -54,8 +54,8 @@ class Stage:
         return "colour" in self.axis
 
 
-def _over(setting: str, values: Mapping[str, Any], **more: Any) -> tuple[Variant, ...]:
-    return tuple(Variant(name, {setting: value, **more}) for name, value in values.items())
+def _over(setting: str, values: Mapping[str, Any], **more: Any) -> tuple[TrialSpec, ...]:
+    return tuple(TrialSpec(name, {setting: value, **more}) for name, value in values.items())
 
 
 STAGES: tuple[Stage, ...] = (
@@ -65,9 +65,9 @@ STAGES: tuple[Stage, ...] = (
         "Base model",
         "How well does a plain small CNN do?",
         "Every later claim of progress is measured against this model: three convolutions, each followed by pooling, "
-        "and one hidden dense layer. Nothing is chosen here.",
+        "and one hidden dense layer. Nothing is selected here.",
         (),
-        (Variant("base", {}),),
+        (TrialSpec("base", {}),),
         "base",
         keeps_incumbent=False,
     ),
@@ -80,7 +80,7 @@ STAGES: tuple[Stage, ...] = (
         "second nonlinearity between them. The image edges are kept (same padding), or the blocks would run out of "
         "pixels.",
         ("convs_per_block", "padding"),
-        (Variant("two", {"convs_per_block": 2, "padding": "same"}),),
+        (TrialSpec("two", {"convs_per_block": 2, "padding": "same"}),),
         "two",
     ),
     Stage(
@@ -92,10 +92,10 @@ STAGES: tuple[Stage, ...] = (
         "block's filters takes four times the arithmetic.",
         ("filters",),
         (
-            Variant("16-32-64", {"filters": (16, 32, 64)}),
-            Variant("32-64-128", {"filters": (32, 64, 128)}),
-            Variant("64-128-256", {"filters": (64, 128, 256)}, wide=True),
-            Variant("128-256-512", {"filters": (128, 256, 512)}, wide=True),
+            TrialSpec("16-32-64", {"filters": (16, 32, 64)}),
+            TrialSpec("32-64-128", {"filters": (32, 64, 128)}),
+            TrialSpec("64-128-256", {"filters": (64, 128, 256)}, expensive=True),
+            TrialSpec("128-256-512", {"filters": (128, 256, 512)}, expensive=True),
         ),
         "32-64-128",
     ),
@@ -128,7 +128,7 @@ STAGES: tuple[Stage, ...] = (
         "Batch normalisation gives each channel zero mean and unit variance over the batch, which usually allows "
         "faster and steadier training. It stands after every convolution and after the hidden dense layer.",
         ("batch_norm",),
-        (Variant("batch normalisation", {"batch_norm": True}),),
+        (TrialSpec("batch normalisation", {"batch_norm": True}),),
         "batch normalisation",
     ),
     Stage(
@@ -151,7 +151,7 @@ STAGES: tuple[Stage, ...] = (
         "its outputs are unbounded. The first of each pair is the convolutions', the second the dense layer's.",
         ("conv_activation", "dense_activation"),
         tuple(
-            Variant(f"{conv}/{dense}", {"conv_activation": conv, "dense_activation": dense})
+            TrialSpec(f"{conv}/{dense}", {"conv_activation": conv, "dense_activation": dense})
             for conv, dense in (("relu", "relu"), ("tanh", "tanh"), ("sigmoid", "sigmoid"), ("relu", "tanh"))
         ),
         "relu/tanh",
@@ -173,7 +173,7 @@ STAGES: tuple[Stage, ...] = (
         "learning-rate",
         8,
         "Learning rate",
-        "Which learning rate for the chosen optimizer?",
+        "Which learning rate for the selected optimizer?",
         "The rate is often the setting that matters most: too high and the loss jumps about or diverges, too low and "
         "the fit ends, or its budget does, before it has learned.",
         ("learning_rate",),
@@ -249,8 +249,8 @@ STAGES: tuple[Stage, ...] = (
         "augmentation. Only its first layer grows.",
         ("colour", "augmentation"),
         (
-            Variant("without augmentation", {"colour": True, "augmentation": "none"}),
-            Variant("flip-shift", {"colour": True, "augmentation": "flip-shift"}),
+            TrialSpec("without augmentation", {"colour": True, "augmentation": "none"}),
+            TrialSpec("flip-shift", {"colour": True, "augmentation": "flip-shift"}),
         ),
         "without augmentation",
         keeps_incumbent=False,
@@ -264,4 +264,4 @@ def find_stage(name: str) -> Stage:
     Raises:
         ConfigError: No such stage.
     """
-    return find({stage.name: stage for stage in STAGES}, name, "stage")
+    return lookup({stage.name: stage for stage in STAGES}, name, "stage")

@@ -1,8 +1,20 @@
 """The study as it runs: stage after stage, its results, claims and progress."""
 
-from cnnlab.tuning.callbacks import Watcher
-from cnnlab.tuning.claims import Judgement, judge, judge_all
-from cnnlab.tuning.results import DefectResult, StageResult
+from cnnlab.tuning.callbacks import Callback
+from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
+from cnnlab.tuning.results import MistakeResult, StageResult, final_gray, read_predictions, read_scores
 from cnnlab.tuning.tuning import Tuning
 
-__all__ = ["DefectResult", "Judgement", "StageResult", "Tuning", "Watcher", "judge", "judge_all"]
+__all__ = [
+    "Callback",
+    "ClaimResult",
+    "ClaimStatus",
+    "MistakeResult",
+    "StageResult",
+    "Tuning",
+    "check_claim",
+    "check_claims",
+    "final_gray",
+    "read_predictions",
+    "read_scores",
+]

@@ -1,20 +1,20 @@
-"""What a study tells of its progress."""
+"""Callbacks: how a study reports its progress."""
 
 from cnnlab.records import Record
 from cnnlab.tuning.results import StageResult
 
 
-class Watcher:
-    """Is told how the work goes on; this one keeps it to itself."""
+class Callback:
+    """Methods that a study calls as it runs. Those of this base class do nothing."""
 
-    def begin(self, name: str, runs: int, missing: int) -> None:
-        """Note that a stage begins, or "mistakes": so many runs, of which so many are not stored yet."""
+    def on_stage_start(self, name: str, runs: int, missing: int) -> None:
+        """A stage, or "mistakes", starts: its number of runs, and how many of them are not stored yet."""
 
-    def epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
-        """Note that a run of the stage begins an epoch, of so many at most; short ones are not all told."""
+    def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
+        """A run starts an epoch (from 1, of at most `epochs`). Not called for every epoch where they are short."""
 
-    def done(self, trial: str, record: Record, cached: bool) -> None:
-        """Note that a run of the stage is there, stored before (cached) or just made."""
+    def on_run_end(self, trial: str, record: Record, cached: bool) -> None:
+        """A run has its record: stored before (`cached`), or just made."""
 
-    def end(self, result: "StageResult") -> None:
-        """Note what a stage came to."""
+    def on_stage_end(self, result: StageResult) -> None:
+        """A stage has selected its trial."""

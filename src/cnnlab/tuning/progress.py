@@ -7,7 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from cnnlab.records import Record
-from cnnlab.tuning.callbacks import Watcher
+from cnnlab.tuning.callbacks import Callback
 from cnnlab.tuning.results import StageResult
 
 
@@ -42,7 +42,7 @@ class _Line(tqdm):  # type: ignore[type-arg]
         return {**found, "run": f"{trial}{rest}".ljust(room)}
 
 
-class Bar(Watcher):
+class Bar(Callback):
     """Runs done of runs planned, with the time left; stored runs count as done and not for the time.
 
     Args:
@@ -73,8 +73,8 @@ class Bar(Watcher):
         self._bar.trial, self._bar.how_far = trial, how_far
         self._bar.refresh()
 
-    def begin(self, name: str, runs: int, missing: int) -> None:
-        """See `Watcher`."""
+    def on_stage_start(self, name: str, runs: int, missing: int) -> None:
+        """See `Callback`."""
         self._plan[name] = runs
         if self._lines:
             stored = f", {runs - missing if missing else 'all'} stored" if missing < runs else ""
@@ -88,13 +88,13 @@ class Bar(Watcher):
             self._bar.set_description(name, refresh=False)
             self._show()
 
-    def epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
-        """See `Watcher`."""
+    def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
+        """See `Callback`."""
         if self._bar is not None:
             self._show(trial, f"seed {seed}, epoch {epoch}/{epochs}")
 
-    def done(self, trial: str, record: Record, cached: bool) -> None:
-        """See `Watcher`."""
+    def on_run_end(self, trial: str, record: Record, cached: bool) -> None:
+        """See `Callback`."""
         if self._bar is None:
             return
         self._bar.n += 1
@@ -104,11 +104,11 @@ class Bar(Watcher):
         else:
             self._show(trial, f"val_f1 {record.scores['val_f1']:.3f}")
 
-    def end(self, result: StageResult) -> None:
-        """See `Watcher`."""
+    def on_stage_end(self, result: StageResult) -> None:
+        """See `Callback`."""
         if self._lines:
             made = result.decision
-            self.say(f"{made.stage}: {made.chosen} goes on, val_f1 {made.val_f1_mean:.3f} (n = {made.n_seeds})")
+            self.say(f"{made.stage}: {made.selected} goes on, val_f1 {made.val_f1_mean:.3f} (n = {made.n_seeds})")
 
     def now(self, name: str, what: str) -> None:
         """Show what is waited for beside runs."""

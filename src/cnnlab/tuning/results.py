@@ -1,67 +1,124 @@
-"""The results of stages and mistakes."""
+"""The results of stages and mistakes, and the predictions behind them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnnlab.evidence import Comparison, Decision
-from cnnlab.records import Record
-from cnnlab.study import Candidate, Defect, Stage
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnlab import evidence
+from cnnlab.evidence import Comparison, Decision, Scores
+from cnnlab.records import Record, RunStore
+from cnnlab.study import Mistake, Stage, StageTrial
 from cnnlab.tuning.halving import Dropped
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage came to.
+    """The result of a stage.
 
     Attributes:
         stage: The stage.
-        candidates: Its trials, in the order of the study.
-        runs: (candidate's name, seed) to record.
-        decision: What it hands on, and why.
-        left_out: Names of the trials that the profile does not run.
-        dropped: Trials that were dropped early, and are no candidates for that reason.
+        trials: Its trials, in the order of the study.
+        runs: (name of a trial, seed) to record.
+        decision: The selected trial and the evidence.
+        skipped: Names of the trials that the profile does not run.
+        dropped: Trials that successive halving dropped; they are not among `trials`.
     """
 
     stage: Stage
-    candidates: tuple[Candidate, ...]
+    trials: tuple[StageTrial, ...]
     runs: dict[tuple[str, int], Record]
     decision: Decision
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
     dropped: tuple[Dropped, ...] = ()
 
     @property
-    def chosen(self) -> Candidate:
-        """The candidate that is handed on."""
-        return self.candidate(self.decision.chosen)
+    def selected(self) -> StageTrial:
+        """The selected trial."""
+        return self.trial(self.decision.selected)
 
-    def candidate(self, name: str) -> Candidate:
-        """Return a candidate by its name."""
-        return next(candidate for candidate in self.candidates if candidate.name == name)
+    @property
+    def incumbent(self) -> StageTrial | None:
+        """The trial that the previous stage selected; None where it is not a trial of this stage."""
+        return incumbent_of(self.trials)
+
+    def trial(self, name: str) -> StageTrial:
+        """Return a trial by its name."""
+        return next(trial for trial in self.trials if trial.name == name)
 
     def records(self, name: str) -> list[Record]:
-        """Return a candidate's records, in the order of its seeds."""
-        return [self.runs[name, seed] for seed in self.candidate(name).seeds]
+        """Return a trial's records, in the order of its seeds."""
+        return [self.runs[name, seed] for seed in self.trial(name).seeds]
+
+    @property
+    def selected_records(self) -> list[Record]:
+        """The records of the selected trial, in the order of its seeds."""
+        return self.records(self.decision.selected)
 
     @property
     def best_run(self) -> Record:
-        """The run of the chosen candidate with the highest `val_f1`."""
-        return max(self.records(self.decision.chosen), key=lambda record: record.scores["val_f1"])
+        """The run of the selected trial with the highest `val_f1`."""
+        return max(self.selected_records, key=lambda record: record.scores["val_f1"])
 
     @property
-    def groups(self) -> dict[str, list[Record]]:
-        """Each candidate's records."""
-        return {candidate.name: self.records(candidate.name) for candidate in self.candidates}
+    def records_by_trial(self) -> dict[str, list[Record]]:
+        """Each trial's records, by its name."""
+        return {trial.name: self.records(trial.name) for trial in self.trials}
 
 
 @dataclass(frozen=True)
-class DefectResult:
-    """What a mistake cost.
+class MistakeResult:
+    """The effect of a mistake of the published study.
 
     Attributes:
-        defect: The mistake.
-        groups: Each arm's records, the one without the mistake first.
-        costs: The arm without the mistake against each of the others, on `test_f1`, by which no choice is made.
+        mistake: The mistake.
+        records_by_trial: Each trial's records, by its name; the one without the mistake first.
+        effects: The trial without the mistake against each of the others, on `test_f1`, which selects nothing.
     """
 
-    defect: Defect
-    groups: dict[str, list[Record]]
-    costs: tuple[Comparison, ...]
+    mistake: Mistake
+    records_by_trial: dict[str, list[Record]]
+    effects: tuple[Comparison, ...]
+
+
+def incumbent_of(trials: Sequence[StageTrial]) -> StageTrial | None:
+    """Return the incumbent among some trials, if it is one of them."""
+    return next((trial for trial in trials if trial.incumbent), None)
+
+
+def final_gray(results: Sequence[StageResult]) -> StageResult | None:
+    """Return the last grayscale stage, whose selected trial is the final model; None if there is none."""
+    return next((result for result in reversed(results) if not result.stage.on_colour), None)
+
+
+def read_predictions(
+    store: RunStore, records: Sequence[Record], part: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Read the predictions of some runs on one split.
+
+    Args:
+        store: Where the runs are stored.
+        records: The runs, all on the same images.
+        part: "val" or "test".
+
+    Returns:
+        The true classes (n_images,), the predicted classes (n_runs, n_images), and the number of classes.
+
+    Raises:
+        RecordError: A run's predictions are missing or damaged.
+    """
+    arrays = [store.arrays(record.digest, f"{part}_labels", f"{part}_probs") for record in records]
+    predicted = np.stack([run[f"{part}_probs"].argmax(axis=1) for run in arrays])
+    return arrays[0][f"{part}_labels"], predicted, len(records[0].data["class_names"])
+
+
+def read_scores(store: RunStore, records: Sequence[Record], part: str) -> Scores:
+    """Read the macro-F1 of some runs on `part` ("val" or "test"), run by run and on resampled images.
+
+    Raises:
+        RecordError: A run's predictions are missing or damaged.
+    """
+    labels, predicted, n_classes = read_predictions(store, records, part)
+    bootstrap = evidence.resampled_f1(labels, predicted, n_classes, evidence.image_weights(len(labels)))
+    return Scores(np.array([record.scores[f"{part}_f1"] for record in records]), bootstrap)

@@ -117,7 +117,7 @@ TYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "?"]
 
 @st.composite
 def frames(draw):
-    """Frames as programs make them: pixels of one type, a label somewhere, rows as they are or chosen."""
+    """Frames as programs make them: pixels of one type, a label somewhere, rows as they are or selected."""
     n_rows, n_pixels = draw(st.integers(1, 9)), draw(st.integers(1, 20))
     rng = np.random.default_rng(draw(st.integers(0, 9)))
     pixels = rng.integers(0, 128, (n_rows, n_pixels)).astype(draw(st.sampled_from(TYPES)))

@@ -33,8 +33,8 @@ def numbers(picture):
 
 def test_scores_and_curves_name_every_trial():
     result = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8))
-    check(plots.scores(result), "old 0.550 ± 0.071", "new 0.750 ± 0.071", "Chosen: new", "standard error 0.050")
-    check(plots.curves(result.groups), "old train 0.60, val 0.50", "new train")
+    check(plots.scores(result), "old 0.550 ± 0.071", "new 0.750 ± 0.071", "Selected: new", "standard error 0.050")
+    check(plots.curves(result.records_by_trial), "old train 0.60, val 0.50", "new train")
 
 
 def test_differences_are_given_with_their_intervals():

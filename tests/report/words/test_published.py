@@ -28,7 +28,7 @@ def test_our_noise_is_told_at_the_last_and_at_the_best_epoch():
         history = {"loss": [1, 1, 1], "accuracy": [0, 0, 0], "val_loss": [2, 1, 3], "val_accuracy": accuracies}
         old = result.runs["base", seed]
         result.runs["base", seed] = make_record(
-            result.chosen.trial, seed, history=history, best_epoch=2, scores=old.scores
+            result.selected.settings, seed, history=history, best_epoch=2, scores=old.scores
         )
     told = words.our_noise(SimpleNamespace(protocol=PROTOCOLS["corrected"]), [result]).data
     assert "**0.0283** (1 degrees of freedom" in told
@@ -60,8 +60,8 @@ def test_choosing_by_one_run_is_told_with_its_optimism():
 def test_published_fits_agree_within_two_standard_deviations_of_a_difference():
     result = make_result("dense", old=(0.80, 0.84), new=(0.40, 0.44))
     fit = published_fits()[0]
-    candidates = tuple(replace(c, published=replace(fit, test_f1=0.86)) for c in result.candidates)
-    fits, told = words.agreement_table([replace(result, candidates=candidates)])
+    trials = tuple(replace(c, published=replace(fit, test_f1=0.86)) for c in result.trials)
+    fits, told = words.agreement_table([replace(result, trials=trials)])
     # The SD of one of our runs is 0.0283; of the difference to their mean, 0.0346; 0.86 is 0.04 above 0.82.
     assert "<td>0.069</td>" in fits.data
     assert re.findall("<td>(yes|no)</td>", fits.data) == ["yes", "no"]

@@ -33,7 +33,7 @@ def test_every_choice_is_held_against_the_best_other_trial_and_the_model_before(
     assert len(choices) == 11
     dense = choices["dense"]
     f1 = {fit.trial: fit.test_f1 for fit in published_fits() if fit.stage == "dense"}
-    assert (dense.pick, dense.rival) == ("128", "512")
+    assert (dense.published_choice, dense.rival) == ("128", "512")
     assert dense.lead == pytest.approx(f1["128"] - f1["512"])
     assert dense.gain == pytest.approx(f1["128"] - 0.795208)
     assert choices["depth"].rival == ""

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from cnnlab import evidence
-from cnnlab.evidence import PINNED, Scores
+from cnnlab.evidence import Rule, Scores
 from cnnlab.report import words
 from cnnlab.study import CLAIMS, PROFILES, Claim
-from cnnlab.tuning import Judgement
+from cnnlab.tuning import ClaimResult
 from conftest import make_result
 
 QUICK, SMOKE = PROFILES["quick"], PROFILES["smoke"]
@@ -39,7 +39,7 @@ def test_findings_from_one_run_each_claim_nothing_about_noise():
 
 def test_pinned_picks_are_told_by_their_verdicts_where_there_are_several_seeds():
     results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
-    pinned = [replace(result, decision=replace(result.decision, rule=PINNED)) for result in results]
+    pinned = [replace(result, decision=replace(result.decision, rule=Rule.PUBLISHED_CHOICE)) for result in results]
     lines = "\n".join(words.findings(pinned, QUICK))
     assert "Published picks that are better than the best other trial: dense units." in lines
     assert "The choices are the published study's own" in lines
@@ -54,31 +54,31 @@ def test_in_brief_a_study_is_at_most_five_plain_lines():
         make_result("dropout", old=(0.5, 0.6), new=(0.6, 0.7)),
         make_result("colour", gray=(0.7, 0.8)),
     ]
-    claims = [Judgement(claim, "undecided", None) for claim in CLAIMS[1:]]
-    claims.append(Judgement(CLAIMS[0], "supported", None))
-    assert words.in_brief(results, claims, QUICK) == [
+    claims = [ClaimResult(claim, "inconclusive", None) for claim in CLAIMS[1:]]
+    claims.append(ClaimResult(CLAIMS[0], "supported", None))
+    assert words.terminal_summary(results, claims, QUICK) == [
         "Final model: test macro-F1 0.650 ± 0.071 (n = 2), 14.0 points above the first one, CNN-1.",
         "Changed the model for a better one: dense. Kept the better one: batchnorm.",
         "Could not be told: dropout.",
-        "0 of 3 choices are as published. Claims: 1 supported, 0 refuted, 9 undecided.",
+        "0 of 3 choices are as published. Claims: 1 supported, 0 refuted, 9 inconclusive.",
         "On colour images: test macro-F1 0.750 ± 0.071 (n = 2).",
     ]
 
 
 def test_in_brief_one_run_each_tells_nothing_from_noise():
     results = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
-    assert words.in_brief(results, [], SMOKE) == [
+    assert words.terminal_summary(results, [], SMOKE) == [
         "Final model: test macro-F1 0.900 (n = 1), 40.0 points above the first one, CNN-1.",
         "With one run a trial, no difference can be told from noise.",
         "0 of 1 choices are as published.",
     ]
-    assert words.in_brief([], [], SMOKE) == ["No stage has a result."]
+    assert words.terminal_summary([], [], SMOKE) == ["No stage has a result."]
 
 
 def test_in_brief_pinned_picks_are_told_by_their_verdicts():
     results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
-    pinned = [replace(result, decision=replace(result.decision, rule=PINNED)) for result in results]
-    assert words.in_brief(pinned, [], QUICK)[1:] == [
+    pinned = [replace(result, decision=replace(result.decision, rule=Rule.PUBLISHED_CHOICE)) for result in results]
+    assert words.terminal_summary(pinned, [], QUICK)[1:] == [
         "Published picks that are better: dense.",
         "Could not be told: none.",
     ]
@@ -104,9 +104,9 @@ def test_colour_is_held_against_gray_with_all_that_differs():
     told = words.colour_against_gray(gray, colour).data
     assert "0.550 ± 0.071, on colour images 0.650 ± 0.071 (2 and 2 runs): a difference of +10.0 points" in told
     assert "not the same" not in told
-    [candidate] = colour.candidates
-    scrambled = replace(candidate, trial=candidate.trial.change(colour=True, layout="published", scale=False))
-    told = words.colour_against_gray(gray, replace(colour, candidates=(scrambled,))).data
+    [trial] = colour.trials
+    scrambled = replace(trial, settings=trial.settings.change(colour=True, layout="published", scale=False))
+    told = words.colour_against_gray(gray, replace(colour, trials=(scrambled,))).data
     assert "the same augmentation (none, but not the same layout, scale)" in told
 
 
@@ -116,8 +116,8 @@ def test_claims_are_shown_with_their_figures():
     )
     shown = words.claim_table(
         [
-            Judgement(CLAIMS[0], "supported", comparison),
-            Judgement(Claim("<b>", ("x", "y"), ("x", "z")), "undecided", None),
+            ClaimResult(CLAIMS[0], "supported", comparison),
+            ClaimResult(Claim("<b>", ("x", "y"), ("x", "z")), "inconclusive", None),
         ]
     ).data
     assert "+0.100" in shown

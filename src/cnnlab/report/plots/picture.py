@@ -20,7 +20,7 @@ INCUMBENT = "#333333"
 
 
 UNSETTLED = "#8a8a8a"
-"""A difference that is not distinguishable from none."""
+"""A difference that is inconclusive from none."""
 
 
 STYLE = {

@@ -20,8 +20,8 @@ LISTED_EPOCHS = 20
 
 def colours(result: StageResult) -> dict[str, str]:
     """Return the colour of each of a stage's trials, the same in all its pictures."""
-    incumbent = next((candidate.name for candidate in result.candidates if candidate.incumbent), None)
-    others = [candidate.name for candidate in result.candidates if candidate.name != incumbent]
+    incumbent = next((trial.name for trial in result.trials if trial.incumbent), None)
+    others = [trial.name for trial in result.trials if trial.name != incumbent]
     found = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(others)}
     return found if incumbent is None else {incumbent: INCUMBENT, **found}
 
@@ -29,7 +29,7 @@ def colours(result: StageResult) -> dict[str, str]:
 @mpl.rc_context(STYLE)
 def scores(result: StageResult) -> Picture:
     """Draw each trial's `val_f1`: a dot a run, a bar for the mean with its pooled standard error."""
-    names = [candidate.name for candidate in result.candidates]
+    names = [trial.name for trial in result.trials]
     values = [[record.scores["val_f1"] for record in result.records(name)] for name in names]
     frame = pd.DataFrame([(name, score) for name, of in zip(names, values, strict=True) for score in of])
     sd, _ = pooled_sd(frame.set_axis(["trial", "val_f1"], axis=1))
@@ -41,7 +41,7 @@ def scores(result: StageResult) -> Picture:
         axis.errorbar(
             np.mean(of), place, xerr=sd / np.sqrt(len(of)), fmt="|", color=colour, markersize=14, markeredgewidth=2.2
         )
-        if name == result.decision.chosen:
+        if name == result.decision.selected:
             axis.axhspan(place - 0.45, place + 0.45, color=colour, alpha=0.1, linewidth=0)
     axis.set_yticks(range(len(names)), names, parse_math=False)
     axis.set_ylim(len(names) - 0.4, -0.6)
@@ -50,7 +50,7 @@ def scores(result: StageResult) -> Picture:
     spread = f" One standard error {sd / np.sqrt(len(values[0])):.3f}." if len(values[0]) > 1 else ""
     return _picture(
         figure,
-        f"val_f1 by {result.stage.title.lower()}, mean over runs: {listed}.{spread} Chosen: {result.decision.chosen}.",
+        f"val_f1 by {result.stage.title.lower()}, mean over runs: {listed}.{spread} Selected: {result.decision.selected}.",
         [
             {"trial": name, "seed": record.seed, "val_f1": record.scores["val_f1"]}
             for name in names
@@ -72,10 +72,10 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
     axis: Axes = axes[0, 0]
     axis.axvline(0, color="#555555", linewidth=1)
     for place, one in enumerate(comparisons.values()):
-        colour = COLOURS[0] if one.settled else UNSETTLED
+        colour = COLOURS[0] if one.is_conclusive else UNSETTLED
         if not np.isnan(one.low):
             axis.plot([one.low, one.high], [place, place], color=colour, linewidth=1.6)
-        axis.plot(one.difference, place, "o", color=colour, markerfacecolor=colour if one.settled else "white")
+        axis.plot(one.difference, place, "o", color=colour, markerfacecolor=colour if one.is_conclusive else "white")
     axis.set_yticks(range(len(comparisons)), list(comparisons), parse_math=False)
     axis.set_ylim(len(comparisons) - 0.5, -0.5)
     axis.set_xlabel(f"difference of mean {score}\n(95 % interval; filled: better or worse)")

@@ -16,20 +16,20 @@ def path(results: Sequence[StageResult]) -> Picture:
 
     On the left, a dot a run and a line through the means, validation hollow and test filled. On the right, with its
     interval, the difference of the trial that would change the model from the model that came in: filled where it was
-    handed on, grey where it is not distinguishable. Where no model came in, as on the colour images and under the
+    handed on, grey where it is inconclusive. Where no model came in, as on the colour images and under the
     published protocol, it is that of the trial handed on from the best other one.
     """
     rows: list[dict[str, Any]] = []
     for result in results:
         made, one = result.decision, result.decision.evidence
-        found = result.records(made.chosen)
-        sign = -1 if result.chosen.incumbent else 1
-        pair = (made.chosen, one.against)[::sign] if one else ("", "")
+        found = result.records(made.selected)
+        sign = -1 if result.selected.incumbent else 1
+        pair = (made.selected, one.against)[::sign] if one else ("", "")
         low, high = sorted((sign * one.low, sign * one.high)) if one else (np.nan, np.nan)
         rows.append(
             {
                 "stage": result.stage.name,
-                "handed on": made.chosen,
+                "handed on": made.selected,
                 **{name: float(np.mean([record.scores[name] for record in found])) for name in ("val_f1", "test_f1")},
                 "trial": pair[0],
                 "against": pair[1],
@@ -44,14 +44,18 @@ def path(results: Sequence[StageResult]) -> Picture:
     for part, colour, face in (("val_f1", COLOURS[1], "white"), ("test_f1", COLOURS[0], COLOURS[0])):
         left.plot([row[part] for row in rows], range(len(rows)), color=colour, linewidth=1.4, label=part)
         for place, result in enumerate(results):
-            of = [record.scores[part] for record in result.records(result.decision.chosen)]
+            of = [record.scores[part] for record in result.selected_records]
             left.plot(of, [place] * len(of), "o", color=colour, markerfacecolor=face, markersize=4, alpha=0.7)
     right.axvline(0, color="#555555", linewidth=1)
     for place, (row, result) in enumerate(zip(rows, results, strict=True)):
-        colour = COLOURS[0] if result.decision.evidence and result.decision.evidence.settled else UNSETTLED
+        colour = COLOURS[0] if result.decision.evidence and result.decision.evidence.is_conclusive else UNSETTLED
         right.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.8)
         right.plot(
-            row["difference"], place, "o", color=colour, markerfacecolor="white" if result.chosen.incumbent else colour
+            row["difference"],
+            place,
+            "o",
+            color=colour,
+            markerfacecolor="white" if result.selected.incumbent else colour,
         )
     left.set_yticks(
         range(len(rows)), [f"{row['stage']}: {_short(str(row['handed on']))}" for row in rows], parse_math=False

@@ -2,7 +2,7 @@
 
 from cnnlab.report.words.comparison import chance, comparison_table, interval, seeds, verdict
 from cnnlab.report.words.images import class_table, data_summary, pixel_table, sample_images, settings
-from cnnlab.report.words.mistakes import arm_table, cost_table, costs, heading, intro, layouts, no_cost, verdicts
+from cnnlab.report.words.mistakes import cost_table, costs, heading, intro, layouts, mistake_table, no_cost, verdicts
 from cnnlab.report.words.predictions import calibration, classification, confused_pairs, misclassified
 from cnnlab.report.words.published import (
     Choice,
@@ -29,24 +29,22 @@ from cnnlab.report.words.stage import (
     trial_table,
 )
 from cnnlab.report.words.study import (
-    Headline,
+    KeyFigure,
     claim_table,
     colour_against_gray,
     findings,
-    headlines,
-    in_brief,
+    key_figures,
     leaderboard,
     stage_table,
     summary,
+    terminal_summary,
     unclear,
 )
 
 __all__ = [
-    
     "Choice",
-    "Headline",
+    "KeyFigure",
     "agreement_table",
-    "arm_table",
     "calibration",
     "chance",
     "choices",
@@ -63,14 +61,14 @@ __all__ = [
     "evidence",
     "findings",
     "heading",
-    "headlines",
-    "in_brief",
     "interval",
     "intro",
+    "key_figures",
     "layouts",
     "leaderboard",
     "least_difference",
     "misclassified",
+    "mistake_table",
     "model_picture",
     "model_table",
     "no_cost",
@@ -91,9 +89,9 @@ __all__ = [
     "stage_intro",
     "stage_table",
     "summary",
+    "terminal_summary",
     "trial_table",
     "unclear",
     "verdict",
     "verdicts",
-,
 ]

@@ -16,12 +16,12 @@ def verdict(comparison: Comparison) -> str:
     said = (
         f"{comparison.difference:+.3f} (95 % interval {interval(comparison)}); a new run of "
         f"it scores higher with a probability {chance(comparison)}. Verdict: **{comparison.verdict}** "
-        f"(p {'below 1e-6' if comparison.p_holm < 1e-6 else f'= {comparison.p_holm:.2g}'} after Holm's correction). "
+        f"(p {'below 1e-6' if comparison.p_adjusted < 1e-6 else f'= {comparison.p_adjusted:.2g}'} after Holm's correction). "
     )
-    if comparison.settled:
-        return said + f"Anything above {comparison.smallest:.3f} would have been enough."
+    if comparison.is_conclusive:
+        return said + f"Anything above {comparison.detectable_difference:.3f} would have been enough."
     return said + (
-        f"The smallest difference that these runs could have shown is {comparison.smallest:.3f}; {seeds(comparison)}."
+        f"The smallest difference that these runs could have shown is {comparison.detectable_difference:.3f}; {seeds(comparison)}."
     )
 
 
@@ -47,9 +47,9 @@ def comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, Seq
                 "difference": one.difference,
                 "95 % interval": interval(one),
                 "P(new run higher)": chance(one).removeprefix("of "),
-                "p (Holm)": one.p_holm,
+                "p (Holm)": one.p_adjusted,
                 "verdict": one.verdict,
-                "could have shown": one.smallest,
+                "could have shown": one.detectable_difference,
                 "seeds to settle": ""
                 if not known or np.isnan(one.seeds_needed) or one.difference == 0
                 else "more images"
@@ -63,11 +63,11 @@ def comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, Seq
 
 def chance(comparison: Comparison) -> str:
     """Return "of 0.82", a comparison's probability, or "above 0.99": none is certain; "" where there is none."""
-    if np.isnan(comparison.probability):
+    if np.isnan(comparison.p_superiority):
         return ""
-    if comparison.probability > 0.99:
+    if comparison.p_superiority > 0.99:
         return "above 0.99"
-    return "below 0.01" if comparison.probability < 0.01 else f"of {comparison.probability:.2f}"
+    return "below 0.01" if comparison.p_superiority < 0.01 else f"of {comparison.p_superiority:.2f}"
 
 
 def interval(comparison: Comparison | None) -> str:

@@ -93,11 +93,11 @@ def sample_images(dataset: Dataset, split: Split) -> Picture:
     labels = dataset.train_labels[split.train]
     shown = range(min(10, len(dataset.class_names)))
     picks = [split.train[np.flatnonzero(labels == label)[turn::2][:1]] for turn in (0, 1) for label in shown]
-    chosen = np.concatenate(picks)
-    names = [dataset.class_names[label] for label in dataset.train_labels[chosen]]
+    selected = np.concatenate(picks)
+    names = [dataset.class_names[label] for label in dataset.train_labels[selected]]
     kind = "grayscale" if dataset.image_shape[-1] == 1 else "colour"
     return plots.images(
-        dataset.train_images[chosen],
+        dataset.train_images[selected],
         names,
-        f"{len(chosen)} {kind} training images of: {', '.join(dict.fromkeys(names))}.",
+        f"{len(selected)} {kind} training images of: {', '.join(dict.fromkeys(names))}.",
     )

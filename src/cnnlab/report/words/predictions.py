@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import mean_sd, table, text
-from cnnlab.tuning import StageResult, Tuning
+from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
 def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown, Picture]:
-    """Return the chosen trial's classification report, its summary and its confusion matrix, all seeds together."""
-    found = result.records(result.decision.chosen)
-    true, guesses, _ = tuning.predictions(found, "test")
+    """Return the selected trial's classification report, its summary and its confusion matrix, all seeds together."""
+    found = result.selected_records
+    true, guesses, _ = read_predictions(tuning.store, found, "test")
     names = found[0].data["class_names"]
     # By a worker, which has scikit-learn loaded: in a notebook's kernel that would take longer than all else.
     report, matrix = tuning.engine.call(_counted, np.tile(true, len(found)), guesses.ravel(), names)
@@ -28,7 +28,7 @@ def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown,
     accuracy = mean_sd([record.scores["test_accuracy"] for record in found])
     runs = f"{len(found)} run{'s' * (len(found) > 1)}"
     summary = Markdown(
-        f"**{text(result.decision.chosen)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
+        f"**{text(result.decision.selected)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
         f"({runs}; the table and the matrix count the predictions of all of them)."
     )
     return (
@@ -52,9 +52,9 @@ def _counted(
 
 
 def confused_pairs(tuning: Tuning, result: StageResult, most: int = 10) -> HTML:
-    """Return the classes that the chosen trial's runs confuse most often, with their share of the true class."""
-    found = result.records(result.decision.chosen)
-    true, guesses, n_classes = tuning.predictions(found, "test")
+    """Return the classes that the selected trial's runs confuse most often, with their share of the true class."""
+    found = result.selected_records
+    true, guesses, n_classes = read_predictions(tuning.store, found, "test")
     names = found[0].data["class_names"]
     counts = np.bincount((true * n_classes + guesses).ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
     of_class = counts.sum(axis=1)
@@ -91,15 +91,15 @@ def misclassified(tuning: Tuning, result: StageResult, most: int = 20) -> tuple[
     if not len(wrong):
         return summary, Markdown("")
     shown = wrong[(-sure[wrong]).argsort(kind="stable")[:most]]
-    dataset = tuning.dataset(result.chosen.trial.input.colour)
+    dataset = tuning.images.dataset(result.selected.settings.input.colour)
     titles = [f"{names[labels[i]]}\nas {names[said[i]]}\n{sure[i]:.2f}" for i in shown]
     listed = ", ".join(f"{names[labels[i]]} as {names[said[i]]} {sure[i]:.2f}" for i in shown)
-    images = dataset.test_images[tuning.split(dataset).test[shown]]
+    images = dataset.test_images[tuning.images.split(dataset).test[shown]]
     return summary, plots.images(images, titles, f"{len(shown)} misclassified test images: {listed}.")
 
 
 def calibration(tuning: Tuning, result: StageResult) -> Picture:
-    """Draw how often the chosen trial's runs are right on the test images, by how sure they were."""
-    found = result.records(result.decision.chosen)
+    """Draw how often the selected trial's runs are right on the test images, by how sure they were."""
+    found = result.selected_records
     arrays = [tuning.store.arrays(record.digest, "test_labels", "test_probs") for record in found]
     return plots.calibration(*(np.concatenate([of[name] for of in arrays]) for name in ("test_probs", "test_labels")))

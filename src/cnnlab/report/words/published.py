@@ -15,7 +15,7 @@ from cnnlab.evidence import pooled_sd
 from cnnlab.records import Record
 from cnnlab.report.tables import mean_sd, table
 from cnnlab.study import SPARSE_LOSS, STAGES, PublishedFit, Trial
-from cnnlab.tuning import StageResult, Tuning
+from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
 @cache
@@ -24,8 +24,8 @@ def _fits() -> dict[str, tuple[tuple[PublishedFit, Trial], ...]]:
     full, published = study.PROFILES["full"], study.PROTOCOLS["published"]
     found = {}
     for stage in STAGES:
-        candidates = study.candidates(stage, Trial(), full, published)
-        found[stage.name] = tuple((c.published, c.trial) for c in candidates if c.published)
+        trials = study.plan_trials(stage, Trial(), full, published)
+        found[stage.name] = tuple((c.published, c.settings) for c in trials if c.published)
     return found
 
 
@@ -56,7 +56,7 @@ class Choice:
 
     Attributes:
         stage: The stage.
-        pick: What it picked.
+        published_choice: What it picked.
         f1: The pick's test macro-F1.
         rival: The best other trial of the stage, or "".
         lead: How far the pick stands above it; NaN without one.
@@ -65,7 +65,7 @@ class Choice:
     """
 
     stage: str
-    pick: str
+    published_choice: str
     f1: float
     rival: str
     lead: float
@@ -80,14 +80,14 @@ def choices() -> list[Choice]:
     for stage in STAGES:
         scores = {fit.trial: fit.test_f1 for fit, _ in reversed(_fits()[stage.name])}
         trials = {fit.trial: trial.training for fit, trial in _fits()[stage.name]}
-        if stage.on_colour or stage.pick not in scores:
+        if stage.on_colour or stage.published_choice not in scores:
             continue
-        f1 = scores.pop(stage.pick)
-        if before is not None and stage.variants:
+        f1 = scores.pop(stage.published_choice)
+        if before is not None and stage.trials:
             rival = max(scores, key=scores.__getitem__, default="")
             lead = f1 - scores[rival] if rival else np.nan
             spoilt = bool(rival) and trials[rival].loss != SPARSE_LOSS and not trials[rival].one_hot
-            found.append(Choice(stage.name, stage.pick, f1, rival, lead, f1 - before, spoilt))
+            found.append(Choice(stage.name, stage.published_choice, f1, rival, lead, f1 - before, spoilt))
         before = f1
     return found
 
@@ -137,7 +137,7 @@ def published_choices() -> tuple[HTML, Markdown]:
         rows.append(
             {
                 "stage": choice.stage,
-                "pick": choice.pick,
+                "pick": choice.published_choice,
                 "F1": choice.f1,
                 "best other trial": choice.rival,
                 "lead over it": choice.lead,
@@ -162,9 +162,9 @@ def our_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
     """Say how much our own runs of one trial differ, and what scoring the best epoch does about it."""
     groups: dict[Trial, list[Record]] = defaultdict(list)
     for result in results:
-        for candidate in result.candidates:
-            known = {record.digest for record in groups[candidate.trial]}
-            groups[candidate.trial] += [r for r in result.records(candidate.name) if r.digest not in known]
+        for trial in result.trials:
+            known = {record.digest for record in groups[trial.settings]}
+            groups[trial.settings] += [r for r in result.records(trial.name) if r.digest not in known]
     frame = pd.DataFrame(
         [
             {
@@ -201,10 +201,10 @@ def selection(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
     """Say what choosing by one run, and by its test score, as the published study did, would have cost here."""
     rises, same, choices = [], 0, 0
     for result in results:
-        found = [result.records(candidate.name) for candidate in result.candidates]
+        found = [result.records(trial.name) for trial in result.trials]
         if len(found) < 2 or result.decision.n_seeds < 2:
             continue
-        labels, predicted, n_classes = tuning.predictions([record for of in found for record in of], "test")
+        labels, predicted, n_classes = read_predictions(tuning.store, [record for of in found for record in of], "test")
         rises.append(evidence.optimism(labels, predicted.reshape(len(found), -1, len(labels)), n_classes))
         score = np.array([[record.scores["val_f1"] for record in of] for of in found])
         same += int((score.argmax(axis=0) == score.mean(axis=1).argmax()).sum())
@@ -215,8 +215,8 @@ def selection(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
         )
     return Markdown(
         f"Choosing each stage's trial by the test score of one run, as the published study did, would have overstated "
-        f"the chosen score by about **{100 * np.mean(rises):z.1f} points** on average over {len(rises)} stages "
-        f"({100 * min(rises):z.1f} to {100 * max(rises):z.1f}; chosen on one random half of the test images, held "
+        f"the selected score by about **{100 * np.mean(rises):z.1f} points** on average over {len(rises)} stages "
+        f"({100 * min(rises):z.1f} to {100 * max(rises):z.1f}; selected on one random half of the test images, held "
         f"against the trial's other runs on the other half). Choosing by one run's `val_f1` picks the trial with the "
         f"best mean in **{same} of {choices}** cases."
     )
@@ -231,21 +231,21 @@ def agreement_table(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
     rows = []
     for result in results:
         ours = pd.DataFrame(
-            [(name, record.scores["test_f1"]) for name, found in result.groups.items() for record in found],
+            [(name, record.scores["test_f1"]) for name, found in result.records_by_trial.items() for record in found],
             columns=["trial", "test_f1"],
         )
         sd, freedom = pooled_sd(ours, "test_f1") if result.decision.n_seeds > 1 else noise()
-        for candidate in result.candidates:
-            if candidate.published is None:
+        for trial in result.trials:
+            if trial.published is None:
                 continue
-            scores = [record.scores["test_f1"] for record in result.records(candidate.name)]
-            difference = float(np.mean(scores)) - candidate.published.test_f1
+            scores = [record.scores["test_f1"] for record in result.records(trial.name)]
+            difference = float(np.mean(scores)) - trial.published.test_f1
             limit = 2 * sd * float(np.sqrt(1 + 1 / len(scores))) if freedom else float("nan")
             rows.append(
                 {
                     "stage": result.stage.name,
-                    "fit": candidate.published.fit,
-                    "published F1": candidate.published.test_f1,
+                    "fit": trial.published.fit,
+                    "published F1": trial.published.test_f1,
                     "our test_f1": mean_sd(scores),
                     "difference": difference,
                     "two SD": limit,
@@ -254,7 +254,7 @@ def agreement_table(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
             )
     if not rows:
         return table([]), Markdown("None of these trials was a fit of the published study.")
-    split = results[0].records(results[0].decision.chosen)[0].split
+    split = results[0].records(results[0].decision.selected)[0].split
     count = sum(row["agree"] == "yes" for row in rows)
     formats = {"published F1": ".3f", "difference": "+.3f", "two SD": ".3f"}
     return table(rows, formats), Markdown(

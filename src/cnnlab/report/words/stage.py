@@ -6,22 +6,22 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML, Markdown
 
-from cnnlab.evidence import PINNED
+from cnnlab.evidence import Rule
 from cnnlab.records import Record
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import mean_sd, table, text
 from cnnlab.report.words.comparison import comparison_table, verdict
-from cnnlab.study import Candidate
+from cnnlab.study import StageTrial
 from cnnlab.tuning import StageResult
 
 
 def stage_intro(result: StageResult) -> Markdown:
     """Give a stage's heading, question and reason, and what is left out of it."""
     stage = result.stage
-    left_out = (
-        f"\n\nNot run in this profile, being 4 to 16 times as costly: {', '.join(result.left_out)}."
-        if result.left_out
+    skipped = (
+        f"\n\nNot run in this profile, being 4 to 16 times as costly: {', '.join(result.skipped)}."
+        if result.skipped
         else ""
     )
     dropped = "".join(
@@ -31,7 +31,7 @@ def stage_intro(result: StageResult) -> Markdown:
     )
     if dropped:
         dropped = f"\n\nDropped early, by successive halving on one seed; nothing more is known of them:\n{dropped}"
-    return Markdown(f"# CNN-{stage.cnn}: {stage.title}\n\n**{stage.question}**\n\n{stage.why}{left_out}{dropped}")
+    return Markdown(f"# CNN-{stage.cnn}: {stage.title}\n\n**{stage.question}**\n\n{stage.why}{skipped}{dropped}")
 
 
 def model_table(layers: Sequence[Mapping[str, str | int]]) -> HTML:
@@ -53,25 +53,25 @@ def model_picture(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Pict
 
 
 def trial_table(result: StageResult) -> HTML:
-    """Return the stage's trials with size, cost and scores; the chosen one is marked."""
+    """Return the stage's trials with size, cost and scores; the selected one is marked."""
     rows = []
-    for candidate in result.candidates:
-        found = result.records(candidate.name)
-        mark = " (chosen)" if candidate.name == result.decision.chosen else ""
+    for trial in result.trials:
+        found = result.records(trial.name)
+        mark = " (selected)" if trial.name == result.decision.selected else ""
         rows.append(
             {
-                "trial": candidate.name + mark,
-                "incumbent": "yes" if candidate.incumbent else "",
+                "trial": trial.name + mark,
+                "incumbent": "yes" if trial.incumbent else "",
                 **score_columns(found),
-                "published F1": _published(candidate),
+                "published F1": _published(trial),
             }
         )
     return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
 
 
-def _published(candidate: Candidate) -> str:
+def _published(trial: StageTrial) -> str:
     """Return the published study's figure, with a star where its fit was not what it says."""
-    fit = candidate.published
+    fit = trial.published
     return f"{fit.test_f1:.3f}{'*' * bool(fit.changes)}" if fit else ""
 
 
@@ -79,7 +79,7 @@ def published_note(result: StageResult) -> Markdown:
     """Say how the published fits differ from our trials of the same name."""
     notes = [
         f"{text(fit.trial)}: {', '.join(f'{text(name)} {value}' for name, value in fit.changes.items())}"
-        for fit in (candidate.published for candidate in result.candidates)
+        for fit in (trial.published for trial in result.trials)
         if fit and fit.changes
     ]
     about = "Published F1: macro-F1 on the published study's own test images, one run each."
@@ -102,8 +102,8 @@ def score_columns(found: Sequence[Record]) -> dict[str, Any]:
 
 
 def overfitting(result: StageResult) -> Markdown:
-    """Say how far training and validation are apart in the chosen trial, and what happened after the best epoch."""
-    found = result.records(result.decision.chosen)
+    """Say how far training and validation are apart in the selected trial, and what happened after the best epoch."""
+    found = result.selected_records
     at_best = [record.best_epoch - 1 for record in found]
     train, val = (
         float(np.mean([record.history[name][epoch] for record, epoch in zip(found, at_best, strict=True)]))
@@ -137,20 +137,20 @@ def decision(result: StageResult) -> Markdown:
     made = result.decision
     spread = "" if np.isnan(made.val_f1_se) else f" with a standard error of {made.val_f1_se:.3f}"
     lines = [
-        f"**{text(made.chosen)}** goes on: mean `val_f1` {made.val_f1_mean:.3f}{spread}, "
-        f"{made.chosen_params:,} parameters. Rule: {made.rule}."
+        f"**{text(made.selected)}** goes on: mean `val_f1` {made.val_f1_mean:.3f}{spread}, "
+        f"{made.selected_params:,} parameters. Rule: {made.rule}."
     ]
-    if made.chosen != made.best:
+    if made.selected != made.best:
         best = float(np.mean([record.scores["val_f1"] for record in result.records(made.best)]))
         lines.append(f"The best mean is that of {text(made.best)}, {best:.3f}.")
-    if result.chosen.incumbent and len(result.candidates) > 1:
+    if result.selected.incumbent and len(result.trials) > 1:
         lines.append("It is what the stage before handed on: this stage changes nothing.")
     if made.evidence:
-        against = next(c for c in result.candidates if c.name == made.evidence.against)
+        against = next(c for c in result.trials if c.name == made.evidence.against)
         name = "the incumbent" if against.incumbent else f"the best other trial, {text(against.name)}"
         lines.append(f"Against {name}: {verdict(made.evidence)}")
-    fit = next((c.published for c in result.candidates if c.published and c.name == made.published_choice), None)
-    if fit and len(result.candidates) > 1 and made.rule != PINNED:
+    fit = next((c.published for c in result.trials if c.published and c.name == made.published_choice), None)
+    if fit and len(result.trials) > 1 and made.rule != Rule.PUBLISHED_CHOICE:
         agreement = "the same" if made.agrees else "another one"
         star = "*" if fit.changes else ""
         lines.append(f"The published study picked {text(fit.trial)} (test F1 {fit.test_f1:.3f}{star}): {agreement}.")
@@ -158,15 +158,15 @@ def decision(result: StageResult) -> Markdown:
 
 
 def evidence(result: StageResult) -> tuple[HTML | Markdown, Markdown]:
-    """Return the chosen trial's comparisons with all others, and how to read them."""
+    """Return the selected trial's comparisons with all others, and how to read them."""
     if not result.decision.comparisons:
         return Markdown("There is one trial, so nothing to compare."), Markdown("")
-    images = result.records(result.decision.chosen)[0].split["val"]
+    images = result.selected_records[0].split["val"]
     n_seeds = result.decision.n_seeds
     return comparison_table(result.decision.comparisons), Markdown(
         f"Differences of mean `val_f1` over {n_seeds} seed{'s' * (n_seeds > 1)} and {images:,} validation images. An "
         "interval is that of one comparison named in advance, over new seeds and new validation images, on the same "
-        "training images; like the probability, it flatters a trial that was chosen as the best of several. The "
+        "training images; like the probability, it flatters a trial that was selected as the best of several. The "
         "verdict does not: it uses Holm's correction over all pairs of the stage's trials, for any of them might have "
         "come out best. Could have shown: what the difference had to exceed for a verdict. Seeds to settle: how many a "
         "trial would find a difference of this size in 80 % of repetitions."
