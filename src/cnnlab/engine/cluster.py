@@ -376,7 +376,7 @@ class Engine:
             else:
                 return result
 
-    def records(
+    def run_all(
         self,
         work: Sequence[Work],
         store: RunStore,
@@ -416,7 +416,7 @@ class Engine:
         client = self.client
         failures: list[str] = []
         tries = {key: _Tries() for key in missing}
-        checkpoints = str(store.checkpoints())
+        checkpoints = str(store.prepare())
         waiting = _Waiting(missing.values())
         sent: dict[Future, tuple[Work, str | None]] = {}
         # Dask tells of both in threads of its own; whoever watches is called in this one.
