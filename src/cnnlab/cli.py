@@ -3,7 +3,7 @@
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,15 @@ def main() -> None:
 
 
 def _study_options(command: Callable[..., None]) -> Callable[..., None]:
-    profiles, protocols, precisions = map(", ".join, (study.PROFILES, study.PROTOCOLS, study.PRECISIONS))
     for option in (
         click.option("--halving", is_flag=True, help="Drop hopeless trials of a stage early."),
-        click.option("--precision", default="float32", help=f"Precision of every fit: {precisions}."),
+        click.option("--precision", default="float32", help=f"Precision of every fit: {', '.join(study.PRECISIONS)}."),
         click.option("--fresh", is_flag=True, help="Repeat stored runs too."),
         click.option("--scheduler", help="Address of a Dask scheduler, as tcp://host:8786.  [default: this machine]"),
         click.option("--runs", type=FOLDER, default="reports/runs", help="Folder of stored runs."),
         click.option("--data", type=FOLDER, default="data/sample", help="Folder of images (data/README.md)."),
-        click.option("--protocol", default="corrected", help=f"How it is run: {protocols}."),
-        click.option("--profile", default="quick", help=f"How much is run: {profiles}."),
+        click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
+        click.option("--profile", default="quick", help=f"How much is run: {', '.join(study.PROFILES)}."),
     ):
         command = option(command)
     return command
@@ -58,12 +57,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
-    """Print warnings about stored runs in one line each, and stop all child processes on Ctrl-C.
-
-    Args:
-        runs: Folder of stored runs.
-        fresh: Whether the command repeats them.
-    """
+    """Print warnings about stored runs in one line each, and stop all child processes on Ctrl-C."""
     from tqdm.auto import tqdm
 
     again = f"the same command{' without --fresh (FRESH=)' if fresh else ''}"
@@ -82,7 +76,7 @@ def long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
         yield
 
 
-def _echo(lines: Sequence[object], *, err: bool = False) -> None:
+def _echo(lines: Iterable[object], *, err: bool = False) -> None:
     for line in lines:
         click.echo(line, err=err)
 
@@ -130,9 +124,9 @@ def run(runs: Path, **settings: Any) -> None:
         progress.Bar(tuning.planned_runs()) as bar,
     ):
         done = run_study(tuning, bar)
-    for decision in (result.decision for result in done.stages):
-        mean, n_seeds = decision.val_f1_mean, decision.n_seeds
-        click.echo(f"{decision.stage:15} {decision.selected:32} val_f1 {mean:.3f}  (n = {n_seeds})")
+    for result in done.stages:
+        made = result.decision
+        click.echo(f"{made.stage:15} {made.selected:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
     _echo([f"Missing: {name}: {error}" for name, error in done.failures.items()], err=True)
     sys.exit(1 if done.failures else 0)
 

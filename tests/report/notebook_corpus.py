@@ -269,7 +269,7 @@ def notebook(payload: Payload) -> NotebookNode:
             dataset = Dataset(images, labels, images, labels, (text, "x"))
             split = data.split(dataset, PROTOCOLS["corrected"].split, 10, 6, 10)
             picture, about = words.sample_images(dataset, split)._repr_mimebundle_()
-            show({"text/html": words.class_table(dataset, split).data})
+            show({"text/html": words.class_counts_table(dataset, split).data})
             show({"image/png": b64encode(picture["image/png"]).decode(), "text/plain": picture["text/plain"]}, about)
         case "words":
             show({"text/markdown": f"- {tables.text(text)}\n- **{tables.text(text)}**"})

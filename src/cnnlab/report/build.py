@@ -57,16 +57,13 @@ def run_study(
 ) -> StudyResults:
     """Run every stage, then the mistakes. One that fails is skipped, and later stages ignore it.
 
+    It raises what `Tuning.result` does, except for errors of runs and images.
+
     Args:
         tuning: The study.
         bar: Shows the progress.
         on_result: Called with the name of each chapter that can be made now, and the results that it needs.
         on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
-
-    Raises:
-        ConfigError: There is no scheduler, or no workers.
-        RecordError: The run store cannot be used.
-        WorkerError: A worker of a cluster has other versions.
     """
     study, tuning.callback = StudyResults([], [], {}), bar
 
@@ -185,11 +182,7 @@ def _write_page(
     manifest: Mapping[str, Any],
     out: Path,
 ) -> dict[str, Any]:
-    """Write the page unless it is there already.
-
-    Returns:
-        The digest of what it was made from, its hash, and the findings as plain text.
-    """
+    """Write the page unless it is there already; return the digest of its origin, its hash, and the findings."""
     target = out / "index.html"
     key = json_digest(
         {
@@ -216,12 +209,10 @@ def _write_page(
 
 
 def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
-    """Write the final grayscale model with its card, unless they are there already.
+    """Write the final grayscale model with its card, unless they are there already; return their origin.
 
-    The model is the run with the best `val_f1` of the trial that the last grayscale stage selected.
-
-    Returns:
-        The run and what else the files were made from; {} without a grayscale stage.
+    The model is the run with the best `val_f1` of the trial that the last grayscale stage selected; without such a
+    stage, nothing is written and {} is returned.
     """
     final = final_gray(results)
     if final is None:

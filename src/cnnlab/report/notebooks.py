@@ -46,13 +46,7 @@ if sys.platform == "linux":
 
 
 class NotebookRunner:
-    """Executes the notebooks of a report, several at once; one that is there already is kept.
-
-    Args:
-        tuning: The study.
-        out: Folder of the executed notebooks.
-        sources: Folder of the notebooks.
-    """
+    """Executes notebooks of the folder `sources` into the folder `out`, several at once, unless they are there."""
 
     def __init__(self, tuning: Tuning, out: Path, sources: Path) -> None:
         self._tuning, self._out, self._sources = tuning, out, sources
@@ -66,11 +60,9 @@ class NotebookRunner:
         self._threads.shutdown(cancel_futures=True)
 
     def add(self, name: str, results: Sequence[StageResult | MistakeResult]) -> None:
-        """Add a chapter and start its notebook, unless it was executed with the same parameters, code and results.
+        """Add the chapter of a stage, "data", "comparison", "noise" or "mistakes", and start its notebook.
 
-        Args:
-            name: A stage, "data", "comparison", "noise" or "mistakes".
-            results: What the notebook reads.
+        A notebook that was executed with the same text, parameters, code and results is kept.
         """
         tuning, (title, notebook) = self._tuning, _chapter(name)
         source = self._sources / notebook

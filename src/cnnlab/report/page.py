@@ -7,18 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from html import escape
 from importlib.resources import as_file, files
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nh3
 
 from cnnlab.tuning import ClaimResult, StageResult, Tuning
-
-if TYPE_CHECKING:  # imports Matplotlib, which takes seconds; a page that is kept needs none
-    from cnnlab.report import plots
 
 _OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 """Types of output that the page shows, the best one first. None contains or needs a script."""
@@ -41,14 +37,11 @@ _DROPPED_WHOLE = {
 # fmt: on
 """Tags that are removed with their content: no text for readers, or text that a browser may read as markup."""
 
-_CELL = {"colspan", "rowspan", "scope"}
-
 _ATTRIBUTES = {
     "*": {"class", "id"},
     "a": {"aria-label", "href"},
     "img": {"alt", "height", "src", "width"},
-    "td": _CELL,
-    "th": _CELL,
+    **{name: {"colspan", "rowspan", "scope"} for name in ("td", "th")},
 }
 
 _VALUES = {
@@ -96,10 +89,7 @@ def sanitise(fragment: str) -> str:
     """Return an HTML fragment with only what the chapters need: nothing that runs, loads a file or sets a style.
 
     Tags and attributes that are not on the lists are removed. The result is well-formed: a tag that the fragment leaves
-    open is closed at its end.
-
-    Args:
-        fragment: HTML; any text is allowed.
+    open is closed at its end. The fragment may be any text.
     """
     return _CLEANER.clean(fragment)
 
@@ -173,37 +163,29 @@ def _code_style() -> str:
 
 
 def _overview(tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult]) -> dict[str, Any]:
-    """Return what the page shows before its chapters; a section that has no content is ""."""
+    """Return what the page shows before its chapters; None or "" where there is nothing to show."""
     from nbconvert.filters import markdown2html
 
-    from cnnlab.report import plots, words
+    from cnnlab.report import plots, words  # imports Matplotlib, which takes seconds; a page that is kept needs none
 
-    inconclusive = words.unclear(results)
-    sentences = [*words.findings(results, tuning.profile), words.selection(tuning, results).data]
+    path = plots.path(results) if results else None
+    inconclusive = words.inconclusive_choices(results)
+    sentences = [*words.findings(results, tuning.profile), words.selection_noise(tuning, results).data]
     return {
         "key_figures": words.key_figures(tuning, results),
         "findings": [markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>") for line in sentences],
-        "path": _shown(plots.path(results)) if results else "",
-        "summary": _scrolling(words.summary(results).data),
-        "leaderboard": _scrolling(words.leaderboard(results, rows=5).data),
-        "inconclusive": _scrolling(inconclusive.data) if inconclusive else "",
-        "claims": _scrolling(words.claim_table(claim_results).data) if claim_results else "",
+        "path": path,
+        "path_png": b64encode(path.png).decode() if path else "",
+        "stages": words.stages_table(results).data,
+        "leaderboard": words.leaderboard(results, rows=5).data,
+        "inconclusive": inconclusive.data if inconclusive else "",
+        "claims": words.claim_table(claim_results).data if claim_results else "",
     }
 
 
 def _hash(content: str) -> str:
     """Return the hash by which a Content-Security-Policy names a script or a style."""
     return b64encode(sha256(content.encode()).digest()).decode()
-
-
-def _scrolling(content: str) -> str:
-    return f'<div class="scroll">{content}</div>'
-
-
-def _shown(picture: "plots.Picture") -> str:
-    content = b64encode(picture.png).decode()
-    image = f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
-    return _scrolling(image) + _scrolling(picture.folded)
 
 
 def _exporter(templates: Path) -> Any:
