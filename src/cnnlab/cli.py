@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from cnnlab import __version__, study
-from cnnlab.engine import lifetime
 from cnnlab.errors import CnnlabError, RecordWarning
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -59,6 +58,8 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 def long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
     """Print warnings about stored runs in one line each, and stop all child processes on Ctrl-C."""
     from tqdm.auto import tqdm
+
+    from cnnlab.engine import lifetime
 
     again = f"the same command{' without --fresh (FRESH=)' if fresh else ''}"
     exit_message = f"cnnlab: stopped. Finished runs are in {str(runs)!r}; {again} continues from there."

@@ -114,7 +114,9 @@ def test_calibration_counts_each_prediction_in_the_bin_of_its_point():
 
 
 def test_a_confusion_matrix_names_its_most_frequent_error():
-    check(plots.confusion(np.array([[5, 3], [1, 6]]), ["cat", "dog"]), "cat predicted as dog, 3 times", "11 of them right")
+    check(
+        plots.confusion(np.array([[5, 3], [1, 6]]), ["cat", "dog"]), "cat predicted as dog, 3 times", "11 of them right"
+    )
 
 
 def test_class_names_may_be_anything():
