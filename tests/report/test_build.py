@@ -445,7 +445,7 @@ def test_without_colour_images_there_is_no_colour_stage(folder, tmp_path):
     with Tuning(tmp_path, tmp_path / "runs", "smoke", skip=skip) as tuning:
         chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks").chapters
     assert [(c.name, c.error) for c in chapters] == [("data", ""), ("base", ""), ("comparison", ""), ("noise", "")]
-    assert "Part B is left out" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "the colour stage is skipped" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_published_protocol_runs_the_published_fits_with_their_repeats(folder, tmp_path):
