@@ -23,7 +23,7 @@ from cnnlab.study import (
     require_whole,
 )
 from cnnlab.tuning.callbacks import Callback
-from cnnlab.tuning.halving import WORTH, Dropped, halve, reached, rungs
+from cnnlab.tuning.halving import MIN_TRIALS, Dropped, rungs, successive_halving, val_accuracy_at
 from cnnlab.tuning.images import StudyImages
 from cnnlab.tuning.results import MistakeResult, StageResult, read_scores
 
@@ -252,10 +252,10 @@ class Tuning:
             columns=["trial", "params", "val_f1"],
         )
         try:
-            draws = read_scores(self.store, list(runs.values()), "val").draws
+            draws = read_scores(self.store, list(runs.values()), "val").bootstrap_f1
         except RecordError:  # damaged since
             runs = self._records(stage.name, trials)
-            draws = read_scores(self.store, list(runs.values()), "val").draws
+            draws = read_scores(self.store, list(runs.values()), "val").bootstrap_f1
         incumbent = next((trial.name for trial in trials if trial.incumbent), None)
         decision = evidence.decide(
             stage.name, frame, draws, incumbent, stage.published_choice, pinned=self.protocol.pinned
@@ -267,11 +267,11 @@ class Tuning:
     def _drop(self, stage: Stage, trials: tuple[StageTrial, ...]) -> tuple[Dropped, ...]:
         """Return the trials of a stage that are hopeless; the runs that tell are made."""
         incumbent = next((trial for trial in trials if trial.incumbent), None)
-        if incumbent is None or len(trials) < WORTH:
+        if incumbent is None or len(trials) < MIN_TRIALS:
             return ()
         by_name = {trial.name: replace(trial, seeds=trial.seeds[:1]) for trial in trials}
 
-        def ask(names: Sequence[str], epochs: int | None) -> dict[str, float]:
+        def evaluate(names: Sequence[str], epochs: int | None) -> dict[str, float]:
             asked = []
             for trial in map(by_name.__getitem__, names):
                 short = replace(trial, settings=trial.settings.change(epochs=epochs or trial.settings.training.epochs))
@@ -279,10 +279,12 @@ class Tuning:
                 stored = self._stored(trial) and not self._stored(short)
                 asked.append(trial if stored else short)
             runs = self._records(f"{stage.name}, {'whole fits' if epochs is None else f'{epochs} epochs'}", asked)
-            return {name: reached(record.history, epochs) for (name, _), record in runs.items()}
+            return {name: val_accuracy_at(record.history, epochs) for (name, _), record in runs.items()}
 
         usual = self._records(f"{stage.name}, incumbent", [incumbent])
-        return halve(list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), ask)
+        return successive_halving(
+            list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), evaluate
+        )
 
     def _stored(self, trial: StageTrial) -> bool:
         work = self.images.work(trial.settings, trial.seeds)
