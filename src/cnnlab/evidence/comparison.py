@@ -30,7 +30,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of two trials' mean F1, with its uncertainty over seeds and images. NaN: it needs two seeds.
+    """The difference of two trials' mean F1, with its uncertainty over seeds and images.
+
+    With one seed there is only the difference: the other numbers are NaN and the verdict is "inconclusive".
 
     Attributes:
         trial: Name of the first trial.
@@ -106,8 +108,8 @@ def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     (first, *others), scores = trials, list(trials.values())
     n_seeds = min(len(trial.runs) for trial in scores)
     if n_seeds < 2:
-        mean = np.array([trial.runs.mean() for trial in scores])
-        return tuple(Comparison(first, *pair) for pair in zip(others, (mean[0] - mean[1:]).tolist(), strict=True))
+        mean = {name: trial.runs.mean() for name, trial in trials.items()}
+        return tuple(Comparison(first, other, difference=float(mean[first] - mean[other])) for other in others)
     pairs = _differences(scores)
     se, dof = _standard_error(pairs.seed_var, pairs.image_var, pairs.seed_dof)
     p_value = 2 * stdtr(dof, -np.abs(_t(pairs.difference, se)))

@@ -224,7 +224,7 @@ STAGES: tuple[Stage, ...] = (
         title="Augmentation",
         question="Do random flips and one-pixel shifts of the training images help?",
         why="Augmentation changes images in ways that should not change their class, which acts like more data. "
-        "Whether the class stays the same depends on the images: a mirrored car is still a car, a digit may not be.",
+        "Whether the class stays the same depends on the images: a mirrored car is a car, a mirrored 3 is not a 3.",
         axis=("augmentation",),
         trials=_values("augmentation", "none", "flip-shift"),
         published_choice="flip-shift",
