@@ -24,7 +24,7 @@ from cnnlab.evidence import compare as compare_scores
 from cnnlab.records import SCORES, Record, Run, RunStore
 from cnnlab.study import PRECISIONS, Training, Trial, published_architecture
 from cnnlab.tuning import Tuning, progress, read_scores
-from cnnlab.tuning.halving import WORTH, halve, reached, rungs
+from cnnlab.tuning.halving import MIN_TRIALS, rungs, successive_halving, val_accuracy_at
 
 RESULTS = Path(__file__).parent / "results"
 WAYS = {
@@ -279,7 +279,7 @@ def halving(draws: int, **settings: Any) -> None:
     for result in results:
         names = [trial.name for trial in result.trials]
         incumbent = next((trial.name for trial in result.trials if trial.incumbent), None)
-        if incumbent is None or len(names) < WORTH:
+        if incumbent is None or len(names) < MIN_TRIALS:
             continue
         same, lost, cost, full = [], [], 0, 0
         mean = {name: np.mean([one.scores["val_f1"] for one in of]) for name, of in result.records_by_trial.items()}
@@ -310,13 +310,14 @@ def _both(drawn: dict[str, list[Record]], incumbent: str) -> tuple[tuple[str, st
     """Return what the whole stage and what halving chooses, and the epochs that each takes."""
     spent, whole = dict.fromkeys(drawn, 0), set[str]()
 
-    def ask(names: Sequence[str], epochs: int | None) -> dict[str, float]:
+    def evaluate(names: Sequence[str], epochs: int | None) -> dict[str, float]:
         for name in names:
             spent[name] += min(epochs or drawn[name][0].epochs, drawn[name][0].epochs)
         whole.update(names if epochs is None else ())
-        return {name: reached(drawn[name][0].history, epochs) for name in names}
+        return {name: val_accuracy_at(drawn[name][0].history, epochs) for name in names}
 
-    dropped = {one.name for one in halve(list(drawn), incumbent, rungs([one.epochs for one in drawn[incumbent]]), ask)}
+    rung_epochs = rungs([one.epochs for one in drawn[incumbent]])
+    dropped = {one.name for one in successive_halving(list(drawn), incumbent, rung_epochs, evaluate)}
     left = {name: of for name, of in drawn.items() if name not in dropped}
     cost = sum(spent[name] for name in drawn if name != incumbent)
     cost += sum(one.epochs for name, of in left.items() if name != incumbent for one in of[name in whole :])

@@ -41,7 +41,7 @@ def intro(tuning: Tuning) -> Markdown:
 
 def heading(found: MistakeResult) -> Markdown:
     """Give a mistake's heading and what it was."""
-    return Markdown(f"## {found.mistake.title}\n\n{found.mistake.what}")
+    return Markdown(f"## {found.mistake.title}\n\n{found.mistake.description}")
 
 
 def mistake_table(found: MistakeResult) -> HTML:
@@ -75,7 +75,9 @@ def costs(found: Sequence[MistakeResult]) -> Picture:
 
 def no_cost() -> Markdown:
     """List the mistakes that change no result."""
-    return Markdown("\n".join(f"- **{mistake.title}.** {mistake.what}" for mistake in MISTAKES if not mistake.trials))
+    return Markdown(
+        "\n".join(f"- **{mistake.title}.** {mistake.description}" for mistake in MISTAKES if not mistake.trials)
+    )
 
 
 def layouts(dataset: Dataset, split: Split) -> Picture:
