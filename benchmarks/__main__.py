@@ -25,6 +25,7 @@ from cnnlab.records import SCORES, Record, Run, RunStore
 from cnnlab.study import PRECISIONS, Training, Trial, published_architecture
 from cnnlab.tuning import Tuning, progress, read_scores
 from cnnlab.tuning.halving import MIN_TRIALS, rungs, successive_halving, val_accuracy_at
+from cnnlab.tuning.runner import Runner
 
 RESULTS = Path(__file__).parent / "results"
 WAYS = {
@@ -50,7 +51,7 @@ def publish(name: str, title: str, *parts: str) -> None:
 
 
 def timed(way: str, fits: Fits) -> tuple[Usage, list[tuple[int, float]]]:
-    """Make fits in one of the ways; return what it took, and each fit's epochs and test F1."""
+    """Make fits in one of the ways; return its cost, and each fit's epochs and test F1."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         usage = measure(["-m", MODULES[way], str(fits.write(Path(folder) / "fits.json")), str(out)])
@@ -75,9 +76,9 @@ def _of_report(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_of_report
-@click.option("--passes", default=2, show_default=True, help="How often; the order is turned round each time.")
+@click.option("--passes", default=2, show_default=True, help="Number of passes; each reverses the order.")
 def compare(data: str, runs: str, every: int, passes: int) -> None:
-    """Make the same fits in three ways, one after the other, each in processes of its own."""
+    """Make the same fits in three ways, one after the other, each in its own processes."""
     fits, rates = of_report(data, runs, every), [sgemm()]
     found: dict[str, list[tuple[Usage, list[tuple[int, float]]]]] = {way: [] for way in WAYS}
     for number in range(passes):
@@ -121,8 +122,8 @@ def compare(data: str, runs: str, every: int, passes: int) -> None:
         "compare",
         f"{len(fits.fits)} fits, three ways",
         f"One of every {every} trials among the stored runs of a report, with all its seeds; {fits.sizes[0]} training, "
-        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}; n = {passes} passes, turned "
-        f"round each time: means, and the range of the ratio. sgemm of all cores: {rate:.0f} gigaflops a second "
+        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}; n = {passes} passes, each in "
+        f"reverse order: means, and the range of the ratio. sgemm of all cores: {rate:.0f} gigaflops a second "
         f"({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
         table(
             rows,
@@ -199,7 +200,7 @@ def rate(images: int, repeats: int) -> None:
 
 
 def _nothing(what: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
-    """Stand in for `training.run`: a record with a minute's worth of nothing in it."""
+    """Replace the fit by a record made up by hand."""
     record = Record(
         digest=what.digest,
         trial=what.trial.canonical(),
@@ -218,7 +219,7 @@ def _nothing(what: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
 
 @main.command()
 def overhead() -> None:
-    """Send runs that do nothing to the workers: what is left is what a run costs beside its work."""
+    """Send runs that do nothing to the workers, to measure the overhead of a run."""
     gray = cnnlab_data.gray(sample.make(train=100, test=20))
     split = cnnlab_data.split(gray, "stratified", 60, 20, 20)
     rows = []
@@ -237,17 +238,15 @@ def overhead() -> None:
                 rows.append([f"{runs:,}", f"{seconds[0]:.2f} ms", f"{seconds[1]:.3f} ms"])
     publish(
         "overhead",
-        "What a run costs beside its work",
-        "Runs that do nothing, sent to the workers, brought back and stored (two files, flushed to the disk).",
-        table(rows, ["runs", "a run", "a run that is stored already"]),
+        "Overhead of a run",
+        "Runs that do nothing, sent to the workers, brought back and stored (one file, flushed to the disk).",
+        table(rows, ["runs", "a run", "a stored run"]),
     )
 
 
-def _study(
-    data: str, runs: str, profile: str, seeds: int, without: Sequence[str], precision: str = "float32"
-) -> Tuning:
+def _study(data: str, runs: str, profile: str, seeds: int, skip: Sequence[str], precision: str = "float32") -> Tuning:
     """Return a study with as many seeds as asked for."""
-    tuning = Tuning(data, runs, profile, skip=without, precision=precision, seeds=seeds)
+    tuning = Tuning(data, runs, profile, skip=skip, precision=precision, seeds=seeds)
     tuning.callback = progress.Bar(tuning.planned_runs())
     return tuning
 
@@ -258,7 +257,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--runs", default="reports/runs", show_default=True, help="Folder of stored runs."),
         click.option("--profile", default="quick", show_default=True, help="Profile."),
         click.option("--seeds", default=10, show_default=True, help="Seeds of each trial; missing runs are made."),
-        click.option("--without", multiple=True, help="Stages to leave out."),
+        click.option("--skip", multiple=True, help="Stages to skip."),
     ):
         command = option(command)
     return command
@@ -268,10 +267,10 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 @_study_options
 @click.option("--draws", default=1000, show_default=True, help="Resamples of the seeds of each stage.")
 def halving(draws: int, **settings: Any) -> None:
-    """Choose by successive halving and by the whole stage, on resampled seeds; say how often that is the same trial.
+    """Select by successive halving and by the whole stage, on resampled seeds; tell how often it is the same trial.
 
     Each resample draws three of a trial's stored runs, another three for each trial. Only their curves and scores are
-    used, so that no run is made for it; a fit that is cut short has the same curve up to there.
+    used, so no run is made for it: a shorter fit has the same curve as far as it goes.
     """
     rng, rows, all_same, all_lost, saved, whole = np.random.default_rng(0), [], [], [], 0, 0
     with _study(**settings) as tuning:
@@ -300,14 +299,14 @@ def halving(draws: int, **settings: Any) -> None:
         "halving",
         "Successive halving against the whole stage",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, {settings['seeds']} stored seeds a trial, "
-        f"{draws} resamples of three of them a stage. What the incumbent cost is counted in neither way. The loss is "
-        "the mean val_f1, over all seeds, of the trial that the whole stage chooses, less that of the other's.",
+        f"{draws} resamples of three of them a stage. The incumbent's epochs are counted in neither way. The loss "
+        "is the mean val_f1, over all seeds, of the trial that the whole stage selects less that of halving's trial.",
         table(rows, ["stage", "trials", "epochs saved", "same trial selected", "val_f1 lost"]),
     )
 
 
 def _both(drawn: dict[str, list[Record]], incumbent: str) -> tuple[tuple[str, str], tuple[int, int]]:
-    """Return what the whole stage and what halving chooses, and the epochs that each takes."""
+    """Return the trials that the whole stage and halving select, and the epochs that each takes."""
     spent, whole = dict.fromkeys(drawn, 0), set[str]()
 
     def evaluate(names: Sequence[str], epochs: int | None) -> dict[str, float]:
@@ -338,25 +337,23 @@ def _chosen(groups: dict[str, list[Record]]) -> str:
 def precision(**settings: Any) -> None:
     """Run every trial of a study with activations of 16 bits too; compare scores and seconds, trial by trial.
 
-    The study is that of the stored runs; for the comparison all its runs are made anew, in a store of their own.
+    The study is that of the stored runs. All its runs are made again for the comparison, in a separate store.
     """
     with _study(**settings) as tuning, tempfile.TemporaryDirectory() as folder:
         results = tuning.results()
         trials = {trial.settings: trial for result in results for trial in result.trials}
-        tuning.store = RunStore(folder)
-        # All in one queue, and none from another time, so that both kinds meet the same load.
+        # All in one queue, and none from an earlier time, so that both kinds run under the same load.
         pairs = [
-            replace(trial, name=f"{place} {bits}", trial=trial.change(precision=bits))
-            for place, (trial, trial) in enumerate(trials.items())
+            replace(trial, name=f"{number} {bits}", settings=settings.change(precision=bits))
+            for number, (settings, trial) in enumerate(trials.items())
             for bits in PRECISIONS
         ]
-        runs = tuning._records("precision", pairs)
+        store = RunStore(folder)
+        runs = Runner(tuning.images, tuning.engine, store).run("precision", pairs)
         rows, gaps, ratios = [], [], []
-        for place, trial in enumerate(trials.values()):
-            both = [[runs[f"{place} {bits}", seed] for seed in trial.seeds] for bits in PRECISIONS]
-            scores = {
-                name: read_scores(tuning.store, found, "test") for name, found in zip(("32", "16"), both, strict=True)
-            }
+        for number, trial in enumerate(trials.values()):
+            both = [[runs[f"{number} {bits}", seed] for seed in trial.seeds] for bits in PRECISIONS]
+            scores = {name: read_scores(store, found, "test") for name, found in zip(("32", "16"), both, strict=True)}
             (one,) = compare_scores(scores)
             seconds = [np.median([record.train_seconds / record.epochs for record in found]) for found in both]
             gaps.append(one.difference)
@@ -372,7 +369,7 @@ def precision(**settings: Any) -> None:
             )
     publish(
         "precision",
-        "What activations of 16 bits (mixed_bfloat16) cost and bring",
+        "Activations of 16 bits (mixed_bfloat16) against 32",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, n = {settings['seeds']} seeds a trial. Test "
         f"macro-F1 with 32 bits less that with 16, with the 95 % interval over seeds and images: mean of {len(gaps)} "
         f"trials {np.mean(gaps):+.4f}, SD {np.std(gaps, ddof=1):.4f}. Seconds an epoch (median over seeds) with "
