@@ -122,8 +122,8 @@ def compare(data: str, runs: str, every: int, passes: int) -> None:
         "compare",
         f"{len(fits.fits)} fits, three ways",
         f"One of every {every} trials among the stored runs of a report, with all its seeds; {fits.sizes[0]} training, "
-        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}; n = {passes} passes, each in "
-        f"reverse order: means, and the range of the ratio. sgemm of all cores: {rate:.0f} gigaflops a second "
+        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}; n = {passes} passes, "
+        f"each in reverse order: means, and the range of the ratio. sgemm of all cores: {rate:.0f} gigaflops a second "
         f"({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
         table(
             rows,
