@@ -81,7 +81,7 @@ def scrambled_images(dataset: Dataset, split: Split) -> Picture:
     indices = split.train[:8]
     images, names = dataset.train_images[indices], [dataset.class_names[i] for i in dataset.train_labels[indices]]
     return plots.images(
-        np.concatenate([images, lay_out(images, "published")]),
+        np.concatenate([images, scramble_channels(images)]),
         [*names, *["scrambled"] * len(names)],
         f"Eight colour images ({', '.join(names)}). Below each, what a reshape without a transpose makes of it: nine "
         "small, nearly gray copies.",
