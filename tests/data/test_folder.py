@@ -75,93 +75,93 @@ def test_empty_and_missing_folder(tmp_path):
         data.load(tmp_path / "nowhere")
 
 
-def spoil_pickle(path):
+def damage_pickle(path):
     (path / "train_batch2.pkl").write_bytes(b"\x80\x04nonsense")
 
 
-def spoil_gap(path):
+def damage_gap(path):
     (path / "train_batch1.pkl").unlink()
 
 
-def spoil_test(path):
+def damage_test(path):
     (path / "test_batch1.pkl").unlink()
 
 
-def spoil_label(path):
+def damage_label(path):
     write_batch(path / "test_batch1.pkl", np.ones((2, 4, 4)) * 9, [0, 7])
 
 
-def spoil_no_label(path):
+def damage_no_label(path):
     write_batch(path / "train_batch1.pkl", np.ones((2, 4, 4)) * 9, [0, np.nan])
 
 
-def spoil_column(path):
+def damage_column(path):
     pd.DataFrame(np.ones((2, 16))).to_pickle(path / "train_batch1.pkl")
 
 
-def spoil_range(path):
+def damage_range(path):
     write_batch(path / "train_batch1.pkl", np.full((2, 4, 4), 256), [0, 1])
 
 
-def spoil_nan(path):
+def damage_nan(path):
     write_batch(path / "train_batch1.pkl", np.full((2, 4, 4), np.nan), [0, 1])
 
 
-def spoil_scaled(path):
+def damage_scaled(path):
     write_batch(path / "train_batch1.pkl", np.full((2, 4, 4), 0.5), [0, 1])
 
 
-def spoil_text(path):
+def damage_text(path):
     write_batch(path / "train_batch1.pkl", np.full((2, 4, 4), "x"), [0, 1])
 
 
-def spoil_shape(path):
+def damage_shape(path):
     write_batch(path / "train_batch1.pkl", np.ones((2, 15)) * 9, [0, 1])
 
 
-def spoil_size(path):
+def damage_size(path):
     write_batch(path / "train_batch2.pkl", np.ones((3, 5, 5)) * 9, [0, 1, 2])
 
 
-def spoil_kind(path):
+def damage_kind(path):
     write_batch(path / "test_batch1.pkl", np.ones((2, 4, 4)) * 9, ["0", "1"])
 
 
-def spoil_no_pixels(path):
+def damage_no_pixels(path):
     pd.DataFrame({"label": [0, 1]}).to_pickle(path / "train_batch1.pkl")
 
 
-def spoil_one_kind(path):
+def damage_one_kind(path):
     write_batch(path / "train_batch2.pkl", np.ones((2, 4, 4)) * 9, ["0", "1"])
 
 
-def spoil_type(path):
+def damage_type(path):
     (path / "train_batch1.pkl").write_bytes(pickle.dumps([1, 2]))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "words"),
     [
-        (spoil_pickle, "train_batch2.pkl.*Received: a file that is broken.*to_pickle"),
-        (spoil_gap, "Expected train_batch1.pkl.*Received: train_batch2.pkl.*Add the missing batch"),
-        (spoil_test, "Expected test_batch1.pkl"),
-        (spoil_label, "among the 3 training classes.*Received: 7"),
-        (spoil_no_label, "a label in every row"),
-        (spoil_column, "one column named label"),
-        (spoil_range, "0 to 255.*256"),
-        (spoil_nan, "0 to 255.*nan"),
-        (spoil_scaled, "Multiply them by 255"),
-        (spoil_text, "numbers as pixels"),
-        (spoil_shape, "square images.*15"),
-        (spoil_size, "16 pixel columns in train_batch2.pkl.*25"),
-        (spoil_kind, "labels of one kind"),
-        (spoil_one_kind, "labels of one kind"),
-        (spoil_no_pixels, "rows of pixels"),
-        (spoil_type, "Received: a list"),
+        (damage_pickle, "train_batch2.pkl.*Received: a file that is broken.*to_pickle"),
+        (damage_gap, "Expected train_batch1.pkl.*Received: train_batch2.pkl.*Add the missing batch"),
+        (damage_test, "Expected test_batch1.pkl"),
+        (damage_label, "among the 3 training classes.*Received: 7"),
+        (damage_no_label, "a label in every row"),
+        (damage_column, "one column named label"),
+        (damage_range, "0 to 255.*256"),
+        (damage_nan, "0 to 255.*nan"),
+        (damage_scaled, "Multiply them by 255"),
+        (damage_text, "numbers as pixels"),
+        (damage_shape, "square images.*15"),
+        (damage_size, "16 pixel columns in train_batch2.pkl.*25"),
+        (damage_kind, "labels of one kind"),
+        (damage_one_kind, "labels of one kind"),
+        (damage_no_pixels, "rows of pixels"),
+        (damage_type, "Received: a list"),
     ],
 )
-def test_wrong_batch(tmp_path, spoil, words):
-    spoil(small_batches(tmp_path))
+def test_wrong_batch(tmp_path, damage, words):
+    damage(small_batches(tmp_path))
     with pytest.raises(DataError, match=words) as caught:
         data.load_gray_batches(tmp_path)
     assert "\n" not in str(caught.value)

@@ -14,9 +14,10 @@ from typing import Any
 MAX_STEPS = 2_000_000
 """Most steps of a pickle. Honest ones have few, or a few per row if the labels are strings."""
 
-_PLAIN_CALLS = {"_codecs.encode"} | {
+PLAIN_CALLS = {"_codecs.encode"} | {
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray", "slice")
 }
+"""Calls that give plain bytes or a slice."""
 
 _PUSH_ARGUMENT = [
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
@@ -153,7 +154,7 @@ class _Interpreter:
         if type(module) is not str or type(name) is not str:  # printing nested tuples can take forever
             raise RefusedError("a broken pickle")
         full_name = f"{module}.{name}"
-        if full_name not in self._accepted and full_name not in _PLAIN_CALLS:
+        if full_name not in self._accepted:
             raise RefusedError(f"one that needs {full_name[:80]!a}")
         return Global(full_name)
 
@@ -165,7 +166,7 @@ class _Interpreter:
             function = function.args[0]  # pandas 1.3 stores partial(new_block, ndim=2)
         if type(function) is not Global:
             raise RefusedError(f"a pickle that calls a {type(function).__name__}")
-        if function.name not in _PLAIN_CALLS:
+        if function.name not in PLAIN_CALLS:
             return Reduce(function.name, args)
         match function.name.rpartition(".")[2], args:
             case "encode", (str(text), "latin1" | "latin-1"):

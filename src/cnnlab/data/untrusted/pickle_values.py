@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cnnlab.data.messages import unexpected
-from cnnlab.data.untrusted.pickle_program import Budget, Global, Reduce, RefusedError, interpret, is_int64
+from cnnlab.data.untrusted.pickle_program import PLAIN_CALLS, Budget, Global, Reduce, RefusedError, interpret, is_int64
 
 MAX_BYTES = 2**31
 """Largest file that is read: 50,000 colour images of 32 x 32 pixels, as int64, are 1.2 GB."""
@@ -54,7 +54,7 @@ def _load(content: bytes, name: str, kind: str, advice: str, rebuild: Callable[[
     try:
         _require(len(content) <= MAX_BYTES, f"a file of {len(content):,} bytes, more than {MAX_BYTES:,}")
         budget = Budget(8 * len(content) + 2**20)
-        return rebuild(interpret(content, _ACCEPTED, budget), budget)
+        return rebuild(interpret(content, ACCEPTED, budget), budget)
     except RefusedError as error:
         reason = str(error)
     except Exception as error:  # numpy and pandas raise many kinds, SystemError and NotImplementedError among them
@@ -316,5 +316,5 @@ _INDEXES = {"pandas.core.indexes.base.Index", "pandas.Index"} | {
     f"pandas.core.indexes.numeric.{kind}Index" for kind in ("Int64", "UInt64", "Float64")
 }
 _MISSING = {"pandas._libs.missing.NA", "pandas.NA"}
-_ACCEPTED = {*_REBUILDERS, *_RANGES, *_INDEXES, *_MISSING, "numpy.ndarray", "functools.partial"}
+ACCEPTED = {*_REBUILDERS, *_RANGES, *_INDEXES, *_MISSING, *PLAIN_CALLS, "numpy.ndarray", "functools.partial"}
 """Each accepted name, among them those that are only arguments of a call."""
