@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from cnnlab import data
-from cnnlab.data.untrusted.pickle_program import MAX_STEPS, Reduce
+from cnnlab.data.untrusted.pickle_program import MAX_STEPS, PLAIN_CALLS, Reduce
 from cnnlab.data.untrusted.pickle_values import ACCEPTED, read_batch, read_frame
 from cnnlab.errors import CnnlabError, DataError
 
@@ -921,7 +921,7 @@ def read_by_list(content: bytes):
 
     class Reader(pickle.Unpickler):
         def find_class(self, module, name):
-            if f"{module}.{name}" not in ACCEPTED:
+            if f"{module}.{name}" not in ACCEPTED | PLAIN_CALLS:
                 raise pickle.UnpicklingError(f"{module}.{name}")
             return super().find_class(module, name)
 

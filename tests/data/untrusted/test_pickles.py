@@ -16,6 +16,7 @@ import pickle_corpus as corpus
 import pytest
 from hypothesis import strategies as st
 
+from cnnlab.data.untrusted.pickle_program import PLAIN_CALLS
 from cnnlab.data.untrusted.pickle_values import ACCEPTED, read_batch, read_frame
 from cnnlab.errors import DataError
 
@@ -304,7 +305,7 @@ def test_mutations(tmp_path):
 
 # Programs of steps in any order, mostly steps and names of valid files.
 
-NAMES = st.sampled_from(sorted(ACCEPTED)).map(lambda name: corpus.known(*name.rsplit(".", 1)))
+NAMES = st.sampled_from(sorted(ACCEPTED | PLAIN_CALLS)).map(lambda name: corpus.known(*name.rsplit(".", 1)))
 PLAIN = st.one_of(
     st.integers(-3, 300).map(corpus.number),
     st.sampled_from([*corpus.EXTREMES, -(2**63)]).map(corpus.number),

@@ -1,9 +1,9 @@
 """Interpret an untrusted pickle without running it.
 
-A pickle is a program. Python's own reader runs it. To let that reader call a few trusted functions only is not enough:
+A pickle is a program, and Python's own reader runs it. Allowing that reader only a few trusted functions is not enough:
 numpy's, given a crafted state, read memory that is not theirs. Here `pickletools.genops` lists the steps, and an
-interpreter follows them on plain values alone. A name stays a `Global`, a call stays a `Reduce` (pickle's own words):
-nothing is imported, nothing is called. Rebuilding what a `Reduce` stands for is up to `pickle_values`.
+interpreter follows them on plain values. A name stays a `Global`, a call stays a `Reduce` (pickle's own words): nothing
+is imported or called. `pickle_values` rebuilds what they stand for.
 """
 
 import pickletools
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_STEPS = 2_000_000
-"""Most steps of a pickle. Honest ones have few, or a few per row if the labels are strings."""
+"""Most steps of a pickle. Valid ones have few, or a few per row if the labels are strings."""
 
 PLAIN_CALLS = {"_codecs.encode"} | {
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray", "slice")
 }
-"""Calls that give plain bytes or a slice."""
+"""Calls of Python's own that return plain bytes or a slice."""
 
 _PUSH_ARGUMENT = [
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
@@ -26,7 +26,13 @@ _PUSH_ARGUMENT = [
 
 
 class RefusedError(Exception):
-    """A pickle holds something that is not read; the message names it."""
+    """A pickle contains something that is not read; the message names it."""
+
+
+def require(condition: object, received: str) -> None:
+    """Raise `RefusedError` unless a condition holds."""
+    if not condition:
+        raise RefusedError(received)
 
 
 class Budget:
@@ -38,8 +44,7 @@ class Budget:
     def take(self, size: int) -> None:
         """Count bytes; raise `RefusedError` if there are too many."""
         self._left -= size
-        if self._left < 0:
-            raise RefusedError("far more values than a file of its size can hold")
+        require(self._left >= 0, "far more values than a file of its size can hold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +64,11 @@ class Reduce:
 
 
 def interpret(content: bytes, accepted: Container[str], budget: Budget) -> Any:
-    """Return the value of a pickle, made of plain values, `Global` and `Reduce`.
-
-    Args:
-        content: The pickle; protocols 2 to 5.
-        accepted: Names that it may use, with their module.
-        budget: For the bytes that its strings encode.
+    """Return the value of a pickle of protocol 2 to 5, made of plain values, `Global` and `Reduce`.
 
     Raises:
-        RefusedError: It has another name, or a step that honest files do not have.
-        Exception: It is broken; of any kind.
+        RefusedError: It uses a name that is not accepted, or a step that no valid file has.
+        Exception: Of any kind: it is broken.
     """
     interpreter = _Interpreter(accepted, budget)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
@@ -146,22 +146,20 @@ class _Interpreter:
 
     def _update(self, items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) not in (str, bytes) and not is_int64(key):
+            is_int64 = type(key) is int and -(2**63) <= key < 2**64  # any number of larger ones can share one hash
+            if type(key) not in (str, bytes) and not is_int64:
                 raise RefusedError(f"a dictionary with a {type(key).__name__} as a key")
             self._last(dict)[key] = value
 
     def _global(self, module: Any, name: Any) -> Global:
-        if type(module) is not str or type(name) is not str:  # printing nested tuples can take forever
-            raise RefusedError("a broken pickle")
+        require(type(module) is type(name) is str, "a broken pickle")  # printing nested tuples can take forever
         full_name = f"{module}.{name}"
-        if full_name not in self._accepted:
-            raise RefusedError(f"one that needs {full_name[:80]!a}")
+        require(full_name in self._accepted or full_name in PLAIN_CALLS, f"one that needs {full_name[:80]!a}")
         return Global(full_name)
 
     def _reduce(self, function: Any, args: Any) -> Any:
         """Return the result of a call that makes plain bytes or a slice, and a `Reduce` for any other call."""
-        if type(args) is not tuple:
-            raise RefusedError("a broken pickle")
+        require(type(args) is tuple, "a broken pickle")
         if type(function) is Reduce and function.function == "functools.partial" and len(function.args) == 1:
             function = function.args[0]  # pandas 1.3 stores partial(new_block, ndim=2)
         if type(function) is not Global:
@@ -187,6 +185,8 @@ class _Interpreter:
         target.state = state
 
 
-def is_int64(value: Any) -> bool:
-    """Return whether a value is an integer of at most 64 bits. Any number of larger ones can share one hash."""
-    return type(value) is int and -(2**63) <= value < 2**64
+def describe(value: Any) -> str:
+    """Name a function, or the type of a value."""
+    if type(value) is Reduce:
+        return value.function
+    return value.name if type(value) is Global else f"a {type(value).__name__}"

@@ -13,14 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cnnlab.data.messages import unexpected
-from cnnlab.data.untrusted.pickle_program import PLAIN_CALLS, Budget, Global, Reduce, RefusedError, interpret, is_int64
+from cnnlab.data.untrusted.pickle_program import Budget, Global, Reduce, RefusedError, describe, interpret, require
 
-MAX_BYTES = 2**31
-"""Largest file that is read: 50,000 colour images of 32 x 32 pixels, as int64, are 1.2 GB."""
-
-MAX_STRING_COLUMNS = 1_000
-"""Most columns of pandas' own strings: each takes pandas a while, and they can share their values."""
-
+MAX_BYTES = 2**31  # of a file: 50,000 colour images of 32 x 32 pixels, as int64, are 1.2 GB
+MAX_STRING_COLUMNS = 1_000  # of pandas' own strings: each takes pandas a while, and they can share their values
 _NUMBERS = {"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}
 
 
@@ -52,7 +48,7 @@ def read_batch(content: bytes, name: str) -> dict[str, Any]:
 def _load(content: bytes, name: str, kind: str, advice: str, rebuild: Callable[[Any, Budget], Any]) -> Any:
     """Return what `rebuild` makes of a file. Whatever is raised here is the file's fault."""
     try:
-        _require(len(content) <= MAX_BYTES, f"a file of {len(content):,} bytes, more than {MAX_BYTES:,}")
+        require(len(content) <= MAX_BYTES, f"a file of {len(content):,} bytes, more than {MAX_BYTES:,}")
         budget = Budget(8 * len(content) + 2**20)
         return rebuild(interpret(content, ACCEPTED, budget), budget)
     except RefusedError as error:
@@ -62,26 +58,15 @@ def _load(content: bytes, name: str, kind: str, advice: str, rebuild: Callable[[
     raise unexpected(f"{name} to be {kind}", reason, advice)
 
 
-def _require(condition: object, received: str) -> None:
-    if not condition:
-        raise RefusedError(received)
-
-
 def _rebuild(value: Any, budget: Budget, *allowed: "_Rebuilder") -> Any:
     """Rebuild what a call stands for, if one of the functions that are allowed here does that."""
     if type(value) is not Reduce or (rebuilder := _REBUILDERS.get(value.function)) not in allowed:
-        raise RefusedError(f"{_describe(value)} in an unusual place")
+        raise RefusedError(f"{describe(value)} in an unusual place")
     return rebuilder(value, budget)
 
 
-def _describe(value: Any) -> str:
-    if type(value) is Reduce:
-        return value.function
-    return value.name if type(value) is Global else f"a {type(value).__name__}"
-
-
 def _batch(value: Any, budget: Budget) -> dict[str, Any]:
-    _require(type(value) is dict, f"{_describe(value)}, not a dictionary")
+    require(type(value) is dict, f"{describe(value)}, not a dictionary")
     batch = {key.decode("ascii", "replace") if type(key) is bytes else key: part for key, part in value.items()}
     return {
         key: [_item(item, budget) for item in part] if type(part) is list else _rebuild(part, budget, *_ARRAYS)
@@ -98,16 +83,17 @@ def _item(value: Any, budget: Budget) -> Any:
         value.encode()  # lone surrogates would fail later, where the string is written
     elif type(value) is Global and value.name in _MISSING:
         return None
-    elif value is not None and type(value) not in (bytes, float, bool) and not is_int64(value):
-        raise RefusedError(f"{_describe(value)} in an unusual place")
+    elif type(value) is int:
+        require(-(2**63) <= value < 2**64, "a number of more than 64 bits")  # any number of them can share one hash
+    elif value is not None and type(value) not in (bytes, float, bool):
+        raise RefusedError(f"{describe(value)} in an unusual place")
     return value
 
 
 def _scalar(call: Reduce, budget: Budget) -> Any:
     kind, data = call.args
     dtype = _rebuild(kind, budget, _dtype)
-    is_whole = not dtype.hasobject and type(data) is bytes and len(data) == dtype.itemsize > 0
-    _require(is_whole, "a broken number")
+    require(not dtype.hasobject and type(data) is bytes and len(data) == dtype.itemsize > 0, "a broken number")
     budget.take(64 + len(data))  # a list may hold the same one many times
     return np.frombuffer(data, dtype)[0].item()
 
@@ -115,42 +101,40 @@ def _scalar(call: Reduce, budget: Budget) -> Any:
 def _dtype(call: Reduce, _: Budget) -> np.dtype[Any]:
     """Rebuild a type of numbers, of Python objects or of strings."""
     code, order = (part.decode("ascii") if type(part) is bytes else part for part in (call.args[0], call.state[1]))
-    is_usual = type(code) is str and order in ("<", ">", "|") and call.state[0] == 3
-    _require(is_usual, "an array of an unusual type")
+    require(type(code) is str and order in ("<", ">", "|") and call.state[0] == 3, "an array of an unusual type")
     if code == "O8":
         return np.dtype(object)
     is_number = code in _NUMBERS and (order == "|") == (code[1] == "1")
     is_text = code[0] == "U" and code[1:].isdecimal() and len(code) < 6 and order != "|"
-    _require(is_number or is_text, f"an array of type {code[:20]!a}")
+    require(is_number or is_text, f"an array of type {code[:20]!a}")
     return np.dtype(order + code)
 
 
 def _array(call: Reduce, budget: Budget) -> NDArray[Any]:
     version, shape, kind, is_fortran, data = call.state
-    _require(version == 1, "an array in an unusual form")
-    return _make_array(data, kind, shape, "F" if is_fortran else "C", budget)
+    require(version == 1, "an array in an unusual form")
+    return _make_array(budget, data, kind, shape, "F" if is_fortran else "C")
 
 
 def _array_from_buffer(call: Reduce, budget: Budget) -> NDArray[Any]:
-    data, kind, shape, order = call.args
-    return _make_array(data, kind, shape, order, budget)
+    return _make_array(budget, *call.args)
 
 
-def _make_array(data: Any, kind: Any, shape: Any, order: Any, budget: Budget) -> NDArray[Any]:
+def _make_array(budget: Budget, data: Any, kind: Any, shape: Any, order: Any) -> NDArray[Any]:
     """Build an array of one or two dimensions, of numbers or of plain Python values."""
-    _require(order in ("C", "F"), "an array in an unusual form")
+    require(order in ("C", "F"), "an array in an unusual form")
     is_shape = type(shape) is tuple and len(shape) in (1, 2) and all(type(n) is int and n >= 0 for n in shape)
-    _require(is_shape, "an array of an unusual shape")
+    require(is_shape, "an array of an unusual shape")
     dtype, size = _rebuild(kind, budget, _dtype), math.prod(shape)
-    budget.take(size * dtype.itemsize + sum(shape))  # no bytes in 2**60 columns are too much, too
-    _require(dtype.kind != "U", "an array of strings")  # numpy would not check the characters; pandas never writes it
+    budget.take(size * dtype.itemsize + sum(shape))  # 2**60 columns are too many even without rows
+    require(dtype.kind != "U", "an array of strings")  # numpy would not check the characters; pandas never writes it
     if dtype.hasobject:
-        _require(type(data) is list and len(data) == size, "an array with too few or too many values")
+        require(type(data) is list and len(data) == size, "an array with too few or too many values")
         objects = np.empty(size, object)
         objects[:] = [_item(item, budget) for item in data]
         return objects.reshape(shape)
     is_whole = type(data) in (bytes, bytearray) and len(data) == size * dtype.itemsize
-    _require(is_whole, "an array with too few or too many bytes")
+    require(is_whole, "an array with too few or too many bytes")
     # numpy does not check that the bytes of booleans are 0 or 1; pandas needs the machine's byte order.
     values: NDArray[Any] = np.frombuffer(data, np.uint8) != 0 if dtype.kind == "b" else np.frombuffer(data, dtype)
     return values.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)
@@ -159,16 +143,16 @@ def _make_array(data: Any, kind: Any, shape: Any, order: Any, budget: Budget) ->
 def _strings(call: Reduce, budget: Budget) -> Any:
     """Rebuild a column of pandas' own strings."""
     state = call.state
-    if call.args:  # of __pyx_unpickle_NDArrayBacked
+    if call.args:  # __pyx_unpickle_NDArrayBacked(class, checksum, None)
         kind, state = call.args[0], dict(zip(("_dtype", "_ndarray"), state, strict=False))
         is_strings = type(kind) is Global and _REBUILDERS.get(kind.name) is _strings
-        _require(is_strings, f"{_describe(kind)} in an unusual place")
+        require(is_strings, f"{describe(kind)} in an unusual place")
     if "_pa_array" in state:
         values = _rebuild(state["_pa_array"], budget, _arrow_strings)
     else:
         values = _rebuild(state["_ndarray"], budget, *_ARRAYS).tolist()
     is_text = all(item is None or type(item) is str or item != item for item in values)
-    _require(is_text, "a column of strings that holds something else")
+    require(is_text, "a column of strings that holds something else")
     return pd.array(values, dtype=_rebuild(state["_dtype"], budget, _string_dtype))
 
 
@@ -185,12 +169,12 @@ def _arrow_strings(call: Reduce, budget: Budget) -> list[str | None]:
     ((kind, length, _, offset, buffers, _, _),) = call.args
     width = _rebuild(kind, budget, _arrow_type)
     valid, offsets, text = (b"" if item is None else _rebuild(item, budget, _arrow_buffer) for item in buffers)
-    _require(offset == 0 and type(length) is int and length >= 0, "a column of an unusual Arrow type")
+    require(offset == 0 and type(length) is int and length >= 0, "a column of an unusual Arrow type")
     budget.take(64 * length + len(text))
     bounds = np.frombuffer(offsets, width, length + 1)
     is_ascending = bounds[0] >= 0 and (bounds[1:] >= bounds[:-1]).all()  # their differences may overflow
     has_bits = buffers[0] is None or 8 * len(valid) >= length
-    _require(is_ascending and bounds[-1] <= len(text) and has_bits, "a broken column of strings")
+    require(is_ascending and bounds[-1] <= len(text) and has_bits, "a broken column of strings")
     bits = np.ones(length, np.uint8)
     if valid:
         bits = np.unpackbits(np.frombuffer(valid, np.uint8), count=length, bitorder="little")
@@ -210,31 +194,31 @@ def _arrow_type(call: Reduce, _: Budget) -> str:
 
 def _arrow_buffer(call: Reduce, _: Budget) -> bytes:
     (content,) = call.args
-    _require(type(content) in (bytes, bytearray), "a broken column of strings")
+    require(type(content) in (bytes, bytearray), "a broken column of strings")
     return bytes(content)
 
 
 def _index(call: Reduce, budget: Budget) -> "pd.Index[Any]":
     """Rebuild the names of columns or rows."""
     kind, state = call.args
-    kind, name = _describe(kind), state["name"]
-    _require(name is None or type(name) in (str, int), "an index with an unusual name")
+    kind, name = describe(kind), state["name"]
+    require(name is None or type(name) in (str, int), "an index with an unusual name")
     if kind in _RANGES:
         start, stop, step = bounds = [state[key] for key in ("start", "stop", "step")]
-        _require(all(type(bound) is int and abs(bound) < 2**62 for bound in bounds), "an index of unusual numbers")
+        require(all(type(bound) is int and abs(bound) < 2**62 for bound in bounds), "an index of unusual numbers")
         return pd.RangeIndex(start, stop, step, name=name)
-    _require(kind in _INDEXES, f"{kind} as an index")
+    require(kind in _INDEXES, f"{kind} as an index")
     values = _rebuild(state["data"], budget, *_ARRAYS, _strings)
-    _require(values.ndim == 1, "an index of two dimensions")
+    require(values.ndim == 1, "an index of two dimensions")
     index: pd.Index[Any] = pd.Index(values, dtype=values.dtype, name=name)
     return index
 
 
 def _block(call: Reduce, _: Budget) -> tuple[Any, Any]:
-    """Return the values of a block and the positions of its columns, neither of them rebuilt."""
-    values, positions, *dimensions = call.args
-    _require(dimensions in ([], [2]), "a table in an unusual form")
-    return values, positions
+    """Return the values of a block and the positions of its columns, both not yet rebuilt."""
+    values, placement, *dimensions = call.args
+    require(dimensions in ([], [2]), "a table in an unusual form")
+    return values, placement
 
 
 def _manager(call: Reduce, budget: Budget) -> tuple[list[Any], list[tuple[Any, Any]]]:
@@ -253,35 +237,33 @@ def _frame(call: Reduce, budget: Budget) -> pd.DataFrame:
     arrays: dict[np.dtype[Any], list[NDArray[Any]]] = {}  # joined by dtype: a frame of read_csv has a block per column
     positions: dict[np.dtype[Any] | None, list[int]] = {None: []}
     n_rows: int | None = None
-    for values, where in blocks:
+    for values, placement in blocks:
         block = _rebuild(values, budget, *_ARRAYS, _strings)
         is_text = not isinstance(block, np.ndarray)
-        _require(n_rows in (None, block.shape[-1]) and block.ndim == 2 - is_text, "a table of columns that differ")
+        require(n_rows in (None, block.shape[-1]) and block.ndim == 2 - is_text, "a table of columns that differ")
         n_rows = block.shape[-1]
-        if type(where) is slice:
-            found = range(where.start, where.stop, where.step or 1)
+        if type(placement) is slice:
+            indices = range(placement.start, placement.stop, placement.step or 1)
         else:
-            found = _rebuild(where, budget, *_ARRAYS).tolist()
-        _require(len(found) == (1 if is_text else len(block)), "a table with too few or too many columns")
-        positions.setdefault(None if is_text else block.dtype, []).extend(found)
+            indices = _rebuild(placement, budget, *_ARRAYS).tolist()
+        require(len(indices) == (1 if is_text else len(block)), "a table with too few or too many columns")
+        positions.setdefault(None if is_text else block.dtype, []).extend(indices)
         (strings if is_text else arrays.setdefault(block.dtype, [])).append(block)
-        _require(len(strings) <= MAX_STRING_COLUMNS, f"a table of over {MAX_STRING_COLUMNS:,} columns of strings")
+        require(len(strings) <= MAX_STRING_COLUMNS, f"a table of over {MAX_STRING_COLUMNS:,} columns of strings")
     parts = [pd.DataFrame({0: column}, dtype=column.dtype) for column in strings]
     for dtype, same in arrays.items():
         parts.append(pd.DataFrame((same[0] if len(same) == 1 else np.concatenate(same)).T, dtype=dtype, copy=False))
     order = [position for key in (None, *arrays) for position in positions[key]]
-    is_whole = n_rows and order and sorted(order) == list(range(len(order)))
-    _require(is_whole, "a table without rows or columns, or with some that are missing or there twice")
+    require(n_rows and order and sorted(order) == list(range(len(order))), "a table without rows or with wrong columns")
     frame = pd.concat(parts, axis=1, ignore_index=True)
     if order != sorted(order):
         frame = frame.iloc[:, np.argsort(order)]
     columns, index = (_rebuild(axis, budget, _index) for axis in (names, rows))
-    _require((len(index), len(columns)) == frame.shape, "an index of another length than its table")
+    require((len(index), len(columns)) == frame.shape, "an index of another length than its table")
     return frame.set_axis(columns, axis=1).set_axis(index, axis=0)
 
 
 _Rebuilder = Callable[[Reduce, Budget], Any]
-
 _ARRAYS: tuple[_Rebuilder, ...] = (_array, _array_from_buffer)
 
 _CALLS: dict[_Rebuilder, list[str]] = {
@@ -295,13 +277,11 @@ _CALLS: dict[_Rebuilder, list[str]] = {
     _index: ["pandas.core.indexes.base._new_Index"],
     _string_dtype: ["pandas.core.arrays.string_.StringDtype", "pandas.StringDtype"],
     _strings: [
-        "pandas.core.arrays.string_.StringArray",
-        "pandas.core.arrays.string_.StringArrayNumpySemantics",
         "pandas.arrays.StringArray",
-        "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
-        "pandas.core.arrays.string_arrow.ArrowStringArray",
-        "pandas.core.arrays.string_arrow.ArrowStringArrayNumpySemantics",
         "pandas.arrays.ArrowStringArray",
+        *(f"pandas.core.arrays.string_.StringArray{suffix}" for suffix in ("", "NumpySemantics")),
+        *(f"pandas.core.arrays.string_arrow.ArrowStringArray{suffix}" for suffix in ("", "NumpySemantics")),
+        "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
     ],
     _arrow_strings: ["pyarrow.lib._restore_array"],
     _arrow_type: ["pyarrow.lib.type_for_alias"],
@@ -316,5 +296,5 @@ _INDEXES = {"pandas.core.indexes.base.Index", "pandas.Index"} | {
     f"pandas.core.indexes.numeric.{kind}Index" for kind in ("Int64", "UInt64", "Float64")
 }
 _MISSING = {"pandas._libs.missing.NA", "pandas.NA"}
-ACCEPTED = {*_REBUILDERS, *_RANGES, *_INDEXES, *_MISSING, *PLAIN_CALLS, "numpy.ndarray", "functools.partial"}
+ACCEPTED = {*_REBUILDERS, *_RANGES, *_INDEXES, *_MISSING, "numpy.ndarray", "functools.partial"}
 """Each accepted name, among them those that are only arguments of a call."""

@@ -25,26 +25,13 @@ from cnnlab.errors import DataError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-MAX_MEMBER = 2 << 30
-"""Bytes of the largest file that is read."""
-
-MAX_BYTES = 8 << 30
-"""Bytes of the largest archive, unpacked."""
-
-MAX_RATIO = 100
-"""Bytes that a byte of the archive may unpack to, beyond `FREE_BYTES`. Photographs hardly shrink; a bomb, to 1/1000."""
-
-FREE_BYTES = 64 << 20
-"""Bytes that any archive may unpack to: a few blank images shrink as much as a bomb."""
-
-MAX_HEADERS = 10_000
-"""Headers of an archive, extended headers included."""
-
-MAX_OVERHEAD = 4 << 20
-"""Bytes that belong to no file: of all extended headers together, and of the padding at the end."""
-
-SECONDS = 300
-"""How long reading an archive may take, without the time that the caller takes between two files."""
+MAX_MEMBER = 2 << 30  # bytes of the largest file that is read
+MAX_BYTES = 8 << 30  # bytes of the largest archive, unpacked
+MAX_RATIO = 100  # bytes that a byte may unpack to, beyond FREE_BYTES; a photograph hardly shrinks, a bomb to 1/1000
+FREE_BYTES = 64 << 20  # bytes that any archive may unpack to: a few blank images shrink as much as a bomb
+MAX_HEADERS = 10_000  # headers of an archive, extended ones included
+MAX_OVERHEAD = 4 << 20  # bytes that belong to no file: all extended headers, and the padding at the end
+SECONDS = 300  # for reading an archive, without the time that the caller takes between two files
 
 _CHUNK = 1 << 20
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -75,7 +62,7 @@ def members(path: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
         The last part of a file's name, and its content.
 
     Raises:
-        DataError: The archive is broken or larger than honest ones, or a wanted file occurs twice or is not regular.
+        DataError: The archive is broken or larger than valid ones, or a wanted file occurs twice or is not regular.
     """
     shown = quote(path.name, 100)
     try:
