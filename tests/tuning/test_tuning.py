@@ -20,7 +20,7 @@ def made_up(store, scores, test_seed=0):
     """Stand in for the workers: a record for each run, its val_f1 made up from its trial; remembers what was asked."""
     asked = []
 
-    def records(work, _store, done, epoch):
+    def run_all(work, _store, on_run_end, on_epoch):
         found = {}
         for run, dataset, split in work:
             asked.append(run)
@@ -35,11 +35,11 @@ def made_up(store, scores, test_seed=0):
             arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], chance)
             fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
             found[run.digest] = store.put(record, arrays | {"val_probs": fixed["val_probs"]})
-            epoch(run, 1)
-            done(found[run.digest], False)
+            on_epoch(run, 1)
+            on_run_end(found[run.digest], False)
         return found
 
-    return SimpleNamespace(records=records, close=lambda: None, asked=asked)
+    return SimpleNamespace(run_all=run_all, close=lambda: None, asked=asked)
 
 
 @pytest.fixture

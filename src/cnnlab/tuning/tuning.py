@@ -308,7 +308,7 @@ class Tuning:
         def epoch(run: Run, number: int) -> None:
             self.callback.on_epoch(names[run.digest], run.seed, number, run.trial.training.epochs)
 
-        found = self.engine.records(list(work.values()), self.store, note, epoch)
+        found = self.engine.run_all(list(work.values()), self.store, note, epoch)
         return {key: found[item[0].digest] for key, item in work.items()}
 
     def planned_runs(self) -> dict[str, int]:
