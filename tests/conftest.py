@@ -77,10 +77,12 @@ def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
         "data": {"digest": "d", "class_names": ["a", "b"], "shape": [12, 12, 1]},
         "split": {"digest": "s", "train": 20, "val": 6, "test": 10},
         "params": 100, "history": history, "best_epoch": 2, "train_seconds": 1.0, "scores": scores,
-        "provenance": {},
+        "provenance": {}, "code": records.fit_code_digest(),
     }  # fmt: skip
     values |= changes
-    digest = records.run_digest(values["trial"], seed, values["data"]["digest"], values["split"]["digest"])
+    digest = records.run_digest(
+        values["trial"], seed, values["data"]["digest"], values["split"]["digest"], values["code"]
+    )
     return Record(**{"digest": digest, **values})
 
 
@@ -96,7 +98,7 @@ def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
             scores = {"val_f1": value, "test_f1": value}
             digest = f"{place:032x}{seed:032x}"
             runs[name, seed] = make_record(trial, seed, digest=digest, params=100 + place, scores=scores)
-    frame = pd.DataFrame([{"trial": name, **records.row(record)} for (name, _), record in runs.items()])
+    frame = pd.DataFrame([{"trial": name, **records.run_row(record)} for (name, _), record in runs.items()])
     draws = np.zeros((len(frame), 5))  # images that add no noise
     incumbent = trials[0].name if row.keeps_incumbent else None
     return StageResult(

@@ -58,7 +58,7 @@ def test_the_same_run_twice_gives_bit_identical_weights(done, fit):
 
 def test_each_epoch_is_told_as_it_begins_and_that_changes_nothing(done, tiny, split):
     told = []
-    record, _ = fits.run(Run(SMALL, 1, tiny.digest, split.digest), tiny, split, begins=told.append)
+    record, _ = fits.run(Run(SMALL, 1, tiny.digest, split.digest), tiny, split, on_epoch=told.append)
     assert told == [1, 2, 3, 4]
     assert record.history == done[0].history
 
@@ -116,7 +116,7 @@ def test_a_run_that_failed_leaves_no_traced_model_behind(fit, monkeypatch):
 
     fit()
     with monkeypatch.context() as patch:
-        patch.setattr(fits, "scores", fail)
+        patch.setattr(fits, "score", fail)
         with pytest.raises(RuntimeError):
             fit()
     assert fits._idle == {}
@@ -138,13 +138,13 @@ def interrupted(tiny, split, tmp_path, monkeypatch):
     monkeypatch.setattr(fits, "CHECKPOINT_SECONDS", 0)
     work = Run(SMALL, 1, tiny.digest, split.digest), tiny, split, str(tmp_path)
 
-    def note(self, *args, whole=checkpoints._State.note):
+    def note(self, *args, whole=checkpoints.FitState.add_epoch):
         if self.epochs == 2:
             raise KeyboardInterrupt
         whole(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints._State, "note", note)
+        patch.setattr(checkpoints.FitState, "add_epoch", note)
         with pytest.raises(KeyboardInterrupt):
             fits.run(*work)
     (checkpoint,) = tmp_path.iterdir()
@@ -174,11 +174,11 @@ def test_a_fit_goes_on_from_a_whole_checkpoint_and_begins_anew_without(interrupt
     spoil(checkpoint, monkeypatch)
     made = []
 
-    def note(self, *args, whole=checkpoints._State.note):
+    def note(self, *args, whole=checkpoints.FitState.add_epoch):
         made.append(1)
         whole(self, *args)
 
-    monkeypatch.setattr(checkpoints._State, "note", note)
+    monkeypatch.setattr(checkpoints.FitState, "add_epoch", note)
     record, arrays = fits.run(*work)
     assert len(made) == epochs
     assert record.history == done[0].history

@@ -56,5 +56,5 @@ def test_fused_batch_normalisation_gives_what_keras_gives(shape):
 def test_the_table_of_images_gives_those_that_are_asked_for():
     table = RNG.integers(0, 256, (9, 2, 2, 1), dtype=np.uint8)
     for scale in (True, False):
-        shown = ops.convert_to_numpy(layers.Images(table, scale=scale)(np.array([3, 3, 8], np.int32)))
+        shown = ops.convert_to_numpy(layers.ImageTable(table, scale=scale)(np.array([3, 3, 8], np.int32)))
         np.testing.assert_array_equal(shown, table[[3, 3, 8]].astype(np.float32) / (255 if scale else 1))

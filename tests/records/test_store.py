@@ -1,140 +1,121 @@
-"""Records are whole or not there."""
+"""Stored runs are whole, or not there."""
 
 import json
 import os
-from dataclasses import replace
+import zipfile
+from dataclasses import asdict, replace
 
 import joblib
 import numpy as np
 import pytest
 
-from cnnlab import records
 from cnnlab.errors import RecordError, RecordWarning
-from cnnlab.records import RunStore, to_frame
+from cnnlab.records import RunStore, sealed, to_frame
+from cnnlab.records.record import FORMAT
 from cnnlab.study import Trial
 from conftest import make_record
 
 RECORD = make_record(Trial(), 3, params=10, history={"loss": [2.0, float("nan")]})
 ARRAYS = {"val_probs": np.eye(2, dtype=np.float32)}
+FORM = {"format": FORMAT, **asdict(RECORD)}
 
 
 @pytest.fixture
 def stored(tmp_path):
-    """A store with one record: the store, the record's file and its arrays' file."""
+    """A store with one run, and its file."""
     store = RunStore(tmp_path / "runs")
-    record = store.put(RECORD, ARRAYS)
-    return store, store.path / f"{RECORD.digest}.json", store.path / f"{RECORD.digest}-{record.arrays_sha256[:16]}.npz"
+    store.put(RECORD, ARRAYS)
+    return store, store.path / f"{RECORD.digest}.run"
 
 
-def test_a_record_comes_back_as_it_was_stored_nan_and_all(tmp_path):
+def test_a_stored_run_is_read_as_it_was_written(tmp_path):
     store = RunStore(tmp_path / "new")
     assert store.get(RECORD.digest) is None
     record = store.put(RECORD, ARRAYS)
     assert repr(store.get(RECORD.digest)) == repr(record)
     assert repr(RunStore(store.path).get(RECORD.digest)) == repr(record)
     np.testing.assert_array_equal(store.arrays(RECORD.digest)["val_probs"], ARRAYS["val_probs"])
-    assert sorted(path.suffix for path in store.path.iterdir()) == [".json", ".npz"]
+    np.testing.assert_array_equal(store.arrays(RECORD.digest, "val_probs")["val_probs"], ARRAYS["val_probs"])
 
 
-def outdated(text):
-    form = {**json.loads(text), "schema": 1}
-    form.pop("sha256")
-    return json.dumps({**form, "sha256": records.json_digest(form)})
+def test_a_run_is_one_zip_file_whose_first_member_is_the_record(stored):
+    store, file = stored
+    assert [path.name for path in store.path.iterdir()] == [file.name]
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist() == ["record.json", "val_probs.npy"]
+        assert json.loads(archive.read("record.json"))["seed"] == 3
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("content", "reason"),
     [
-        (lambda text: "", "torn"),
-        (lambda text: text[: len(text) // 2], "torn"),
-        (lambda text: "[]", "torn, or no record"),
-        (lambda text: "[" * 100_000, "torn, or no record"),
-        (lambda text: '{"schema": 0}', "torn, or no record"),
-        (lambda text: text.replace('"val_f1": 0.5', '"val_f1": 0.9'), "has changed"),
-        (lambda text: text.replace('"seed": 3', '"seed": 4'), "has changed"),
-        (outdated, "format is 1, that of this version of cnnlab is 3"),
+        (lambda whole: b"", "its content has changed"),
+        (lambda whole: whole[: len(whole) // 2], "its content has changed"),
+        (lambda whole: whole + b"x", "its content has changed"),
+        (lambda whole: whole.replace(b'"val_f1": 0.5', b'"val_f1": 0.9'), "its content has changed"),
+        (lambda whole: sealed.pack({}, {}), "its format is None, and this version of cnnlab reads 4"),
+        (lambda whole: sealed.pack({**FORM, "format": 3}, ARRAYS), "its format is 3"),
+        (lambda whole: sealed.pack({**FORM, "more": 1}, ARRAYS), "its format is 4"),
+        (lambda whole: sealed.pack({**FORM, "seed": 4}, ARRAYS), "the record of another run"),
+        (lambda whole: sealed.pack({**FORM, "code": "other"}, ARRAYS), "the record of another run"),
+        (lambda whole: sealed.pack({**FORM, "scores": {}}, ARRAYS), "its record is not complete"),
     ],
-    ids=["empty", "half", "list", "nested", "foreign", "score", "seed", "outdated"],
+    ids=["empty", "half", "longer", "score", "no record", "format", "field", "seed", "code", "scores"],
 )
-def test_a_record_that_cannot_be_trusted_is_set_aside_with_a_warning_and_can_be_stored_anew(stored, spoil, words):
-    store, file, arrays = stored
-    text = file.read_text()
-    file.write_text(spoil(text))
-    assert file.read_text() != text
-    with pytest.warns(RecordWarning, match=words):
+def test_a_file_that_cannot_be_trusted_is_quarantined_with_one_warning(stored, content, reason):
+    store, file = stored
+    file.write_bytes(content(file.read_bytes()))
+    with pytest.warns(RecordWarning, match=reason):
         assert store.get(RECORD.digest) is None
     assert not file.exists()
-    assert {path.name for path in (store.path / "quarantine").iterdir()} == {file.name, arrays.name}
+    assert [path.name for path in (store.path / "quarantine").iterdir()] == [file.name]
     assert store.get(RECORD.digest) is None, "the warning comes once"
     store.put(RECORD, ARRAYS)
     assert store.get(RECORD.digest) is not None
 
 
-def test_a_record_under_another_runs_name_is_set_aside(stored):
-    store, file, _ = stored
-    file.with_name("cd" * 32 + ".json").write_bytes(file.read_bytes())
+def test_a_record_under_the_name_of_another_run_is_quarantined(stored):
+    store, file = stored
+    file.with_name("cd" * 32 + ".run").write_bytes(file.read_bytes())
     with pytest.warns(RecordWarning, match="the record of another run"):
         assert store.get("cd" * 32) is None
 
 
-def test_a_record_whose_trial_is_not_what_it_is_named_by_is_set_aside(stored):
-    store, file, _ = stored
-    form = {**json.loads(file.read_text()), "seed": 4}
-    form.pop("sha256")
-    file.write_text(json.dumps({**form, "sha256": records.json_digest(form)}))
-    with pytest.warns(RecordWarning, match="the record of another run"):
-        assert store.get(RECORD.digest) is None
-
-
-def test_a_record_without_its_arrays_is_set_aside(stored):
-    store, _, arrays = stored
-    arrays.unlink()
-    with pytest.warns(RecordWarning, match="are missing"):
-        assert store.get(RECORD.digest) is None
-
-
-def test_changed_arrays_are_noticed_even_between_two_looks(stored):
-    store, _, arrays = stored
-    content = bytearray(arrays.read_bytes())
-    content[len(content) // 2] ^= 1
-    arrays.write_bytes(content)
-    with (
-        pytest.warns(RecordWarning, match="not the ones that were stored"),
-        pytest.raises(RecordError, match="damaged"),
-    ):
+def test_arrays_that_change_after_the_record_was_read_are_noticed(stored):
+    store, file = stored
+    assert store.get(RECORD.digest) is not None
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    with pytest.warns(RecordWarning, match="has changed"), pytest.raises(RecordError, match="damaged"):
         store.arrays(RECORD.digest)
 
 
-def flipped(file, rng):
+def flip_one_bit(file, rng):
     """Flip one bit of a file and return what it held."""
     whole = file.read_bytes()
     bit = int(rng.integers(8 * len(whole)))
-    spoilt = bytearray(whole)
-    spoilt[bit // 8] ^= 1 << bit % 8
-    file.write_bytes(spoilt)
+    changed = bytearray(whole)
+    changed[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(changed)
     return whole
 
 
-def test_of_400_single_bit_flips_none_is_read_as_good(tmp_path):
+def test_each_of_400_single_bit_flips_is_noticed(tmp_path):
     rng = np.random.default_rng(4)
-    store = RunStore(tmp_path)
-    record = store.put(RECORD, {"val_probs": rng.random((200, 10), np.float32)})
-    for number in range(400):
-        file = tmp_path / (
-            f"{record.digest}.json" if number % 2 else f"{record.digest}-{record.arrays_sha256[:16]}.npz"
-        )
-        whole = flipped(file, rng)
+    RunStore(tmp_path).put(RECORD, {"val_probs": rng.random((200, 10), np.float32)})
+    file = tmp_path / f"{RECORD.digest}.run"
+    for _ in range(400):
+        whole = flip_one_bit(file, rng)
         with pytest.warns(RecordWarning):
-            assert RunStore(tmp_path).get(record.digest) is None, file.name
-        for aside in (tmp_path / "quarantine").iterdir():
-            aside.replace(tmp_path / aside.name)
+            assert RunStore(tmp_path).get(RECORD.digest) is None
         file.write_bytes(whole)
-    assert repr(RunStore(tmp_path).get(record.digest)) == repr(record)
+    assert repr(RunStore(tmp_path).get(RECORD.digest)) == repr(RECORD)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_cache_without_hashes_reads_most_of_400_bit_flips_as_good(tmp_path):
-    """What the hashes are for: joblib's, of the same arrays."""
+    """What the seal is for: joblib's cache of the same arrays."""
     rng = np.random.default_rng(4)
     probs = rng.random((200, 10), np.float32)
     cached = joblib.Memory(tmp_path, verbose=0).cache(lambda: probs)
@@ -142,55 +123,78 @@ def test_a_cache_without_hashes_reads_most_of_400_bit_flips_as_good(tmp_path):
     (file,) = tmp_path.rglob("output.pkl")
     believed = 0
     for _ in range(400):
-        whole = flipped(file, rng)
+        whole = flip_one_bit(file, rng)
         believed += not np.array_equal(cached(), probs, equal_nan=True)
         file.write_bytes(whole)
     assert believed > 350
 
 
-def test_files_that_are_not_the_stores_are_left_alone(stored):
-    store, _, _ = stored
+def test_a_store_full_of_unusable_runs_is_named_in_one_line(stored):
+    store, _ = stored
+    for number in range(3):
+        form = {**FORM, "code": "other", "seed": number}
+        (store.path / f"{number:064x}.run").write_bytes(sealed.pack(form, ARRAYS))
+        (store.path / f"{number:064x}.json").write_text("{}")  # of version 0.1.0
     (store.path / "notes.json").write_text("mine")
-    assert len(store.records()) == 1
-    store.checkpoints()
+    with pytest.warns(RecordWarning) as warnings:
+        store.prepare()
+        store.prepare()
+    assert len(warnings) == 1
+    message = str(warnings[0].message)
+    assert "6 stored runs" in message
+    assert "3 were made by other code" in message
+    assert "3 by a version before 0.2.0" in message
     assert (store.path / "notes.json").read_text() == "mine"
 
 
-def test_what_killed_processes_left_is_swept_once_it_is_old(stored):
-    store, file, arrays = stored
-    place = store.checkpoints()
-    orphan, done, going = "ab" * 32 + "-0123456789abcdef.npz", f"{RECORD.digest}.ckpt", "ab" * 32 + ".ckpt"
-    left = [store.path / ".cnnlab-x.part", store.path / orphan, place / done]
-    kept = [place / going, file, arrays, store.path / "mine.npz"]
-    for path in left + kept[:1] + kept[3:]:
+def test_runs_of_other_code_are_in_the_table_under_their_code(stored):
+    store, _ = stored
+    other = make_record(Trial(), 3, code="other")
+    store.put(other, ARRAYS)
+    assert sorted(to_frame(store.path)["code"]) == sorted([RECORD.code, "other"])
+
+
+def test_files_that_the_store_does_not_know_are_left_alone(stored):
+    store, _ = stored
+    (store.path / "notes.run.txt").write_text("mine")
+    assert len(store.records()) == 1
+    store.prepare()
+    assert (store.path / "notes.run.txt").read_text() == "mine"
+
+
+def test_files_of_killed_processes_are_removed_once_they_are_old(stored):
+    store, file = stored
+    checkpoints = store.prepare()
+    left = [store.path / ".cnnlab-x.part", checkpoints / f"{RECORD.digest}.ckpt"]
+    kept = [checkpoints / ("ab" * 32 + ".ckpt"), file, store.path / "mine.npz"]
+    for path in (*left, kept[0], kept[2]):
         path.write_bytes(b"half")
-    store.checkpoints()
-    assert all(path.exists() for path in left + kept), "they may belong to a process that is still at work"
+    store.prepare()
+    assert all(path.exists() for path in left + kept), "a process may still use them"
     for path in left + kept:
         os.utime(path, (1, 1))
-    store.checkpoints()
+    store.prepare()
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)
 
 
-def test_the_record_of_a_process_that_was_faster_stands(stored):
-    store, _, _ = stored
+def test_the_record_of_the_faster_of_two_processes_is_kept(stored):
+    store, _ = stored
     assert store.put(replace(RECORD, train_seconds=9.0), ARRAYS).train_seconds == RECORD.train_seconds
 
 
-def test_storing_a_run_again_leaves_no_old_arrays_and_no_checkpoint(stored):
-    store, file, arrays = stored
-    (store.checkpoints() / f"{RECORD.digest}.ckpt").write_bytes(b"")
+def test_storing_a_run_again_leaves_no_checkpoint(stored):
+    store, file = stored
+    (store.prepare() / f"{RECORD.digest}.ckpt").write_bytes(b"")
     os.utime(file, (1, 1))
     RunStore(store.path, fresh=True).put(RECORD, {"val_probs": np.ones((2, 2), np.float32)})
-    assert not arrays.exists()
-    assert len(list(store.path.glob("*.npz"))) == 1
+    assert [path.name for path in store.path.glob("*.*")] == [file.name]
     assert not list((store.path / "checkpoints").iterdir())
 
 
 def test_a_fresh_store_sees_only_what_it_wrote_itself(tmp_path):
     RunStore(tmp_path).put(RECORD, ARRAYS)
-    os.utime(tmp_path / f"{RECORD.digest}.json", (1, 1))
+    os.utime(tmp_path / f"{RECORD.digest}.run", (1, 1))
     fresh = RunStore(tmp_path, fresh=True)
     assert fresh.get(RECORD.digest) is None
     fresh.put(replace(RECORD, params=11), ARRAYS)

@@ -1,4 +1,4 @@
-"""Claims are judged by the interval of a difference on the test images."""
+"""Claims are result by the interval of a difference on the test images."""
 
 from types import SimpleNamespace
 
@@ -8,18 +8,18 @@ import pytest
 from cnnlab.errors import ConfigError
 from cnnlab.evidence import Scores
 from cnnlab.study import CLAIMS, FINAL, INCUMBENT, PROFILES, PROTOCOLS, SELECTED, Claim, find_stage, plan_trials, start
-from cnnlab.tuning import check_claim, check_claims
+from cnnlab.tuning import check_claim, check_claims, claims
 from conftest import make_result
 
 
-@pytest.fixture
-def tuning():
-    """Stands in for a study whose images add no noise."""
+@pytest.fixture(autouse=True)
+def images_without_noise(monkeypatch):
+    """Scores of records made up by hand, on images that add no noise."""
 
-    def scores(found, part):
-        return Scores(np.array([record.scores[f"{part}_f1"] for record in found]), np.zeros((len(found), 5)))
+    def read_scores(_store, records, part):
+        return Scores(np.array([record.scores[f"{part}_f1"] for record in records]), np.zeros((len(records), 5)))
 
-    return SimpleNamespace(scores=scores)
+    monkeypatch.setattr(claims, "read_scores", read_scores)
 
 
 RESULTS = [
@@ -40,49 +40,49 @@ RESULTS = [
         (SELECTED, INCUMBENT, 0.05, "supported"),
     ],
 )
-def test_a_claim_is_supported_or_refuted_only_beyond_its_interval(tuning, trial, over, by, status):
-    judged = check_claim(Claim("", ("dense", trial), ("dense", over), by), tuning, RESULTS)
-    assert judged.status == status
-    assert (judged.comparison.low > by, judged.comparison.high < by) == (status == "supported", status == "refuted")
+def test_a_claim_is_supported_or_refuted_only_beyond_its_interval(trial, over, by, status):
+    result = check_claim(Claim("", ("dense", trial), ("dense", over), by), None, RESULTS)
+    assert result.status == status
+    assert (result.comparison.low > by, result.comparison.high < by) == (status == "supported", status == "refuted")
 
 
-def test_a_claim_about_two_stages_takes_the_trial_that_each_handed_on(tuning):
-    judged = check_claim(Claim("", ("dense", SELECTED), ("base", SELECTED), 0.05), tuning, RESULTS)
-    assert (judged.comparison.trial, judged.comparison.against) == ("128", "base")
-    assert judged.status == "supported"
+def test_a_claim_about_two_stages_takes_the_selected_trial_of_each():
+    result = check_claim(Claim("", ("dense", SELECTED), ("base", SELECTED), 0.05), None, RESULTS)
+    assert (result.comparison.trial, result.comparison.against) == ("128", "base")
+    assert result.status == "supported"
 
 
-def test_a_model_beats_itself_by_nothing(tuning):
+def test_a_model_beats_itself_by_nothing():
     same = ("base", SELECTED)
-    assert check_claim(Claim("", same, same, 0.05), tuning, RESULTS).status == "refuted"
-    assert check_claim(Claim("", same, same), tuning, RESULTS).status == "inconclusive"
+    assert check_claim(Claim("", same, same, 0.05), None, RESULTS).status == "refuted"
+    assert check_claim(Claim("", same, same), None, RESULTS).status == "inconclusive"
 
 
 @pytest.mark.parametrize("wrong", [("dence", SELECTED), ("dense", "1024")])
-def test_a_claim_about_what_there_is_not_is_refused(tuning, wrong):
+def test_a_claim_about_an_unknown_stage_or_trial_is_refused(wrong):
     with pytest.raises(ConfigError, match="Expected a"):
-        check_claim(Claim("", wrong, ("base", SELECTED)), tuning, RESULTS)
+        check_claim(Claim("", wrong, ("base", SELECTED)), None, RESULTS)
 
 
-def test_the_final_model_is_that_of_the_last_grayscale_stage(tuning):
+def test_the_final_model_is_that_of_the_last_grayscale_stage():
     results = [*RESULTS, make_result("colour", a=(0.9, 0.91, 0.92))]
-    judged = check_claim(Claim("", (FINAL, SELECTED), ("base", SELECTED)), tuning, results)
-    assert judged.comparison.trial == "128"
+    result = check_claim(Claim("", (FINAL, SELECTED), ("base", SELECTED)), None, results)
+    assert result.comparison.trial == "128"
 
 
-def test_the_published_fits_are_not_what_they_say_so_no_claim_is_judged_by_them():
+def test_the_published_fits_are_not_what_they_say_so_no_claim_is_result_by_them():
     assert check_claims(SimpleNamespace(protocol=PROTOCOLS["published"]), RESULTS) == []
 
 
 @pytest.mark.parametrize("missing", [("dense", "512"), ("loss", SELECTED), ("base", INCUMBENT)])
-def test_a_claim_about_a_trial_that_was_not_run_is_undecided(tuning, missing):
-    judged = check_claim(Claim("", missing, ("base", SELECTED)), tuning, RESULTS)
-    assert (judged.status, judged.comparison) == ("inconclusive", None)
+def test_a_claim_about_a_trial_that_was_not_run_is_undecided(missing):
+    result = check_claim(Claim("", missing, ("base", SELECTED)), None, RESULTS)
+    assert (result.status, result.comparison) == ("inconclusive", None)
 
 
-def test_one_run_of_each_decides_nothing(tuning):
+def test_one_run_of_each_decides_nothing():
     results = [make_result("dense", **{"32": (0.1,), "128": (0.9,)})]
-    assert check_claim(Claim("", ("dense", "128"), ("dense", "32")), tuning, results).status == "inconclusive"
+    assert check_claim(Claim("", ("dense", "128"), ("dense", "32")), None, results).status == "inconclusive"
 
 
 def test_declared_claims_name_stages_and_trials_that_there_are():

@@ -60,7 +60,7 @@ def test_without_a_terminal_a_stage_is_two_lines(stderr):
         bar.on_stage_end(RESULT)
     assert stream.getvalue().splitlines() == [
         "dense: 2 runs, 1 stored",
-        "dense: new goes on, val_f1 0.900 (n = 1)",
+        "dense: new selected, val_f1 0.900 (n = 1)",
     ]
 
 
@@ -68,9 +68,9 @@ def test_without_a_terminal_a_stage_is_two_lines(stderr):
     ("runs", "missing", "told"),
     [(1, 1, "1 run"), (3, 3, "3 runs"), (3, 1, "3 runs, 2 stored"), (3, 0, "3 runs, all stored")],
 )
-def test_a_stage_begins_with_its_runs_and_how_many_are_stored(stderr, runs, missing, told):
+def test_a_stage_starts_with_its_runs_and_how_many_are_stored(stderr, runs, missing, told):
     stream = stderr(io.StringIO())
-    progress.Bar({}).begin("dense", runs, missing)
+    progress.Bar({}).on_stage_start("dense", runs, missing)
     assert stream.getvalue() == f"dense: {told}\n"
 
 
@@ -90,7 +90,7 @@ def test_in_a_terminal_a_bar_shows_runs_done_of_runs_planned(stderr):
     assert re.fullmatch(r"dense: +33%\|.{10}\| 2/6 \[00:00<00:00\] new, val_f1 0.500", shown[5])
 
 
-def test_a_long_name_takes_from_the_bar_then_is_cut_and_what_follows_stays_where_it_is(stderr):
+def test_a_long_name_shortens_the_bar_then_is_cut(stderr):
     terminal = Terminal()
     stderr(terminal.stream)
     names = "colour: both", "sparse-loss-kl: KL divergence, integer labels", "colour: scrambled"
@@ -120,7 +120,7 @@ def test_a_notebook_whose_runs_are_stored_shows_no_bar(stderr):
 
 STUDY = """
 import sys
-from cnnlab import progress
+from cnnlab.tuning import progress
 from cnnlab.tuning import Tuning
 with Tuning(*sys.argv[1:3], skip=sys.argv[3:]) as tuning, progress.Bar(tuning.planned_runs()) as bar:
     tuning.callback = bar
@@ -131,8 +131,8 @@ with Tuning(*sys.argv[1:3], skip=sys.argv[3:]) as tuning, progress.Bar(tuning.pl
 @pytest.mark.slow
 def test_in_a_real_study_the_bar_shows_stage_trial_seed_epoch_and_time_left(folder, tmp_path):
     terminal = Terminal()
-    without = [*(stage.name for stage in STAGES[1:]), "mistakes"]
-    words = [sys.executable, "-c", STUDY, folder, tmp_path, *without]
+    skipped = [*(stage.name for stage in STAGES[1:]), "mistakes"]
+    words = [sys.executable, "-c", STUDY, folder, tmp_path, *skipped]
     process = subprocess.Popen(list(map(str, words)), stderr=terminal.stream)
     shown = [line.rstrip() for line in terminal.shown()]
     assert process.wait() == 0
@@ -145,7 +145,7 @@ def test_in_a_real_study_the_bar_shows_stage_trial_seed_epoch_and_time_left(fold
 
 
 def test_in_a_notebook_the_bar_counts_the_stages_that_have_runs_to_make(stderr):
-    """Those that were stored are in the total of no bar, and trials of one's own come on top."""
+    """Stored stages are in no total, and custom trials are added to it."""
     terminal = Terminal()
     stderr(terminal.stream)
     with progress.Bar() as bar:

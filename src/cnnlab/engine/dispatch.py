@@ -98,7 +98,7 @@ class Dispatch:
     ) -> None:
         self._cluster, self._work, self._store = cluster, work, store
         self._on_run_end, self._on_epoch = on_run_end, on_epoch
-        self._checkpoints = str(store.checkpoints())
+        self._checkpoints = str(store.prepare())
         self._queue = RunQueue()
         for digest, (run, *_) in work.items():
             self._queue.add(run.trace_key, digest)

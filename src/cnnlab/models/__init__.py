@@ -1,10 +1,11 @@
-"""Build, fit, export and use Keras models."""
+"""Build, fit, export and use Keras models. Importing this package does not load Keras; `fit` and `layers` do."""
 
-from cnnlab.models.builder import build, compile_model, lay_out, require_size
+from cnnlab.models.builder import Shape, build, compile_model, require_size, scramble_channels
 from cnnlab.models.cnns import cnn_1, cnn_2, cnn_3, cnn_4, cnn_5, cnn_6, cnn_7, cnn_8, cnn_9
 from cnnlab.models.export import augment, deployable, describe
 
 __all__ = [
+    "Shape",
     "augment",
     "build",
     "cnn_1",
@@ -19,6 +20,6 @@ __all__ = [
     "compile_model",
     "deployable",
     "describe",
-    "lay_out",
     "require_size",
+    "scramble_channels",
 ]

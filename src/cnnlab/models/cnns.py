@@ -1,13 +1,16 @@
-"""The study's CNN-1 to CNN-9 as built Keras models."""
+"""The study's CNN-1 to CNN-9 as Keras models."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnlab.models.builder import GRAY, Shape, build, compile_model
-from cnnlab.study import Training, published_architecture
+from cnnlab.study import SPARSE_LOSS, Training, published_architecture
 
 if TYPE_CHECKING:
     import keras
+
+_PUBLISHED_RATE = 0.0004
+"""The learning rate that the published study chose for Adam."""
 
 
 def _cnn(number: int, input_shape: Shape, n_classes: int, **changes: Any) -> "keras.Sequential":
@@ -62,7 +65,7 @@ def cnn_7(
 def cnn_8(
     optimizer: str = "adam",
     learning_rate: float | None = None,
-    loss: str = "sparse_categorical_crossentropy",
+    loss: str = SPARSE_LOSS,
     *,
     input_shape: Shape = GRAY,
     n_classes: int = 10,
@@ -72,14 +75,14 @@ def cnn_8(
     Without a rate, Adam gets the published choice, 0.0004, and any other optimizer its default.
     """
     if learning_rate is None and optimizer == "adam":
-        learning_rate = 0.0004
+        learning_rate = _PUBLISHED_RATE
     model = _cnn(8, input_shape, n_classes)
     compile_model(model, Training(optimizer=optimizer, learning_rate=learning_rate, loss=loss))
     return model
 
 
 def cnn_9(augmentation: str = "flip-shift", *, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
-    """Build and compile CNN-9: CNN-8 as published, with augmentation as its first layers."""
+    """Build and compile CNN-9: CNN-8 as published, with augmentation as its first layer."""
     model = build(published_architecture(9), input_shape, n_classes, augmentation)
-    compile_model(model, Training(learning_rate=0.0004))
+    compile_model(model, Training(learning_rate=_PUBLISHED_RATE))
     return model

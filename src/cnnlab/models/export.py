@@ -3,16 +3,13 @@
 import io
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.models.builder import GRAY, Shape, _augmentation, build, draw_seeds
+from cnnlab.models.builder import GRAY, Shape, augmentation_layers, build, draw_seeds
 from cnnlab.study import Architecture
-
-if TYPE_CHECKING:
-    pass
 
 
 def describe(
@@ -45,7 +42,7 @@ def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 1) -> NDAr
     import keras
 
     shown: Any = images.astype(np.float32)
-    for layer in _augmentation(augmentation, draw_seeds(seed, "noise")):
+    for layer in augmentation_layers(augmentation, draw_seeds(seed, "noise")):
         shown = layer(shown, training=True)
     pixels: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)
     return np.rint(pixels).astype(np.uint8)
@@ -67,7 +64,8 @@ def deployable(
 
     core = build(architecture, input_shape, n_classes)
     core.set_weights(weights)
-    model = Sequential([Input(input_shape), *[layers.Rescaling(1 / 255)] * scale, *core.layers])
+    scaling = [layers.Rescaling(1 / 255)] if scale else []
+    model = Sequential([Input(input_shape), *scaling, *core.layers])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)

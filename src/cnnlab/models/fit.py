@@ -13,18 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
-from cnnlab.models.builder import build, compile_model, lay_out
-from cnnlab.models.checkpoint import _made_by, _resumed, _save, _State
-from cnnlab.models.layers import Images
-from cnnlab.records import Record, Run
+from cnnlab.models import checkpoint
+from cnnlab.models.builder import build, compile_model, scramble_channels
+from cnnlab.models.checkpoint import FitState
+from cnnlab.models.layers import ImageTable
+from cnnlab.records import Record, Run, fit_code_digest
 from cnnlab.study import SPARSE_LOSS, Training
 
 PREDICT_BATCH = 256
 """Images predicted at a time; the scores do not depend on it."""
-
-
 CHECKPOINT_SECONDS = 10
-"""Least time between two checkpoints of a fit: a short one is sooner repeated than saved."""
+"""Least time between two checkpoints of a fit: repeating a short fit costs less than saving it."""
 
 
 def targets(labels: NDArray[np.int64], n_classes: int, settings: Training) -> NDArray[Any]:
@@ -39,25 +38,24 @@ def targets(labels: NDArray[np.int64], n_classes: int, settings: Training) -> ND
     return labels[:, None]
 
 
-def scores(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Training, split: str) -> dict[str, float]:
+def score(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Training, split: str) -> dict[str, float]:
     """Return `<split>_loss`, `<split>_f1` (macro-F1 over all classes) and `<split>_accuracy` of predictions.
 
     Args:
         probs: (n, n_classes) predicted probabilities.
         labels: (n,) labels.
-        settings: Of the trial, which name the loss.
+        settings: The trial's settings, which name the loss.
         split: "val" or "test".
     """
     from sklearn.metrics import accuracy_score, f1_score
 
-    predicted = probs.argmax(axis=1)
-    target = targets(labels, probs.shape[1], settings).astype(np.float32)
-    values = keras.ops.convert_to_numpy(keras.losses.get(settings.loss)(target, probs))
+    n_classes, predicted = probs.shape[1], probs.argmax(axis=1)
+    target = targets(labels, n_classes, settings).astype(np.float32)
+    losses = keras.ops.convert_to_numpy(keras.losses.get(settings.loss)(target, probs))
+    f1 = f1_score(labels, predicted, average="macro", labels=range(n_classes), zero_division=0)
     return {
-        f"{split}_loss": float(np.mean(values)),
-        f"{split}_f1": float(
-            f1_score(labels, predicted, average="macro", labels=range(probs.shape[1]), zero_division=0)
-        ),
+        f"{split}_loss": float(np.mean(losses)),
+        f"{split}_f1": float(f1),
         f"{split}_accuracy": float(accuracy_score(labels, predicted)),
     }
 
@@ -67,8 +65,8 @@ class _Model:
     """A model with all images of a run.
 
     Attributes:
-        whole: Takes places in the table of images: of training, validation and test, one after the other.
-        core: Its layers behind that, which take images.
+        whole: Takes indices into the images of training, validation and test, one after the other.
+        core: Its layers behind the table of images; takes images.
     """
 
     whole: Any
@@ -81,34 +79,31 @@ class _Model:
 
 
 _idle: dict[Hashable, _Model] = {}
-"""The model of this process's last run (of each thread's, if it has several), by its graph, while no run uses it."""
+"""The model of this process's last run (of each thread's, if it has several), by trace key, while no run uses it."""
 
 
-def _model(what: Run, dataset: Dataset, split: Split) -> _Model:
+def _new_model(run: Run, dataset: Dataset, split: Split) -> _Model:
     """Return a run's model as it is before the first epoch.
 
-    Tracing a model takes seconds, as much as a short fit. If the last run's has the same graph, it is set to the state
-    of a new one instead: each variable that either has.
+    Tracing a model takes seconds, as much as a short fit. If the last run had the same trace key, its model is set to
+    the initial state of this run's instead, variable by variable.
     """
-    trial, shape, n_classes = what.trial, dataset.image_shape, len(dataset.class_names)
-    traced = _idle.pop(what.trace_key, None)
+    trial, n_classes = run.trial, len(dataset.class_names)
+    precision, augmentation = trial.training.precision, trial.input.augmentation
+    traced = _idle.pop(run.trace_key, None)
     if traced is None:
         _idle.clear()
         keras.backend.clear_session()
     core = build(
-        trial.architecture,
-        shape,
-        n_classes,
-        trial.input.augmentation,
-        what.seed,
-        precision=trial.training.precision,
-        fused=True,
+        trial.architecture, dataset.image_shape, n_classes, augmentation, run.seed, precision=precision, fused=True
     )
     whole = core
     if traced is None:
         parts = dataset.train_images[split.train], dataset.train_images[split.val], dataset.test_images[split.test]
-        images = lay_out(np.concatenate(parts), trial.input.layout)
-        table = Images(images, scale=trial.input.scale, dtype=trial.training.precision)
+        images = np.concatenate(parts)
+        if trial.input.layout == "published":
+            images = scramble_channels(images)
+        table = ImageTable(images, scale=trial.input.scale, dtype=precision)
         whole = keras.Sequential([keras.Input((), dtype="int32"), table, core])
     compile_model(whole, trial.training)
     whole.optimizer.build(whole.trainable_variables)
@@ -120,119 +115,120 @@ def _model(what: Run, dataset: Dataset, split: Split) -> _Model:
     return traced
 
 
-def _order(seed: int, epoch: int, n_images: int) -> NDArray[np.int32]:
-    """Return the places of the training images in an epoch's order: another one in each, by seed and epoch alone."""
+def _shuffled(seed: int, epoch: int, n_images: int) -> NDArray[np.int32]:
+    """Return the indices of the training images in the order of an epoch, which depends on seed and epoch alone."""
     return np.random.default_rng([seed, epoch]).permutation(n_images).astype(np.int32)
 
 
-def _batches(places: NDArray[np.int32], size: int) -> list[NDArray[np.int32]]:
-    return np.split(places, range(size, len(places), size))
+def _batches(indices: NDArray[np.int32], size: int) -> list[NDArray[np.int32]]:
+    return np.split(indices, range(size, len(indices), size))
 
 
 def _fit(
-    what: Run,
+    run: Run,
     model: _Model,
     train_targets: NDArray[Any],
     val_targets: NDArray[Any],
-    checkpoint: Path | None,
-    begins: Callable[[int], None],
-) -> "_State":
-    """Fit a model and return how that went. What is no argument, as the labels of the test set, has no say.
+    checkpoint_path: Path | None,
+    on_epoch: Callable[[int], None],
+) -> FitState:
+    """Fit a model and return the state at its end. The test labels are not passed in, so they cannot influence it.
 
-    Batch by batch, since Keras's `fit` goes through tf.data, whose iterators at times take two seconds to end
-    (TensorFlow 2.21); and once seeded and asked for all epochs, it shows the images in one order (Keras 3.15).
+    It trains batch by batch: Keras's `fit` uses tf.data, whose iterators sometimes take two seconds to end (TensorFlow
+    2.21), and once seeded and asked for all epochs, it shows the images in the same order in each (Keras 3.15).
     """
-    training, whole = what.trial.training, model.whole
+    training, whole = run.trial.training, model.whole
     n_train, n_val = len(train_targets), len(val_targets)
-    state = _resumed(checkpoint, model.variables) if checkpoint else _State()
-    begun, written = time.perf_counter() - state.seconds, time.monotonic()
+    state = checkpoint.resume(checkpoint_path, model.variables) if checkpoint_path else FitState()
+    started, saved = time.perf_counter() - state.seconds, time.monotonic()
     while state.epochs < training.epochs and state.wait < (training.patience or training.epochs):
-        begins(state.epochs + 1)
+        on_epoch(state.epochs + 1)
         whole.reset_metrics()
-        for places in _batches(_order(what.seed, state.epochs, n_train), training.batch_size):
-            seen = whole.train_on_batch(places, train_targets[places], return_dict=True)
+        for indices in _batches(_shuffled(run.seed, state.epochs, n_train), training.batch_size):
+            train_metrics = whole.train_on_batch(indices, train_targets[indices], return_dict=True)
         whole.reset_metrics()
-        for places in _batches(np.arange(n_val, dtype=np.int32), PREDICT_BATCH):
-            checked = whole.test_on_batch(n_train + places, val_targets[places], return_dict=True)
-        metrics = seen | {f"val_{name}": value for name, value in checked.items()}
-        state.note({name: float(value) for name, value in metrics.items()}, model.core.get_weights)
-        state.seconds = time.perf_counter() - begun
-        if checkpoint and time.monotonic() - written >= CHECKPOINT_SECONDS:
-            _save(checkpoint, state, model.variables)
-            written = time.monotonic()
+        for indices in _batches(np.arange(n_val, dtype=np.int32), PREDICT_BATCH):
+            val_metrics = whole.test_on_batch(n_train + indices, val_targets[indices], return_dict=True)
+        metrics = train_metrics | {f"val_{name}": value for name, value in val_metrics.items()}
+        state.add_epoch({name: float(value) for name, value in metrics.items()}, model.core.get_weights)
+        state.seconds = time.perf_counter() - started
+        if checkpoint_path and time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            checkpoint.save(checkpoint_path, state, model.variables)
+            saved = time.monotonic()
     if training.restore_best_weights:
         model.core.set_weights(state.best_weights)
     return state
 
 
 def run(
-    what: Run,
+    run: Run,
     dataset: Dataset,
     split: Split,
     checkpoints: str | None = None,
-    begins: Callable[[int], None] = lambda _: None,
+    on_epoch: Callable[[int], None] = lambda _: None,
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Fit a model and score it.
 
-    The test images are predicted once, after the fit, and enter no choice.
+    The test images are predicted once, after the fit, and influence nothing.
 
     Args:
-        what: The run.
+        run: The run.
         dataset: Its images.
-        split: Which of them it trains, chooses and is tested on.
-        checkpoints: Folder where a long fit leaves, after an epoch, all that it takes to go on from there, and where
-            it looks for that first; None, or a folder that is not on this machine, for a fit in one go.
-        begins: Called with the number of each epoch, from 1, as it begins.
+        split: Which of them it trains on, validates on and is tested on.
+        checkpoints: Folder of checkpoints: a long fit writes one after an epoch, and resumes from it. None, or a folder
+            that this machine does not have, for a fit without checkpoints.
+        on_epoch: Called with the number of each epoch, from 1, as it starts.
 
     Returns:
         The record, and arrays: `val_probs` and `test_probs` (n, n_classes) float32, `val_labels` and `test_labels`
         (n,) int64, and the weights as `weight_000`, `weight_001`, ... in Keras's order.
     """
-    trial, n_classes = what.trial, len(dataset.class_names)
-    train_labels, val_labels, test_labels = (
-        dataset.train_labels[split.train], dataset.train_labels[split.val], dataset.test_labels[split.test]
-    )  # fmt: skip
-    place = Path(checkpoints) if checkpoints else None
-    model = _model(what, dataset, split)
+    training, n_classes = run.trial.training, len(dataset.class_names)
+    train_labels, val_labels = dataset.train_labels[split.train], dataset.train_labels[split.val]
+    model = _new_model(run, dataset, split)
+    has_folder = checkpoints is not None and os.path.isdir(checkpoints)  # noqa: PTH112 - never raises
     state = _fit(
-        what,
+        run,
         model,
-        targets(train_labels, n_classes, trial.training),
-        targets(val_labels, n_classes, trial.training),
-        place / f"{what.digest}.ckpt" if place and os.path.isdir(place) else None,  # noqa: PTH112 - never raises
-        begins,
+        targets(train_labels, n_classes, training),
+        targets(val_labels, n_classes, training),
+        Path(checkpoints, f"{run.digest}.ckpt") if checkpoints and has_folder else None,
+        on_epoch,
     )
-    ends = np.cumsum([len(train_labels), len(val_labels), len(test_labels)])
+    ends = np.cumsum([len(split.train), len(split.val), len(split.test)])
     val_probs, test_probs = (
-        np.concatenate([model.whole.predict_on_batch(places) for places in _batches(part, PREDICT_BATCH)])
-        for part in (np.arange(begin, end, dtype=np.int32) for begin, end in pairwise(ends))
-    )
-    losses = np.asarray(state.history["val_loss"])
-    record = Record(
-        digest=what.digest,
-        trial=trial.canonical(),
-        seed=what.seed,
-        data={"digest": what.data_digest, "class_names": list(dataset.class_names), "shape": list(dataset.image_shape)},
-        split={
-            "digest": what.split_digest,
-            "train": len(split.train),
-            "val": len(split.val),
-            "test": len(split.test),
-        },
-        params=model.core.count_params(),
-        history=state.history,
-        best_epoch=1 + int(np.argmin(np.where(np.isnan(losses), np.inf, losses))),
-        train_seconds=round(state.seconds, 3),
-        scores=scores(val_probs, val_labels, trial.training, "val")
-        | scores(test_probs, test_labels, trial.training, "test"),
-        provenance=_made_by(),
+        np.concatenate([model.whole.predict_on_batch(indices) for indices in _batches(part, PREDICT_BATCH)])
+        for part in (np.arange(start, end, dtype=np.int32) for start, end in pairwise(ends))
     )
     arrays: dict[str, NDArray[Any]] = {
         "val_probs": val_probs,
         "test_probs": test_probs,
         "val_labels": val_labels,
-        "test_labels": test_labels,
+        "test_labels": dataset.test_labels[split.test],
     }
+    record = _record(run, dataset, split, model, state, arrays)
     arrays |= {f"weight_{number:03d}": value for number, value in enumerate(model.core.get_weights())}
-    _idle[what.trace_key] = model
+    _idle[run.trace_key] = model
     return record, arrays
+
+
+def _record(
+    run: Run, dataset: Dataset, split: Split, model: _Model, state: FitState, arrays: dict[str, NDArray[Any]]
+) -> Record:
+    losses, training = np.asarray(state.history["val_loss"]), run.trial.training
+    sizes = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+    return Record(
+        digest=run.digest,
+        trial=run.trial.canonical(),
+        seed=run.seed,
+        data={"digest": run.data_digest, "class_names": list(dataset.class_names), "shape": list(dataset.image_shape)},
+        split={"digest": run.split_digest, **sizes},
+        code=fit_code_digest(),
+        params=model.core.count_params(),
+        history=state.history,
+        best_epoch=1 + int(np.argmin(np.where(np.isnan(losses), np.inf, losses))),
+        train_seconds=round(state.seconds, 3),
+        scores=score(arrays["val_probs"], arrays["val_labels"], training, "val")
+        | score(arrays["test_probs"], arrays["test_labels"], training, "test"),
+        provenance=checkpoint.provenance(),
+    )

@@ -10,29 +10,29 @@ from numpy.typing import NDArray
 _PACKAGE = "cnnlab"
 
 
-class Images(keras.layers.Layer):  # type: ignore[misc]
-    """Turns places in a table of images into these images: the table lies on the device, and only places go there.
+class ImageTable(keras.layers.Layer):  # type: ignore[misc]
+    """Looks images up by their indices. The images lie on the device once, and only indices are sent there.
 
     Args:
         images: (n, h, w, c) uint8.
         scale: Divide the pixels by 255.
-        dtype: Of what is returned, a Keras dtype policy.
+        dtype: Keras dtype policy of the images that are returned.
     """
 
     def __init__(self, images: NDArray[np.uint8], *, scale: bool, dtype: str = "float32") -> None:
         super().__init__(trainable=False, dtype=dtype)
         self._scale = scale
-        self._table = self.add_weight(shape=images.shape, dtype="uint8", initializer="zeros", trainable=False)
-        self._table.assign(images)
+        self._images = self.add_weight(shape=images.shape, dtype="uint8", initializer="zeros", trainable=False)
+        self._images.assign(images)
 
-    def call(self, places: Any) -> Any:
-        """Return images (b, h, w, c) for places (b,) int32."""
-        pixels = ops.cast(ops.take(self._table, places, axis=0), self.compute_dtype)
+    def call(self, indices: Any) -> Any:
+        """Return images (b, h, w, c) for indices (b,) int32."""
+        pixels = ops.cast(ops.take(self._images, indices, axis=0), self.compute_dtype)
         return pixels / 255 if self._scale else pixels
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of the images for the shape of the places."""
-        return (*input_shape, *self._table.shape[1:])
+        """Return the shape of the images for the shape of the indices."""
+        return (*input_shape, *self._images.shape[1:])
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -43,7 +43,7 @@ class FlipShift(keras.layers.Layer):  # type: ignore[misc]
     `ImageDataGenerator` with a shift range of 1.0. Keras's own `RandomTranslation` does the same, and switches XLA off.
 
     Args:
-        seed: Of the draws; None draws one.
+        seed: Seed of the random flips and shifts; None draws one.
     """
 
     def __init__(self, seed: int | None = None, **settings: Any) -> None:
@@ -51,38 +51,38 @@ class FlipShift(keras.layers.Layer):  # type: ignore[misc]
         self._draws = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Return images (n, h, w, c) as they came, or in training as one epoch shows them."""
+        """Return images (n, h, w, c) unchanged, or in training as one epoch shows them."""
         if not training:
             return images
-        each = (ops.shape(images)[0], 1, 1, 1)
-        mirrored = keras.random.uniform(each, seed=self._draws) < 0.5
-        images = ops.where(mirrored, ops.flip(images, axis=2), images)
+        one_each = (ops.shape(images)[0], 1, 1, 1)
+        flipped = keras.random.uniform(one_each, seed=self._draws) < 0.5
+        images = ops.where(flipped, ops.flip(images, axis=2), images)
         for axis in (1, 2):
-            images = shift(images, keras.random.uniform(each, -1, 1, dtype=images.dtype, seed=self._draws), axis)
+            images = shift(images, keras.random.uniform(one_each, -1, 1, dtype=images.dtype, seed=self._draws), axis)
         return images
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of the images, which stays."""
+        """Return the shape of the images, which stays the same."""
         return input_shape
 
 
 def shift(images: Any, by: Any, axis: int) -> Any:
     """Shift images (n, h, w, c) along an axis (1 or 2) by `by` (n, 1, 1, 1) pixels, -1 to 1."""
-    size, before_it = images.shape[axis], (slice(None),) * axis
+    size, leading = images.shape[axis], (slice(None),) * axis
 
-    def cut(begin: int, end: int) -> Any:
-        return images[*before_it, begin:end]
+    def cut(start: int, end: int) -> Any:
+        return images[*leading, start:end]
 
-    before = ops.concatenate([cut(0, 1), cut(0, size - 1)], axis)
-    after = ops.concatenate([cut(1, size), cut(size - 1, size)], axis)
-    return images * (1 - ops.abs(by)) + before * ops.relu(by) + after * ops.relu(-by)
+    previous = ops.concatenate([cut(0, 1), cut(0, size - 1)], axis)
+    following = ops.concatenate([cut(1, size), cut(size - 1, size)], axis)
+    return images * (1 - ops.abs(by)) + previous * ops.relu(by) + following * ops.relu(-by)
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras's batch normalisation, in one kernel where TensorFlow has one: a tenth of the time of a step of CNN-9.
 
-    Keras 3 puts it together from a dozen operations, each of which reads or writes all activations. Other backends
-    fuse these by themselves. Weights and inference are those of the layer it stands for.
+    Keras 3 computes it by a dozen operations, each of which reads or writes all activations. Other backends fuse these
+    themselves. Its weights and its inference are those of Keras's layer.
     """
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
@@ -95,7 +95,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
         )
         count = ops.cast(ops.size(inputs) // inputs.shape[-1], variance.dtype)
-        variance *= (count - 1) / count  # the kernel's is the sample's; Keras 3 keeps the batch's own
+        variance *= (count - 1) / count  # the kernel gives the unbiased variance; Keras 3 keeps the biased one
         for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept.assign(kept * self.momentum + new * (1 - self.momentum))
         return outputs

@@ -1,4 +1,4 @@
-"""Ask a stored model what images show: images of any size and format, one line for each that cannot be read."""
+"""Predict the classes of images of any size and format with a stored model."""
 
 import json
 import os
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 BATCH = 64
-"""Images predicted at a time; no more of them are held, and only one of them in its full size."""
+"""Images predicted at a time. Only these are held in memory, and only one of them in full size."""
 
 
 SHOWN = 5
-"""Most classes that a table names for an image."""
+"""Number of classes that a table names for an image."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of an image.
+    """A model's prediction for an image.
 
     Attributes:
         image: The image, as it was named.
@@ -68,9 +68,9 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
-        """Load a model, and the names of its classes from `manifest.json` beside it. This loads Keras, for seconds.
+        """Load a model, and its class names from `manifest.json` beside it. This loads Keras, which takes seconds.
 
-        Keras's safe mode stays on: a file that brings code of its own is refused.
+        Keras's safe mode stays on: a file that contains code is refused.
 
         Raises:
             ModelError: The file is missing, broken or no image classifier, or its classes have no names.
@@ -80,7 +80,7 @@ class Classifier:
             raise ModelError(
                 f"Expected a model. Received: {str(path)!r}, which is no file. `make report` makes one (--model)."
             )
-        # Keras takes other formats too, by the file's name; some of them are older than its safe mode.
+        # Keras reads other formats too, by the name of the file; some are older than its safe mode.
         if path.suffix != ".keras" or not zipfile.is_zipfile(path):
             raise ModelError(
                 f"Expected a model in Keras's own format, a .keras file. Received: {str(path)!r}, which is none, or is "
@@ -93,7 +93,7 @@ class Classifier:
             try:
                 model = keras.saving.load_model(path, compile=False, safe_mode=True)
                 shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-            except Exception as error:  # a stranger's file may break Keras anywhere
+            except Exception as error:  # an untrusted file may break Keras anywhere
                 raise ModelError(
                     f"Expected a whole Keras model without code of its own. Received: {str(path)!r} ({_why(error)}). "
                     "Copy it again, or let `make report` write one."
@@ -113,33 +113,33 @@ class Classifier:
             )
         return cls(model, shape, class_names)
 
-    def predict(self, images: Sequence[str], lost: Callable[[DataError], None]) -> Iterator[Prediction]:
-        """Yield what the model says of each image. One that cannot be read is left out.
+    def predict(self, images: Sequence[str], on_failure: Callable[[DataError], None]) -> Iterator[Prediction]:
+        """Yield the prediction for each image that can be read.
 
         Args:
             images: Paths of the images.
-            lost: Called with why an image cannot be read.
+            on_failure: Called with the error of each image that cannot be read.
 
         Raises:
             ModelError: The model fails, or gives no probabilities.
         """
-        for begin in range(0, len(images), BATCH):
+        for start in range(0, len(images), BATCH):
             pixels: dict[int, NDArray[np.uint8]] = {}
-            for place in range(begin, min(begin + BATCH, len(images))):
+            for index in range(start, min(start + BATCH, len(images))):
                 try:
-                    pixels[place] = read(images[place], self.shape)
+                    pixels[index] = read(images[index], self.shape)
                 except DataError as error:
-                    lost(error)
+                    on_failure(error)
             if pixels:
-                for place, row in zip(pixels, self._probabilities(list(pixels.values())), strict=True):
-                    yield Prediction(images[place], dict(zip(self.class_names, row, strict=True)))
+                for index, row in zip(pixels, self._probabilities(list(pixels.values())), strict=True):
+                    yield Prediction(images[index], dict(zip(self.class_names, row, strict=True)))
 
     def _probabilities(self, pixels: list[NDArray[np.uint8]]) -> list[list[float]]:
         """Return the probabilities of each image's classes."""
         try:
             with _quiet():
                 answer = np.asarray(self.model.predict_on_batch(np.stack(pixels).astype(np.float32)), np.float32)
-        except Exception as error:  # a stranger's layers may fail in any way
+        except Exception as error:  # layers of an untrusted file may fail in any way
             raise ModelError(
                 f"Expected a model that takes images of {self.shape}. Received: one that fails ({_why(error)}). "
                 "Name another (--model)."
@@ -175,11 +175,11 @@ def _class_names(manifest: Path) -> list[str]:
 
 
 def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
-    """Read an image as a model takes it.
+    """Read an image in the form that a model takes.
 
-    It is turned upright, as its EXIF orientation says; of an animation, it is the first frame; transparent parts are
-    white. It is cropped around its centre to the model's proportions, resized, and turned to gray (BT.601 luma, as
-    `data.gray` does) where the model has one channel.
+    It is turned upright (EXIF orientation), cropped around its centre to the model's proportions, resized, and turned
+    to gray (BT.601 luma, as in `data.gray`) if the model has one channel. Transparent parts become white. Of an
+    animation, the first frame is read.
 
     Args:
         path: A file in any of Pillow's formats, except EPS.
@@ -189,7 +189,7 @@ def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
         (h, w, c) uint8, 0 to 255.
 
     Raises:
-        DataError: It is not there, is no image, is damaged, or is too large to be one.
+        DataError: The file is missing, damaged, too large, or no image.
     """
     height, width, channels = shape
     if not os.path.isfile(path):  # noqa: PTH113 - never raises
@@ -201,14 +201,14 @@ def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
         with _quiet():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             Image.init()
-            # EPS is a program, which Pillow has another program run.
+            # EPS is a program, which Pillow would pass to another program.
             with Image.open(path, formats=[name for name in Image.ID if name != "EPS"]) as image:
                 image.load()
-                with suppress(Exception):  # EXIF data that are spoilt turn nothing; the pixels are there
+                with suppress(Exception):  # broken EXIF data: the image stays as it is
                     ImageOps.exif_transpose(image, in_place=True)
                 full = _eight_bits(image)
             small = ImageOps.fit(full, (width, height), Image.Resampling.LANCZOS)
-    except Exception as error:  # a damaged or hostile file may break Pillow anywhere
+    except Exception as error:  # a damaged or malicious file may break Pillow anywhere
         raise DataError(
             f"Expected an image that Pillow can read. Received: {str(path)!r} ({_why(error)}). "
             "Save it as a PNG of 8 bits, or leave it out."
@@ -223,22 +223,22 @@ def _eight_bits(image: "Image") -> "Image":
     """Return an image of any mode as RGB, or RGBA where it has transparent parts, of 8 bits a channel.
 
     Raises:
-        ValueError: It has more than 16 bits, so that nothing says which number is white.
+        ValueError: Its numbers have no known maximum.
     """
     from PIL import Image
 
     if image.mode == "F":
-        raise ValueError("floats, of which nothing says what is white")
-    if image.mode.startswith("I"):  # I;16 and its kin; also I, of 32 bits, as Pillow holds a PGM of 16
+        raise ValueError("floats, whose maximum is not known")
+    if image.mode.startswith("I"):  # I;16 and similar; also I, of 32 bits, as Pillow reads a 16-bit PGM
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError("numbers of more than 16 bits, of which nothing says what is white")
-        image = Image.fromarray((values >> 8).astype(np.uint8))  # the high byte, as Pillow itself does for colours
+            raise ValueError("numbers of more than 16 bits, whose maximum is not known")
+        image = Image.fromarray((values >> 8).astype(np.uint8))  # the high byte, as Pillow does for colours
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def table(predictions: Sequence[Prediction]) -> str:
-    """Return predictions as a table, one row an image: its class, and the classes that come next."""
+    """Return predictions as a text table, one row an image: its class, and the next most likely classes."""
     rows = []
     for prediction in predictions:
         (first, probability), *more = prediction.ranked[:SHOWN]
@@ -251,25 +251,25 @@ def table(predictions: Sequence[Prediction]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a name from outside so that it does nothing to a terminal, and keeps to its line."""
+    """Escape control characters."""
     return text if text.isprintable() else ascii(text)
 
 
 def _why(error: Exception) -> str:
-    """Return what went wrong in a line."""
+    """Return an error as one line."""
     return _printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off stderr what libraries write there, whatever their log level: what goes wrong comes as an exception."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    """Discard what libraries write to stderr whatever their log level. Errors come as exceptions."""
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)

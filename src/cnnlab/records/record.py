@@ -1,17 +1,35 @@
-"""A run, what it is found by, and its record."""
+"""A run, the digest by which it is found, and its record."""
 
 import hashlib
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from cnnlab.study import Trial
+
+FORMAT = 4
+"""Version of the format of stored runs."""
+FIT_MODULES = ("builder", "checkpoint", "fit", "layers")
+"""The modules of `cnnlab.models` that decide what a run gives. They are read as text: importing them loads Keras."""
+SCORES = ("val_loss", "val_f1", "val_accuracy", "test_loss", "test_f1", "test_accuracy")
 
 
 def json_digest(value: Any) -> str:
     """Return the SHA-256 (64 hex digits) of a JSON value in canonical form: sorted keys, no spaces."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@cache
+def fit_code_digest() -> str:
+    """Return the SHA-256 (64 hex digits) of the source of the modules that build and fit models.
+
+    It is the same on every platform and Python version: the source counts as text, with any line ends.
+    """
+    folder = files("cnnlab") / "models"
+    return json_digest({name: folder.joinpath(f"{name}.py").read_text(encoding="utf-8") for name in FIT_MODULES})
 
 
 @dataclass(frozen=True)
@@ -25,43 +43,42 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """What a stored record is found by: the trial, the seed, the data and the split."""
-        return run_digest(self.trial.canonical(), self.seed, self.data_digest, self.split_digest)
+        """The digest (64 hex digits) by which the run's record is found."""
+        return run_digest(self.trial.canonical(), self.seed, self.data_digest, self.split_digest, fit_code_digest())
 
     @property
     def trace_key(self) -> Hashable:
-        """Equal for runs that can use one traced model: they differ in what is a value to it, as seed and rate are."""
+        """Runs with equal keys can share a traced model: they differ only in seed, learning rate and batch size."""
         settings = self.trial.training
-        kind = settings.optimizer, settings.loss, settings.one_hot, settings.precision
-        return self.trial.architecture, self.trial.input, kind, self.data_digest, self.split_digest
+        compiled = settings.optimizer, settings.loss, settings.one_hot, settings.precision
+        return self.trial.architecture, self.trial.input, compiled, self.data_digest, self.split_digest
 
 
-def run_digest(trial: Mapping[str, Any], seed: int, data_digest: str, split_digest: str) -> str:
-    """Return what a record is found by: the trial in canonical form, the seed, the data and the split."""
-    return json_digest({"trial": trial, "seed": seed, "data": data_digest, "split": split_digest})
-
-
-SCHEMA = 3
-"""Version of the records' format and of the way runs are made; records of another are not used."""
+def run_digest(trial: Mapping[str, Any], seed: int, data_digest: str, split_digest: str, code: str) -> str:
+    """Return the digest of a run, given its trial in canonical form and the digest of the code that fits it."""
+    return json_digest(
+        {"format": FORMAT, "trial": trial, "seed": seed, "data": data_digest, "split": split_digest, "code": code}
+    )
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a run leaves.
+    """The stored result of a run.
 
     Attributes:
-        digest: What it is found by.
+        digest: The run's digest.
         trial: The trial's settings in canonical form.
         seed: The run's seed.
         data: The dataset's digest, class names and image shape.
         split: The split's digest and the number of images in each part.
+        code: Digest of the modules that built and fitted the model, see `fit_code_digest`.
         params: Parameters of the model, trainable or not.
         history: `loss`, `accuracy`, `val_loss` and `val_accuracy` of each epoch.
         best_epoch: Epoch with the lowest `val_loss`, from 1.
-        train_seconds: Wall time of the fit; with some seconds of tracing, where no run before it had the same graph.
+        train_seconds: Wall time of the fit. It includes tracing the model, which takes seconds, unless the worker's
+            previous run had the same trace key.
         scores: `val_` and `test_` `loss`, `f1` and `accuracy` of the weights that were kept.
         provenance: Versions and machine that made it.
-        arrays_sha256: Hash of the file with its arrays (64 hex digits); "" before it is stored.
     """
 
     digest: str
@@ -69,18 +86,15 @@ class Record:
     seed: int
     data: dict[str, Any]
     split: dict[str, Any]
+    code: str
     params: int
     history: dict[str, list[float]]
     best_epoch: int
     train_seconds: float
     scores: dict[str, float]
     provenance: dict[str, str]
-    arrays_sha256: str = ""
 
     @property
     def epochs(self) -> int:
-        """Epochs that were run."""
+        """Number of epochs that were run."""
         return len(self.history["loss"])
-
-
-SCORES = ("val_loss", "val_f1", "val_accuracy", "test_loss", "test_f1", "test_accuracy")

@@ -10,8 +10,8 @@ from cnnlab.records.record import SCORES, Record
 from cnnlab.records.store import RunStore
 
 
-def row(record: Record) -> dict[str, Any]:
-    """Return a record as a row of `results.csv`, less the columns that only a stage knows."""
+def run_row(record: Record) -> dict[str, Any]:
+    """Return a record as a row of `results.csv`, without the columns that only a stage knows."""
     return {
         "seed": record.seed,
         "params": record.params,
@@ -25,16 +25,18 @@ def row(record: Record) -> dict[str, Any]:
 
 
 def to_frame(path: str | Path) -> pd.DataFrame:
-    """Return all records of a store as a table, one row a run; the trial's settings are columns too.
+    """Return all stored runs of a folder as a table, one row a run; the trial's settings are columns too.
+
+    The column `code` tells apart runs that were made by different code, see `fit_code_digest`.
 
     Raises:
-        RecordError: No such folder.
+        RecordError: There is no such folder.
     """
     if not Path(path).is_dir():
         raise RecordError(f"Expected a folder of stored runs. Received: {str(path)!r}. `cnnlab run` makes one.")
     rows = []
     for record in RunStore(path).records():
         settings = {name: value for part in record.trial.values() for name, value in part.items()}
-        # The setting is how many epochs a fit may take, the record's own figure how many it took.
-        rows.append({**settings, "max_epochs": settings["epochs"], **row(record)})
+        # `epochs` is how many epochs a run took; the setting is how many it may take.
+        rows.append({**settings, "max_epochs": settings["epochs"], **run_row(record), "code": record.code})
     return pd.DataFrame(rows)

@@ -19,7 +19,7 @@ from cnnlab.report.manifest import _manifest, _missing
 from cnnlab.report.notebooks import _Book, _key, _notebook_processes
 from cnnlab.report.page import Chapter
 from cnnlab.study import ALL_MISTAKES, Stage, Trial, find_profile
-from cnnlab.tuning import ClaimResult, MistakeResult, StageResult, Tuning, check_claims, progress, read_scores
+from cnnlab.tuning import ClaimResult, MistakeResult, StageResult, Tuning, check_claims, progress, read_scores, tables
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
 
         def lose(name: str, title: str, error: Exception) -> None:
             book.lose(name, title, str(error))
-            bar.say(f"{name}: {error}")
+            bar.write(f"{name}: {error}")
 
         def title(stage: Stage) -> str:
             return f"CNN-{stage.cnn}: {stage.title}"
@@ -117,10 +117,10 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         claim_results = check_claims(tuning, results)
         chapters = book.finish(bar)
     for name, frame in (
-        ("results", tuning.results_frame(results)),
-        ("decisions", tuning.decisions_frame(results)),
-        ("comparisons", tuning.comparisons_frame(results)),
-        ("mistakes", tuning.mistakes_frame(mistakes)),
+        ("results", tables.runs_table(tuning, results)),
+        ("decisions", tables.decisions_table(results)),
+        ("comparisons", tables.comparisons_table(results)),
+        ("mistakes", tables.mistakes_table(mistakes)),
     ):
         files.write(out / f"{name}.csv", frame.to_csv(index=False).encode())
     model: dict[str, Any] = {}

@@ -93,7 +93,7 @@ class _Book:
         again: list[tuple[Chapter, _Job]] = []
         for chapter, job, future in self._chapters:
             if future and not future.done():
-                bar.now("notebooks", chapter.name)
+                bar.show_waiting("notebooks", chapter.name)
             try:
                 chapter.error = chapter.error or (future.result() if future else "")
             except BrokenProcessPool:
@@ -108,7 +108,7 @@ class _Book:
                     chapter.error = "the process that executes it ended early, twice"
         for chapter, job, _ in self._chapters:
             if job and chapter.error:
-                bar.say(f"{chapter.name}: {chapter.error}")
+                bar.write(f"{chapter.name}: {chapter.error}")
         kept = {chapter.path for chapter, *_ in self._chapters if not chapter.error}
         for path in self._out.glob("[0-9]*.ipynb"):
             if path not in kept and _key(path):

@@ -1,8 +1,9 @@
 """The study as it runs: stage after stage, its results, claims and progress."""
 
-from cnnlab.tuning.callbacks import Callback
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
+from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import MistakeResult, StageResult, final_gray, read_predictions, read_scores
+from cnnlab.tuning.runner import describe_images
 from cnnlab.tuning.tuning import Tuning
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Tuning",
     "check_claim",
     "check_claims",
+    "describe_images",
     "final_gray",
     "read_predictions",
     "read_scores",

@@ -1,4 +1,4 @@
-"""Test the declared claims: each is supported, refuted or left inconclusive by the runs."""
+"""Check the declared claims: each is supported, refuted or left inconclusive by the runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,15 +6,15 @@ from enum import StrEnum
 
 from cnnlab import evidence
 from cnnlab.errors import lookup
-from cnnlab.evidence import Comparison
-from cnnlab.records import Record
+from cnnlab.evidence import Comparison, Verdict
+from cnnlab.records import Record, RunStore
 from cnnlab.study import CLAIMS, FINAL, INCUMBENT, SELECTED, UNCHANGED, Claim, find_stage
-from cnnlab.tuning.results import StageResult, read_scores
+from cnnlab.tuning.results import StageResult, final_gray, read_scores
 from cnnlab.tuning.tuning import Tuning
 
 
 class ClaimStatus(StrEnum):
-    """What the runs say about a claim."""
+    """Whether the runs support a claim."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
@@ -23,12 +23,12 @@ class ClaimStatus(StrEnum):
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What the runs say of a claim.
+    """The status of a claim and its evidence.
 
     Attributes:
         claim: The claim.
-        status: "supported" where the 95 % interval of the difference lies above `claim.by`, "refuted" where it lies
-            below (a true claim is refuted in at most 1 of 40 repetitions), else ClaimStatus.INCONCLUSIVE.
+        status: Supported where the 95 % interval of the difference lies above `claim.by`, refuted where it lies below
+            (a true claim is refuted in at most 1 of 40 repetitions), otherwise inconclusive.
         comparison: The two trials, on `test_f1`; None where one of them was not run.
     """
 
@@ -38,56 +38,73 @@ class ClaimResult:
 
 
 def check_claims(tuning: Tuning, results: Sequence[StageResult]) -> list[ClaimResult]:
-    """Hold every declared claim against the runs; none under the published protocol, whose fits are not what they say.
+    """Check every declared claim; none under the published protocol, whose fits are not what they are called.
 
     Raises:
-        ConfigError: A claim names a stage or a trial that there is not.
+        ConfigError: A claim names a stage or a trial that does not exist.
         RecordError: A run's predictions are missing or damaged.
     """
-    return [] if tuning.protocol.pinned else [check_claim(claim, tuning, results) for claim in CLAIMS]
+    return [] if tuning.protocol.pinned else [check_claim(claim, tuning.store, results) for claim in CLAIMS]
 
 
-def check_claim(claim: Claim, tuning: Tuning, results: Sequence[StageResult]) -> ClaimResult:
-    """Hold a claim against the runs.
+def check_claim(claim: Claim, store: RunStore, results: Sequence[StageResult]) -> ClaimResult:
+    """Check a claim.
 
     Raises:
-        ConfigError: It names a stage or a trial that there is not.
+        ConfigError: It names a stage or a trial that does not exist.
         RecordError: A run's predictions are missing or damaged.
     """
-    one, other = _find(claim.trial, results), _find(claim.over, results)
-    if one is None or other is None:
+    first, second = _side(claim.trial, results), _side(claim.over, results)
+    if first is None or second is None:
         return ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None)
-    (name, found), (other_name, other_found) = one, other
-    if [record.digest for record in found] == [record.digest for record in other_found]:
-        same = Comparison(
-            name, other_name, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, evidence.Verdict.INCONCLUSIVE, 0.0, float("nan")
-        )
-        return ClaimResult(claim, ClaimStatus.REFUTED if claim.by > 0 else ClaimStatus.INCONCLUSIVE, same)
-    scores = {"trial": read_scores(tuning.store, found, "test"), "over": read_scores(tuning.store, other_found, "test")}
-    [comparison] = (replace(one, trial=name, against=other_name) for one in evidence.compare(scores))
-    status = (
-        ClaimStatus.SUPPORTED
-        if comparison.low > claim.by
-        else ClaimStatus.REFUTED
-        if comparison.high < claim.by
-        else ClaimStatus.INCONCLUSIVE
+    (name, records), (other_name, other_records) = first, second
+    if [record.digest for record in records] == [record.digest for record in other_records]:
+        status = ClaimStatus.REFUTED if claim.by > 0 else ClaimStatus.INCONCLUSIVE
+        return ClaimResult(claim, status, _no_difference(name, other_name))
+    scores = {
+        "trial": read_scores(store, records, "test"),
+        "over": read_scores(store, other_records, "test"),
+    }
+    [comparison] = evidence.compare(scores)
+    status = ClaimStatus.INCONCLUSIVE
+    if comparison.low > claim.by:
+        status = ClaimStatus.SUPPORTED
+    elif comparison.high < claim.by:
+        status = ClaimStatus.REFUTED
+    return ClaimResult(claim, status, replace(comparison, trial=name, against=other_name))
+
+
+def _no_difference(trial: str, against: str) -> Comparison:
+    """Return the comparison of two trials that are the same runs."""
+    return Comparison(
+        trial=trial,
+        against=against,
+        difference=0.0,
+        low=0.0,
+        high=0.0,
+        p_superiority=0.5,
+        p_value=1.0,
+        p_adjusted=1.0,
+        verdict=Verdict.INCONCLUSIVE,
+        detectable_difference=0.0,
+        seeds_needed=float("nan"),
     )
-    return ClaimResult(claim, status, comparison)
 
 
-def _find(side: tuple[str, str], results: Sequence[StageResult]) -> tuple[str, list[Record]] | None:
+def _side(side: tuple[str, str], results: Sequence[StageResult]) -> tuple[str, list[Record]] | None:
     """Return the name and the records of one side of a claim; None if it was not run."""
     stage, name = side
     if stage == FINAL:
-        stage = next((result.stage.name for result in reversed(results) if not result.stage.on_colour), FINAL)
+        result = final_gray(results)
     else:
-        names = {SELECTED, INCUMBENT, UNCHANGED, *(variant.name for variant in find_stage(stage).trials)}
+        names = {SELECTED, INCUMBENT, UNCHANGED, *(trial.name for trial in find_stage(stage).trials)}
         lookup({name: name for name in sorted(names)}, name, f"trial of {stage} in a claim")
-    for result in results:
-        if result.stage.name == stage:
-            if name == INCUMBENT:
-                name = next((trial.name for trial in result.trials if trial.incumbent), "")
-            elif name == SELECTED:
-                name = result.decision.selected
-            return (name, result.records_by_trial[name]) if name in result.records_by_trial else None
-    return None
+        result = next((result for result in results if result.stage.name == stage), None)
+    if result is None:
+        return None
+    if name == INCUMBENT:
+        name = result.incumbent.name if result.incumbent else ""
+    elif name == SELECTED:
+        name = result.decision.selected
+    records = result.records_by_trial
+    return (name, records[name]) if name in records else None

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-WORTH = 4
+MIN_TRIALS = 4
 """Fewest trials among which halving saves anything."""
 
 
@@ -38,17 +38,17 @@ def rungs(usual: Sequence[int]) -> tuple[int | None, ...]:
     return math.ceil(FIRST_RUNG * sum(usual) / len(usual)), None
 
 
-def reached(history: Mapping[str, Sequence[float]], epochs: int | None) -> float:
+def val_accuracy_at(history: Mapping[str, Sequence[float]], epochs: int | None) -> float:
     """Return the validation accuracy that a fit has reached after some epochs: that of its lowest `val_loss` so far."""
     losses = [math.inf if math.isnan(loss) else loss for loss in history["val_loss"][:epochs]]
     return history["val_accuracy"][losses.index(min(losses))]
 
 
-def halve(
+def successive_halving(
     names: Sequence[str],
     incumbent: str,
     rungs: Sequence[int | None],
-    ask: Callable[[Sequence[str], int | None], Mapping[str, float]],
+    evaluate: Callable[[Sequence[str], int | None], Mapping[str, float]],
 ) -> tuple[Dropped, ...]:
     """Return which trials are dropped: at each rung the worse half, but never the incumbent.
 
@@ -56,13 +56,13 @@ def halve(
         names: The trials.
         incumbent: What the stage before handed on, which stays.
         rungs: After how many epochs each time, as of `rungs`.
-        ask: Given the trials that are left and a rung, returns what each has `reached`.
+        evaluate: Given the trials that are left and a rung, returns what each has `reached`.
     """
     left, dropped = list(names), []
     for epochs in rungs:
-        if len(left) < WORTH:
+        if len(left) < MIN_TRIALS:
             break
-        scores = ask(left, epochs)
+        scores = evaluate(left, epochs)
         ranked = sorted(left, key=lambda name: -scores[name])
         worse = [name for name in ranked[math.ceil(len(left) / 2) :] if name != incumbent]
         dropped += [Dropped(name, epochs, scores[name], scores[ranked[0]]) for name in worse]

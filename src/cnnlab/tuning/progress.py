@@ -1,4 +1,4 @@
-"""Progress of a study: a bar in a terminal or in Jupyter, one line an event elsewhere."""
+"""Progress of a study: callbacks, and a bar in a terminal or in Jupyter, or one line an event elsewhere."""
 
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -7,55 +7,71 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from cnnlab.records import Record
-from cnnlab.tuning.callbacks import Callback
 from cnnlab.tuning.results import StageResult
 
 
-class _Line(tqdm):  # type: ignore[type-arg]
-    """A bar of ten columns, followed by a run: never more than one line, and in one place whatever the names.
+class Callback:
+    """Methods that a study calls as it runs. Those of this base class do nothing."""
 
-    In a narrow terminal, long names take columns of the bar, which keeps that length; then they are cut.
+    def on_stage_start(self, name: str, runs: int, missing: int) -> None:
+        """A stage, or "mistakes", starts: its number of runs, and how many of them are not stored yet."""
+
+    def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
+        """A run starts an epoch (from 1, of at most `epochs`). Not called for every epoch where they are short."""
+
+    def on_run_end(self, trial: str, record: Record, cached: bool) -> None:
+        """A run has its record: stored before (`cached`), or just made."""
+
+    def on_stage_end(self, result: StageResult) -> None:
+        """A stage has selected its trial."""
+
+
+class _Line(tqdm):  # type: ignore[type-arg]
+    """A bar of ten columns, followed by the current run, in one line of fixed layout.
+
+    tqdm alone would change the length of the bar with every name. In a narrow terminal, long names shorten the bar until
+    the stage ends; then they are cut.
 
     Attributes:
         trial: The run's trial.
-        how_far: What is said of the run itself.
-        taken: Columns of the bar that are gone.
+        detail: The run's seed and epoch, or its score.
+        shortened: Columns by which the bar is shorter than ten.
     """
 
     FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {run}"
 
     trial = ""
-    how_far = ""
-    taken = 0
+    detail = ""
+    shortened = 0
 
     @property
     def format_dict(self) -> MutableMapping[str, Any]:
         """What tqdm fills its format with, and `run`."""
-        found = super().format_dict
-        trial, rest, room = self.trial, f", {self.how_far}" if self.trial else self.how_far, 0
-        if columns := found["ncols"]:
-            room = columns - len(self.format_meter(**{**found, "ncols": None, "run": ""}))  # beside a bar of ten
-            self.taken = max(self.taken, min(len(trial + rest) - room, 9))
-            room += self.taken
+        values = super().format_dict
+        trial, rest, room = self.trial, f", {self.detail}" if self.trial else self.detail, 0
+        if columns := values["ncols"]:
+            room = columns - len(self.format_meter(**{**values, "ncols": None, "run": ""}))  # beside a bar of ten
+            self.shortened = max(self.shortened, min(len(trial + rest) - room, 9))
+            room += self.shortened
             kept = max(room - len(rest), 0)
             trial = trial if len(trial) <= kept else f"{trial[: max(kept - 2, 0)]}.."
-        return {**found, "run": f"{trial}{rest}".ljust(room)}
+        return {**values, "run": f"{trial}{rest}".ljust(room)}
 
 
 class Bar(Callback):
-    """Runs done of runs planned, with the time left; stored runs count as done and not for the time.
+    """Finished runs of planned runs, with the time left. Stored runs count as finished, but not for the time.
 
     Args:
-        plan: Expected runs of the stages to come; corrected as each begins. None for stages asked for one by one, as
-            in a notebook, where nothing is shown while nothing is missing.
+        plan: Expected runs of the stages to come, corrected as each starts. None for stages asked for one by one, as in
+            a notebook: the bar then appears only if runs are missing.
     """
 
     def __init__(self, plan: Mapping[str, int] | None = None) -> None:
         self._plan = dict(plan or {})
-        self._planned = plan is not None
-        self._lines = plan is not None and not sys.stderr.isatty()
+        self._has_plan = plan is not None
+        self._prints_lines = plan is not None and not sys.stderr.isatty()
         self._bar: Any = None
-        if plan is not None and not self._lines:
+        if plan is not None and not self._prints_lines:
             self._open()
 
     def __enter__(self) -> "Bar":
@@ -69,22 +85,22 @@ class Bar(Callback):
     def _open(self) -> None:
         self._bar = _Line(total=sum(self._plan.values()), smoothing=0, dynamic_ncols=True, bar_format=_Line.FORMAT)
 
-    def _show(self, trial: str = "", how_far: str = "") -> None:
-        self._bar.trial, self._bar.how_far = trial, how_far
+    def _show(self, trial: str = "", detail: str = "") -> None:
+        self._bar.trial, self._bar.detail = trial, detail
         self._bar.refresh()
 
     def on_stage_start(self, name: str, runs: int, missing: int) -> None:
         """See `Callback`."""
         self._plan[name] = runs
-        if self._lines:
+        if self._prints_lines:
             stored = f", {runs - missing if missing else 'all'} stored" if missing < runs else ""
-            self.say(f"{name}: {runs} run{'s' * (runs > 1)}{stored}")
+            self.write(f"{name}: {runs} run{'' if runs == 1 else 's'}{stored}")
             return
         if self._bar is None and missing:
             self._open()
         if self._bar is not None:
-            self._bar.total = sum(self._plan.values()) if self._planned else self._bar.n + runs
-            self._bar.taken = 0
+            self._bar.total = sum(self._plan.values()) if self._has_plan else self._bar.n + runs
+            self._bar.shortened = 0
             self._bar.set_description(name, refresh=False)
             self._show()
 
@@ -106,19 +122,20 @@ class Bar(Callback):
 
     def on_stage_end(self, result: StageResult) -> None:
         """See `Callback`."""
-        if self._lines:
-            made = result.decision
-            self.say(f"{made.stage}: {made.selected} goes on, val_f1 {made.val_f1_mean:.3f} (n = {made.n_seeds})")
+        if self._prints_lines:
+            decision = result.decision
+            mean, n_seeds = decision.val_f1_mean, decision.n_seeds
+            self.write(f"{decision.stage}: {decision.selected} selected, val_f1 {mean:.3f} (n = {n_seeds})")
 
-    def now(self, name: str, what: str) -> None:
+    def show_waiting(self, name: str, detail: str) -> None:
         """Show what is waited for beside runs."""
         if self._bar is not None:
             self._bar.set_description(name, refresh=False)
-            self._show(how_far=what)
+            self._show(detail=detail)
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Print a line without disturbing the bar."""
-        if self._lines:
+        if self._prints_lines:
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - where there is no terminal, this is the progress
         else:
             tqdm.write(line, file=sys.stderr)

@@ -8,7 +8,7 @@ from IPython.display import HTML, Markdown
 from cnnlab import study
 from cnnlab.data import Dataset, Split
 from cnnlab.evidence import Comparison
-from cnnlab.models import lay_out
+from cnnlab.models import scramble_channels
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import table, text
@@ -81,7 +81,7 @@ def no_cost() -> Markdown:
 def layouts(dataset: Dataset, split: Split) -> Picture:
     """Show training images as they are and, below, as the published study's networks saw them."""
     shown = dataset.train_images[split.train[:8]]
-    scrambled = lay_out(shown, "published")
+    scrambled = scramble_channels(shown)
     names = [dataset.class_names[label] for label in dataset.train_labels[split.train[:8]]]
     return plots.images(
         np.concatenate([shown, scrambled]),

@@ -1,0 +1,229 @@
+"""The images of a study, and the runs that are made with them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from cnnlab import data, evidence, models, study
+from cnnlab.data import DataFolder, Dataset, Split, sample
+from cnnlab.engine import Engine, Work
+from cnnlab.errors import DataError, RecordError
+from cnnlab.records import Record, Run, RunStore
+from cnnlab.study import (
+    ALL_MISTAKES,
+    MISTAKES,
+    PROFILES,
+    PROTOCOLS,
+    Architecture,
+    Profile,
+    Protocol,
+    Stage,
+    StageTrial,
+    Trial,
+)
+from cnnlab.tuning.halving import MIN_TRIALS, Dropped, rungs, successive_halving, val_accuracy_at
+from cnnlab.tuning.progress import Callback
+from cnnlab.tuning.results import MistakeResult, StageResult, incumbent_of, read_scores
+
+
+class StudyImages:
+    """The images of a data folder as a profile and a protocol use them.
+
+    Args:
+        path: The folder. The built-in sample is written if its folder is missing.
+        profile: How many images are used.
+        protocol: How they are split.
+    """
+
+    def __init__(self, path: str | Path, profile: Profile, protocol: Protocol) -> None:
+        self.path = Path(path)
+        self._profile, self._protocol = profile, protocol
+        self._splits: dict[str, Split] = {}
+
+    @cached_property
+    def folder(self) -> DataFolder:
+        """The images, read when first needed.
+
+        Raises:
+            DataError: They cannot be used.
+        """
+        if self.path.parts[-2:] == sample.PLACE and not self.path.exists():
+            sample.write(self.path)
+        return data.load(self.path)
+
+    def dataset(self, colour: bool) -> Dataset:
+        """Return the grayscale or the colour images.
+
+        Raises:
+            ConfigError: They are too small for the study's networks.
+            DataError: There are no colour images.
+        """
+        dataset = self.folder.colour if colour else self.folder.gray
+        if dataset is None:
+            raise DataError(
+                f"Expected {data.ARCHIVE} in {str(self.path)!r} for the colour stage. Received: grayscale batches only."
+            )
+        models.require_size(Architecture(), dataset.image_shape)
+        return dataset
+
+    def split(self, dataset: Dataset) -> Split:
+        """Return which of a dataset's images the runs train on, validate on and test on.
+
+        Raises:
+            DataError: There are too few of them.
+        """
+        if dataset.digest not in self._splits:
+            profile = self._profile
+            self._splits[dataset.digest] = data.split(
+                dataset, self._protocol.split, profile.train, profile.val, profile.test
+            )
+        return self._splits[dataset.digest]
+
+    def work(self, trial: Trial, seeds: Sequence[int]) -> list[Work]:
+        """Return a trial's runs with their images."""
+        dataset = self.dataset(trial.input.colour)
+        split = self.split(dataset)
+        return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed in seeds]
+
+
+def describe_images(path: str | Path) -> list[str]:
+    """Return what images a folder holds, in lines of text.
+
+    Raises:
+        ConfigError: They are too small for the study's networks.
+        DataError: They cannot be used.
+    """
+    images = StudyImages(path, PROFILES["quick"], PROTOCOLS["corrected"])
+    lines = []
+    for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
+        if dataset is None:
+            lines.append("colour: none, so the colour stage will be skipped")
+            continue
+        images.split(images.dataset(kind == "colour"))
+        height, width, _ = dataset.image_shape
+        origin = ", derived from the archive" if kind == "grayscale" and images.folder.derived_gray else ""
+        lines.append(
+            f"{kind}{origin}: {len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test images of "
+            f"{height} x {width}, {len(dataset.class_names)} classes ({', '.join(dataset.class_names)}), "
+            f"digest {dataset.digest[:12]}"
+        )
+        for label in sorted(set(dataset.train_labels.tolist()) - set(dataset.test_labels.tolist())):
+            lines.append(f"No test image of {dataset.class_names[label]}: that class will have a test F1 of 0.")
+    return lines
+
+
+class Runner:
+    """Makes the runs of stages and mistakes, or finds them stored.
+
+    Attributes:
+        made: Digests of the runs that were made, not found.
+        callback: Its methods are called as the runs proceed.
+    """
+
+    def __init__(self, images: StudyImages, engine: Engine, store: RunStore) -> None:
+        self._images, self._engine, self._store = images, engine, store
+        self.made: set[str] = set()
+        self.callback = Callback()
+
+    def run(self, name: str, trials: Sequence[StageTrial]) -> dict[tuple[str, int], Record]:
+        """Return the records of some trials by (name, seed). Equal runs are made once, stored runs not at all.
+
+        Args:
+            name: The stage, for the callback.
+            trials: The trials.
+
+        Raises:
+            ConfigError: There is no scheduler, or there are no workers.
+            DataError: The images cannot be used.
+            RecordError: The run store cannot be used.
+            RunError: A run failed.
+            WorkerError: A worker of a cluster has other versions.
+        """
+        work = {
+            (trial.name, item[0].seed): item
+            for trial in trials
+            for item in self._images.work(trial.settings, trial.seeds)
+        }
+        names: dict[str, str] = {}
+        for (trial_name, _), (run, *_) in work.items():
+            names.setdefault(run.digest, trial_name)
+        self.callback.on_stage_start(name, len(names), sum(self._store.get(digest) is None for digest in names))
+
+        def on_run_end(record: Record, cached: bool) -> None:
+            if not cached:
+                self.made.add(record.digest)
+            self.callback.on_run_end(names[record.digest], record, cached)
+
+        def on_epoch(run: Run, epoch: int) -> None:
+            self.callback.on_epoch(names[run.digest], run.seed, epoch, run.trial.training.epochs)
+
+        records = self._engine.run_all(list(work.values()), self._store, on_run_end, on_epoch)
+        return {key: records[item[0].digest] for key, item in work.items()}
+
+    def run_stage(
+        self, stage: Stage, trials: tuple[StageTrial, ...], profile: Profile, protocol: Protocol
+    ) -> StageResult:
+        """Run the trials of a stage and select one of them. It raises what `run` does."""
+        dropped = self._dropped(stage.name, trials) if profile.halving else ()
+        names = {trial.name for trial in dropped}
+        trials = tuple(trial for trial in trials if trial.name not in names)
+        runs = self.run(stage.name, trials)
+        try:
+            scores = read_scores(self._store, list(runs.values()), "val")
+        except RecordError:  # damaged since
+            runs = self.run(stage.name, trials)
+            scores = read_scores(self._store, list(runs.values()), "val")
+        # All that a decision is based on: no test score, no test prediction.
+        frame = pd.DataFrame(
+            [(name, record.params, record.scores["val_f1"]) for (name, _), record in runs.items()],
+            columns=["trial", "params", "val_f1"],
+        )
+        incumbent, published = incumbent_of(trials), stage.published_choice
+        incumbent_name = incumbent.name if incumbent else None
+        decision = evidence.decide(stage.name, frame, scores.draws, incumbent_name, published, pinned=protocol.pinned)
+        result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, profile), dropped)
+        self.callback.on_stage_end(result)
+        return result
+
+    def run_mistakes(self, by_mistake: Mapping[str, Mapping[str, StageTrial]]) -> list[MistakeResult]:
+        """Run the trials of each mistake, with and without it, and compare them. It raises what `run` does."""
+        runs = self.run(ALL_MISTAKES, [trial for trials in by_mistake.values() for trial in trials.values()])
+        results = []
+        for mistake in MISTAKES:
+            if mistake.name in by_mistake:
+                records = {
+                    name: [runs[trial.name, seed] for seed in trial.seeds]
+                    for name, trial in by_mistake[mistake.name].items()
+                }
+                scores = {name: read_scores(self._store, group, "test") for name, group in records.items()}
+                results.append(MistakeResult(mistake, records, evidence.compare(scores)))
+        return results
+
+    def _dropped(self, name: str, trials: Sequence[StageTrial]) -> tuple[Dropped, ...]:
+        """Return the trials that successive halving drops, judged by runs of one seed; never the incumbent."""
+        incumbent = incumbent_of(trials)
+        if incumbent is None or len(trials) < MIN_TRIALS:
+            return ()
+        by_name = {trial.name: replace(trial, seeds=trial.seeds[:1]) for trial in trials}
+
+        def evaluate(names: Sequence[str], epochs: int | None) -> dict[str, float]:
+            evaluated = []
+            for trial in map(by_name.__getitem__, names):
+                settings = trial.settings.change(epochs=epochs or trial.settings.training.epochs)
+                short = replace(trial, settings=settings)
+                # A stored full run has the same curve up to there. Once the short one is stored, it is used every time.
+                evaluated.append(trial if self._is_stored(trial) and not self._is_stored(short) else short)
+            records = self.run(f"{name}, {'full runs' if epochs is None else f'{epochs} epochs'}", evaluated)
+            return {trial_name: val_accuracy_at(record.history, epochs) for (trial_name, _), record in records.items()}
+
+        usual = self.run(f"{name}, incumbent", [incumbent])
+        return successive_halving(
+            list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), evaluate
+        )
+
+    def _is_stored(self, trial: StageTrial) -> bool:
+        work = self._images.work(trial.settings, trial.seeds)
+        return all(self._store.get(run.digest) is not None for run, _, _ in work)

@@ -1,0 +1,66 @@
+"""The results of a study as tables: a row a run, a decision, a comparison."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+import pandas as pd
+
+from cnnlab.evidence import Comparison, Decision
+from cnnlab.records import run_row
+from cnnlab.tuning.results import MistakeResult, StageResult
+from cnnlab.tuning.tuning import Tuning
+
+DECISION_COLUMNS = [
+    field.name
+    for kind in (Decision, Comparison)
+    for field in fields(kind)
+    if field.name not in ("comparisons", "evidence", "trial")
+]
+"""Columns of `decisions.csv`: the decision, then the comparison that is its evidence (see `Decision.evidence`)."""
+
+
+def runs_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:
+    """Return the runs of some stages as a table, one row a run; a run that stages share has a row in each."""
+    rows = []
+    for result in results:
+        for (name, _), record in result.runs.items():
+            published = result.trial(name).published
+            rows.append(
+                {
+                    "stage": result.stage.name,
+                    "trial": name,
+                    "protocol": tuning.protocol.name,
+                    **run_row(record),
+                    "published_f1": published.test_f1 if published else None,
+                    "cached": record.digest not in tuning.made,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def decisions_table(results: Sequence[StageResult]) -> pd.DataFrame:
+    """Return the decisions of some stages as a table, one row a stage, each with the comparison that is its evidence."""
+    decisions = [result.decision for result in results]
+    rows = [{**(vars(made.evidence) if made.evidence else {}), **vars(made)} for made in decisions]
+    return pd.DataFrame(rows, columns=DECISION_COLUMNS)
+
+
+def comparisons_table(results: Sequence[StageResult]) -> pd.DataFrame:
+    """Return the comparisons of the selected trials with all others as a table, one row a comparison."""
+    rows = [
+        {"stage": result.stage.name, **asdict(comparison)}
+        for result in results
+        for comparison in result.decision.comparisons
+    ]
+    return pd.DataFrame(rows, columns=["stage", *(field.name for field in fields(Comparison))])
+
+
+def mistakes_table(results: Sequence[MistakeResult]) -> pd.DataFrame:
+    """Return the runs of the mistakes as a table, one row a run."""
+    rows = [
+        {"mistake": result.mistake.name, "trial": name, **run_row(record)}
+        for result in results
+        for name, records in result.records_by_trial.items()
+        for record in records
+    ]
+    return pd.DataFrame(rows, columns=None if results else ["mistake", "trial"])
