@@ -82,8 +82,12 @@ class Cluster:
 def make_work(tiny):
     """Small runs with the given seeds, with their images."""
     split = data.split(tiny, "stratified", 20, 8, 10)
-    trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
-    return lambda *seeds: [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in seeds]
+
+    def make(*seeds, epochs=1):
+        trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=epochs, batch_size=16))
+        return [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in seeds]
+
+    return make
 
 
 @pytest.fixture
@@ -233,6 +237,23 @@ def test_a_worker_that_joins_later_has_the_images(cluster, make_work, tmp_path):
         assert sorted(plugins(cluster)) == before, "without another run"
         engine.run_all(make_work(2), store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
+
+
+def test_a_run_whose_only_worker_is_killed_goes_to_one_that_joins_later(cluster, impatient, make_work, tmp_path):
+    """Dask leaves it where it was; a scheduler of a cluster does not report it as lost either."""
+    workers = [cluster.worker()]
+
+    def replace_worker(*_):
+        if len(workers) == 1:
+            cluster.kill(workers[0])
+            while cluster.client.nthreads():
+                time.sleep(0.1)
+            workers.append(cluster.worker())
+
+    with Engine(cluster.address) as engine:
+        found = engine.run_all(make_work(1, epochs=300), RunStore(tmp_path / "runs"), on_epoch=replace_worker)
+    assert len(workers) == 2
+    assert len(found) == 1
 
 
 def test_a_worker_joins_a_cluster_that_had_none(cluster, make_work, tmp_path):

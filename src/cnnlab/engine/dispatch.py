@@ -139,14 +139,34 @@ class Dispatch:
         """Keep exactly one run per worker thread, so that a worker's unexpected end can be blamed on its run."""
         threads = self._cluster.look()
         self._looked = time.monotonic()
-        for worker in self._cluster.trace_keys.keys() - threads.keys():
-            del self._cluster.trace_keys[worker]
+        self._follow(threads)
         busy = Counter(worker for _, worker in self._sent.values())
         for worker, count in threads.items():
             for _ in range(min(count - busy[worker], len(self._queue))):
                 self._send(worker)
         if self._queue and not self._sent:  # there is no worker, but one may join
             self._send(None)
+
+    def _follow(self, threads: Mapping[str, int]) -> None:
+        """Note where Dask has sent the runs whose worker is gone, and send those again that it has not.
+
+        It leaves a run where it is if no other worker was there to take it (distributed 2026.8).
+        """
+        trace_keys = self._cluster.trace_keys
+        for worker in trace_keys.keys() - threads.keys():
+            del trace_keys[worker]
+        astray = [future for future, (_, worker) in self._sent.items() if worker not in threads]
+        tasks = self._cluster.client.processing() if astray else {}
+        places = {task: place for place, its_tasks in tasks.items() for task in its_tasks}
+        for future in astray:
+            digest, worker = self._sent[future]
+            if new := places.get(future.key):
+                self._sent[future] = digest, new
+                trace_keys[new] = self._work[digest][0].trace_key
+            elif worker and future.status == "pending":
+                del self._sent[future]
+                future.cancel()
+                self._send_again(digest, killed=1)
 
     def _send(self, worker: str | None) -> None:
         """Send a run to a worker, or to any other if that one is gone."""
@@ -173,8 +193,9 @@ class Dispatch:
             except Empty:
                 continue
             if isinstance(event, Future):
-                return event
-            if event["run"] in [digest for digest, _ in self._sent.values()]:  # else finished, or another client's
+                if event in self._sent:  # else it was cancelled
+                    return event
+            elif event["run"] in [digest for digest, _ in self._sent.values()]:  # else finished, or another client's
                 self._on_epoch(self._work[event["run"]][0], event["epoch"])
 
     def _collect(self, digest: str, future: Future) -> _Result | None:
@@ -183,15 +204,10 @@ class Dispatch:
         try:
             result: _Result = self._cluster.result(future)
         except KilledWorker as error:
-            self._killed[digest] += error.allowed_failures + 1  # a cluster may have tried several workers itself
-            if self._killed[digest] < KILLED_WORKERS:
-                self._queue.add(run.trace_key, digest)
-            else:
-                reason = f"it killed {self._killed[digest]} workers (perhaps out of memory)"
-                self._failures.append(f"seed {run.seed}: {reason}, with {json.dumps(run.trial.canonical())}")
+            self._send_again(digest, killed=error.allowed_failures + 1)  # a cluster may have tried several workers
         except CancelledError:  # the connection to the scheduler was interrupted
             self._cluster.images.forget()
-            self._queue.add(run.trace_key, digest)
+            self._send_again(digest, killed=0)
         except (ClusterError, WorkerError):
             raise
         except Exception as error:  # whatever failed on the worker, the other runs continue
@@ -200,3 +216,13 @@ class Dispatch:
         else:
             return result
         return None
+
+    def _send_again(self, digest: str, killed: int) -> None:
+        """Queue a run again whose workers ended unexpectedly, unless there were too many of them."""
+        run = self._work[digest][0]
+        self._killed[digest] += killed
+        if self._killed[digest] < KILLED_WORKERS:
+            self._queue.add(run.trace_key, digest)
+        else:
+            reason = f"it killed {self._killed[digest]} workers (perhaps out of memory)"
+            self._failures.append(f"seed {run.seed}: {reason}, with {json.dumps(run.trial.canonical())}")
