@@ -17,8 +17,7 @@ import cnnlab.data as cnnlab_data
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
 from cnnlab.data import sample
-from cnnlab.engine import Engine
-from cnnlab.engine import cluster as engine_cluster
+from cnnlab.engine import Engine, dispatch
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
 from cnnlab.records import SCORES, Record, Run, RunStore
@@ -176,7 +175,7 @@ def rate(images: int, repeats: int) -> None:
             workers = engine.client.nthreads()
             work = [(Run(trial, next(seeds), gray.digest, split.digest), gray, split) for _ in workers]
             begin = time.perf_counter()
-            found = engine.records(work, store).values()
+            found = engine.run_all(work, store).values()
             wall, epochs = time.perf_counter() - begin, trial.training.epochs
             fits = sum(1 / record.train_seconds for record in found)
             return fits * epochs * images, fits * epochs * epoch, len(found) * epochs * epoch / wall
@@ -223,7 +222,7 @@ def overhead() -> None:
     gray = cnnlab_data.gray(sample.make(train=100, test=20))
     split = cnnlab_data.split(gray, "stratified", 60, 20, 20)
     rows = []
-    engine_cluster._run = _nothing
+    dispatch.fit_run = _nothing
     with Engine() as engine, tempfile.TemporaryDirectory() as folder:
         for number, runs in enumerate((1, 1, 100, 10_000)):
             work = [
@@ -232,7 +231,7 @@ def overhead() -> None:
             store, seconds = RunStore(Path(folder)), []
             for _ in ("made", "found"):
                 begin = time.perf_counter()
-                engine.records(work, store)
+                engine.run_all(work, store)
                 seconds.append((time.perf_counter() - begin) / runs * 1000)
             if number:  # the first one started the workers
                 rows.append([f"{runs:,}", f"{seconds[0]:.2f} ms", f"{seconds[1]:.3f} ms"])

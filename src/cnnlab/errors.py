@@ -31,22 +31,6 @@ class RunError(CnnlabError):
 class WorkerError(CnnlabError):
     """Workers of a cluster with other versions than their client."""
 
-    @classmethod
-    def of(cls, found: Mapping[str, object], wanted: Mapping[str, str]) -> "WorkerError":
-        """Name the workers, by address, with the versions that each has or why it has none."""
-
-        def told(versions: object) -> str:
-            if not isinstance(versions, Mapping):
-                return f"no such cnnlab ({type(versions).__name__}: {versions})"
-            return ", ".join(f"{name} {of}" for name, of in versions.items() if wanted.get(name) != of)
-
-        return cls(
-            f"Expected workers with {', '.join(f'{name} {of}' for name, of in wanted.items())}. Received: "
-            + "; ".join(f"{address} has {told(versions)}" for address, versions in found.items())
-            + ". Stop them, or start them in this environment (the same requirements.lock and commit). "
-            "If cnnlab was edited meanwhile, the same command goes on."
-        )
-
 
 class RecordWarning(UserWarning):
     """A stored run that cannot be used was quarantined; it will be made again."""

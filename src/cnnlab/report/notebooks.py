@@ -14,7 +14,7 @@ from typing import Any
 from jupyter_client.manager import AsyncKernelManager
 
 from cnnlab import files
-from cnnlab.engine import ADDRESS, code_digest, silence
+from cnnlab.engine import ADDRESS, code_digest, discard_stderr
 from cnnlab.records import Record, json_digest
 from cnnlab.report.page import Chapter
 from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
@@ -132,7 +132,7 @@ def _key(path: Path) -> str:
 def _notebook_processes() -> Iterator[Executor]:
     """Offer processes that execute notebooks: papermill changes the working directory of the one it runs in."""
     context, cores = multiprocessing.get_context("spawn"), os.cpu_count() or 1
-    executor = ProcessPoolExecutor(min(4, cores), context, silence)
+    executor = ProcessPoolExecutor(min(4, cores), context, discard_stderr)
     try:
         yield executor
     finally:
