@@ -17,14 +17,14 @@ import cnnlab.data as cnnlab_data
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
 from cnnlab.data import sample
-from cnnlab.engine import Engine
-from cnnlab.engine import cluster as engine_cluster
+from cnnlab.engine import Engine, dispatch
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
 from cnnlab.records import SCORES, Record, Run, RunStore
 from cnnlab.study import PRECISIONS, Training, Trial, published_architecture
 from cnnlab.tuning import Tuning, progress, read_scores
-from cnnlab.tuning.halving import WORTH, halve, reached, rungs
+from cnnlab.tuning.halving import MIN_TRIALS, rungs, successive_halving, val_accuracy_at
+from cnnlab.tuning.runner import Runner
 
 RESULTS = Path(__file__).parent / "results"
 WAYS = {
@@ -50,7 +50,7 @@ def publish(name: str, title: str, *parts: str) -> None:
 
 
 def timed(way: str, fits: Fits) -> tuple[Usage, list[tuple[int, float]]]:
-    """Make fits in one of the ways; return what it took, and each fit's epochs and test F1."""
+    """Make fits in one of the ways; return its cost, and each fit's epochs and test F1."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         usage = measure(["-m", MODULES[way], str(fits.write(Path(folder) / "fits.json")), str(out)])
@@ -75,9 +75,9 @@ def _of_report(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_of_report
-@click.option("--passes", default=2, show_default=True, help="How often; the order is turned round each time.")
+@click.option("--passes", default=2, show_default=True, help="Number of passes; each reverses the order.")
 def compare(data: str, runs: str, every: int, passes: int) -> None:
-    """Make the same fits in three ways, one after the other, each in processes of its own."""
+    """Make the same fits in three ways, one after the other, each in its own processes."""
     fits, rates = of_report(data, runs, every), [sgemm()]
     found: dict[str, list[tuple[Usage, list[tuple[int, float]]]]] = {way: [] for way in WAYS}
     for number in range(passes):
@@ -121,8 +121,8 @@ def compare(data: str, runs: str, every: int, passes: int) -> None:
         "compare",
         f"{len(fits.fits)} fits, three ways",
         f"One of every {every} trials among the stored runs of a report, with all its seeds; {fits.sizes[0]} training, "
-        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}; n = {passes} passes, turned "
-        f"round each time: means, and the range of the ratio. sgemm of all cores: {rate:.0f} gigaflops a second "
+        f"{fits.sizes[1]} validation and {fits.sizes[2]} test images of {Path(data).name}; n = {passes} passes, "
+        f"each in reverse order: means, and the range of the ratio. sgemm of all cores: {rate:.0f} gigaflops a second "
         f"({min(rates):.0f} to {max(rates):.0f}, measured before, between and after).",
         table(
             rows,
@@ -175,7 +175,7 @@ def rate(images: int, repeats: int) -> None:
             workers = engine.client.nthreads()
             work = [(Run(trial, next(seeds), gray.digest, split.digest), gray, split) for _ in workers]
             begin = time.perf_counter()
-            found = engine.records(work, store).values()
+            found = engine.run_all(work, store).values()
             wall, epochs = time.perf_counter() - begin, trial.training.epochs
             fits = sum(1 / record.train_seconds for record in found)
             return fits * epochs * images, fits * epochs * epoch, len(found) * epochs * epoch / wall
@@ -199,7 +199,7 @@ def rate(images: int, repeats: int) -> None:
 
 
 def _nothing(what: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
-    """Stand in for `training.run`: a record with a minute's worth of nothing in it."""
+    """Replace the fit by a record made up by hand."""
     record = Record(
         digest=what.digest,
         trial=what.trial.canonical(),
@@ -218,11 +218,11 @@ def _nothing(what: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
 
 @main.command()
 def overhead() -> None:
-    """Send runs that do nothing to the workers: what is left is what a run costs beside its work."""
+    """Send runs that do nothing to the workers, to measure the overhead of a run."""
     gray = cnnlab_data.gray(sample.make(train=100, test=20))
     split = cnnlab_data.split(gray, "stratified", 60, 20, 20)
     rows = []
-    engine_cluster._run = _nothing
+    dispatch.fit_run = _nothing
     with Engine() as engine, tempfile.TemporaryDirectory() as folder:
         for number, runs in enumerate((1, 1, 100, 10_000)):
             work = [
@@ -231,23 +231,21 @@ def overhead() -> None:
             store, seconds = RunStore(Path(folder)), []
             for _ in ("made", "found"):
                 begin = time.perf_counter()
-                engine.records(work, store)
+                engine.run_all(work, store)
                 seconds.append((time.perf_counter() - begin) / runs * 1000)
             if number:  # the first one started the workers
                 rows.append([f"{runs:,}", f"{seconds[0]:.2f} ms", f"{seconds[1]:.3f} ms"])
     publish(
         "overhead",
-        "What a run costs beside its work",
-        "Runs that do nothing, sent to the workers, brought back and stored (two files, flushed to the disk).",
-        table(rows, ["runs", "a run", "a run that is stored already"]),
+        "Overhead of a run",
+        "Runs that do nothing, sent to the workers, brought back and stored (one file, flushed to the disk).",
+        table(rows, ["runs", "a run", "a stored run"]),
     )
 
 
-def _study(
-    data: str, runs: str, profile: str, seeds: int, without: Sequence[str], precision: str = "float32"
-) -> Tuning:
+def _study(data: str, runs: str, profile: str, seeds: int, skip: Sequence[str], precision: str = "float32") -> Tuning:
     """Return a study with as many seeds as asked for."""
-    tuning = Tuning(data, runs, profile, skip=without, precision=precision, seeds=seeds)
+    tuning = Tuning(data, runs, profile, skip=skip, precision=precision, seeds=seeds)
     tuning.callback = progress.Bar(tuning.planned_runs())
     return tuning
 
@@ -258,7 +256,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--runs", default="reports/runs", show_default=True, help="Folder of stored runs."),
         click.option("--profile", default="quick", show_default=True, help="Profile."),
         click.option("--seeds", default=10, show_default=True, help="Seeds of each trial; missing runs are made."),
-        click.option("--without", multiple=True, help="Stages to leave out."),
+        click.option("--skip", multiple=True, help="Stages to skip."),
     ):
         command = option(command)
     return command
@@ -268,10 +266,10 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 @_study_options
 @click.option("--draws", default=1000, show_default=True, help="Resamples of the seeds of each stage.")
 def halving(draws: int, **settings: Any) -> None:
-    """Choose by successive halving and by the whole stage, on resampled seeds; say how often that is the same trial.
+    """Select by successive halving and by the whole stage, on resampled seeds; tell how often it is the same trial.
 
     Each resample draws three of a trial's stored runs, another three for each trial. Only their curves and scores are
-    used, so that no run is made for it; a fit that is cut short has the same curve up to there.
+    used, so no run is made for it: a shorter fit has the same curve as far as it goes.
     """
     rng, rows, all_same, all_lost, saved, whole = np.random.default_rng(0), [], [], [], 0, 0
     with _study(**settings) as tuning:
@@ -279,7 +277,7 @@ def halving(draws: int, **settings: Any) -> None:
     for result in results:
         names = [trial.name for trial in result.trials]
         incumbent = next((trial.name for trial in result.trials if trial.incumbent), None)
-        if incumbent is None or len(names) < WORTH:
+        if incumbent is None or len(names) < MIN_TRIALS:
             continue
         same, lost, cost, full = [], [], 0, 0
         mean = {name: np.mean([one.scores["val_f1"] for one in of]) for name, of in result.records_by_trial.items()}
@@ -300,23 +298,24 @@ def halving(draws: int, **settings: Any) -> None:
         "halving",
         "Successive halving against the whole stage",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, {settings['seeds']} stored seeds a trial, "
-        f"{draws} resamples of three of them a stage. What the incumbent cost is counted in neither way. The loss is "
-        "the mean val_f1, over all seeds, of the trial that the whole stage chooses, less that of the other's.",
+        f"{draws} resamples of three of them a stage. The incumbent's epochs are counted in neither way. The loss "
+        "is the mean val_f1, over all seeds, of the trial that the whole stage selects less that of halving's trial.",
         table(rows, ["stage", "trials", "epochs saved", "same trial selected", "val_f1 lost"]),
     )
 
 
 def _both(drawn: dict[str, list[Record]], incumbent: str) -> tuple[tuple[str, str], tuple[int, int]]:
-    """Return what the whole stage and what halving chooses, and the epochs that each takes."""
+    """Return the trials that the whole stage and halving select, and the epochs that each takes."""
     spent, whole = dict.fromkeys(drawn, 0), set[str]()
 
-    def ask(names: Sequence[str], epochs: int | None) -> dict[str, float]:
+    def evaluate(names: Sequence[str], epochs: int | None) -> dict[str, float]:
         for name in names:
             spent[name] += min(epochs or drawn[name][0].epochs, drawn[name][0].epochs)
         whole.update(names if epochs is None else ())
-        return {name: reached(drawn[name][0].history, epochs) for name in names}
+        return {name: val_accuracy_at(drawn[name][0].history, epochs) for name in names}
 
-    dropped = {one.name for one in halve(list(drawn), incumbent, rungs([one.epochs for one in drawn[incumbent]]), ask)}
+    rung_epochs = rungs([one.epochs for one in drawn[incumbent]])
+    dropped = {one.name for one in successive_halving(list(drawn), incumbent, rung_epochs, evaluate)}
     left = {name: of for name, of in drawn.items() if name not in dropped}
     cost = sum(spent[name] for name in drawn if name != incumbent)
     cost += sum(one.epochs for name, of in left.items() if name != incumbent for one in of[name in whole :])
@@ -337,25 +336,23 @@ def _chosen(groups: dict[str, list[Record]]) -> str:
 def precision(**settings: Any) -> None:
     """Run every trial of a study with activations of 16 bits too; compare scores and seconds, trial by trial.
 
-    The study is that of the stored runs; for the comparison all its runs are made anew, in a store of their own.
+    The study is that of the stored runs. All its runs are made again for the comparison, in a separate store.
     """
     with _study(**settings) as tuning, tempfile.TemporaryDirectory() as folder:
         results = tuning.results()
         trials = {trial.settings: trial for result in results for trial in result.trials}
-        tuning.store = RunStore(folder)
-        # All in one queue, and none from another time, so that both kinds meet the same load.
+        # All in one queue, and none from an earlier time, so that both kinds run under the same load.
         pairs = [
-            replace(trial, name=f"{place} {bits}", trial=trial.change(precision=bits))
-            for place, (trial, trial) in enumerate(trials.items())
+            replace(trial, name=f"{number} {bits}", settings=settings.change(precision=bits))
+            for number, (settings, trial) in enumerate(trials.items())
             for bits in PRECISIONS
         ]
-        runs = tuning._records("precision", pairs)
+        store = RunStore(folder)
+        runs = Runner(tuning.images, tuning.engine, store).run("precision", pairs)
         rows, gaps, ratios = [], [], []
-        for place, trial in enumerate(trials.values()):
-            both = [[runs[f"{place} {bits}", seed] for seed in trial.seeds] for bits in PRECISIONS]
-            scores = {
-                name: read_scores(tuning.store, found, "test") for name, found in zip(("32", "16"), both, strict=True)
-            }
+        for number, trial in enumerate(trials.values()):
+            both = [[runs[f"{number} {bits}", seed] for seed in trial.seeds] for bits in PRECISIONS]
+            scores = {name: read_scores(store, found, "test") for name, found in zip(("32", "16"), both, strict=True)}
             (one,) = compare_scores(scores)
             seconds = [np.median([record.train_seconds / record.epochs for record in found]) for found in both]
             gaps.append(one.difference)
@@ -371,7 +368,7 @@ def precision(**settings: Any) -> None:
             )
     publish(
         "precision",
-        "What activations of 16 bits (mixed_bfloat16) cost and bring",
+        "Activations of 16 bits (mixed_bfloat16) against 32",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, n = {settings['seeds']} seeds a trial. Test "
         f"macro-F1 with 32 bits less that with 16, with the 95 % interval over seeds and images: mean of {len(gaps)} "
         f"trials {np.mean(gaps):+.4f}, SD {np.std(gaps, ddof=1):.4f}. Seconds an epoch (median over seeds) with "

@@ -1,4 +1,4 @@
-"""What a machine can do, and what a command took of it."""
+"""How fast the machine is, and what a command used of it."""
 
 import os
 import platform

@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 
+import grimp
 import pytest
 import yaml
 
@@ -79,6 +80,31 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page):
         assert not anchor or anchor in anchors(target), link
 
 
+ORDER = ("cli", "report", "tuning", "engine", "models", "records", "data", "study", "evidence", "files", "errors")
+MARKS = "<!-- packages -->", "<!-- /packages -->"
+
+
+def diagram():
+    """Each package from the top down: its modules, and the packages that they import."""
+    graph = grimp.build_graph("cnnlab", cache_dir=None)
+    lines = []
+    for name in ORDER:
+        package = f"cnnlab.{name}"
+        modules = sorted(child.rpartition(".")[2] for child in graph.find_children(package))
+        inside = {package, *graph.find_descendants(package)}
+        imported = {target for module in inside for target in graph.find_modules_directly_imported_by(module)} - inside
+        below = sorted({target.split(".")[1] for target in imported if "." in target}, key=ORDER.index)
+        lines.append(f"{name:9}{' '.join(modules) or '(one module)'}")
+        lines.append(f"{'':9}-> {' '.join(below) or 'nothing of cnnlab'}")
+    return "\n".join(("```", *lines, "```"))
+
+
+def test_the_diagram_of_the_packages_is_made_from_the_code():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    shown = page.partition(MARKS[0])[2].partition(MARKS[1])[0].strip()
+    assert shown == diagram(), "`python tests/test_docs.py` renews it"
+
+
 def test_the_citation_names_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (citation["title"], citation["version"]) == ("cnnlab", cnnlab.__version__)
@@ -93,3 +119,10 @@ def test_retired_phrases_are_not_used(phrase):
         for match in re.finditer(rf"\b({phrase})\b", words(path), re.IGNORECASE)
     ]
     assert not found, f"Write {RETIRED[phrase]!r} instead:\n" + "\n".join(found)
+
+
+if __name__ == "__main__":
+    architecture = ROOT / "docs" / "architecture.md"
+    before, _, rest = architecture.read_text(encoding="utf-8").partition(MARKS[0])
+    text = f"{before}{MARKS[0]}\n{diagram()}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}"
+    architecture.write_text(text, encoding="utf-8")

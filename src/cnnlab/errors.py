@@ -1,15 +1,15 @@
-"""Errors a user can cause; each message says what was expected, what came and what to do."""
+"""Errors that a user can cause. Each message says what was expected, what was received and what to do."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 
 class CnnlabError(Exception):
-    """Base of every error a user can cause. The command line prints it in one line and exits with 2."""
+    """Base of every error that a user can cause. The command line prints it in one line and exits with status 2."""
 
 
 class ConfigError(CnnlabError):
-    """A setting, a stage, a profile or a protocol that does not exist or is out of range."""
+    """A setting, stage, profile or protocol that does not exist or is out of range."""
 
 
 class DataError(CnnlabError):
@@ -17,7 +17,7 @@ class DataError(CnnlabError):
 
 
 class ModelError(CnnlabError):
-    """A stored model that is missing, cannot be used, or does not fit its classes."""
+    """A stored model that is missing, cannot be used, or does not match its classes."""
 
 
 class RecordError(CnnlabError):
@@ -29,37 +29,21 @@ class RunError(CnnlabError):
 
 
 class WorkerError(CnnlabError):
-    """Workers of a cluster that are of other versions than their client."""
-
-    @classmethod
-    def of(cls, found: Mapping[str, object], wanted: Mapping[str, str]) -> "WorkerError":
-        """Name the workers, by address, with the versions that each has or why it has none."""
-
-        def told(versions: object) -> str:
-            if not isinstance(versions, Mapping):
-                return f"no such cnnlab ({type(versions).__name__}: {versions})"
-            return ", ".join(f"{name} {of}" for name, of in versions.items() if wanted.get(name) != of)
-
-        return cls(
-            f"Expected workers with {', '.join(f'{name} {of}' for name, of in wanted.items())}. Received: "
-            + "; ".join(f"{address} has {told(versions)}" for address, versions in found.items())
-            + ". Stop them, or start them in this environment (the same requirements.lock and commit). "
-            "If cnnlab was edited meanwhile, the same command goes on."
-        )
+    """Workers of a cluster with other versions than their client."""
 
 
 class RecordWarning(UserWarning):
-    """A stored run that cannot be used was set aside; it will be done again."""
+    """A stored run that cannot be used was quarantined; it will be made again."""
 
 
 _Row = TypeVar("_Row")
 
 
 def lookup(table: Mapping[str, _Row], name: str, kind: str) -> _Row:
-    """Return a row of a table by its name, or say which names there are.
+    """Return a row of a table by its name.
 
     Raises:
-        ConfigError: No such row.
+        ConfigError: No row has this name; the message lists the names.
     """
     if name not in table:
         raise ConfigError(f"Expected a {kind} named {', '.join(table)}. Received: {name!r}.")

@@ -1,4 +1,4 @@
-"""Downloads from a real server on this machine: whole, broken off, wrong."""
+"""Downloads from a real server on this machine: complete, broken, wrong."""
 
 import hashlib
 import threading
@@ -15,7 +15,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT, from where it is asked to; hangs up after `limit` bytes, if there is one."""
+    """Serves CONTENT, or the requested range of it; closes the connection after `limit` bytes."""
 
     limit: int | None = None
     ignores_ranges = False
@@ -32,11 +32,11 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        asked = self.headers.get("Range")
-        self.server.ranges.append(asked)
+        requested = self.headers.get("Range")
+        self.server.ranges.append(requested)
         if self.server.ignores_ranges:
-            asked = None
-        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
+            requested = None
+        start = int(requested.removeprefix("bytes=").split("-")[0]) if requested else 0
         content = self.server.content
         if not content:
             self.send_error(404)
@@ -44,9 +44,9 @@ class Handler(BaseHTTPRequestHandler):
         if start >= len(content):
             self.send_error(416)
             return
-        self.send_response(206 if asked else 200)
+        self.send_response(206 if requested else 200)
         self.send_header("Content-Length", str(len(content) - start))
-        if asked:
+        if requested:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
         self.wfile.write(content[start:][: self.server.limit])
@@ -65,35 +65,36 @@ def server():
         thread.join()
 
 
-def test_a_download_is_checked_and_gets_its_name_when_it_is_whole(tmp_path, server):
+def test_fetch(tmp_path, server):
     path = fetch(tmp_path / "new", server.url, SHA)
     assert path.read_bytes() == CONTENT
     assert [file.name for file in path.parent.iterdir()] == [data.ARCHIVE]
 
 
-def test_a_broken_download_goes_on_where_it_stopped(tmp_path, server):
+def test_resume(tmp_path, server):
     server.limit = 300_000
-    with pytest.raises(DataError, match="what has come is kept"):
+    with pytest.raises(DataError, match="the part that was received is kept"):
         fetch(tmp_path, server.url, SHA)
     server.limit = None
     assert fetch(tmp_path, server.url, SHA).read_bytes() == CONTENT
-    first, second = (int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.ranges)
+    first, second = (int(requested.removeprefix("bytes=").rstrip("-")) for requested in server.ranges)
     assert first == 0
     assert 200_000 < second <= 300_000
 
 
-def test_a_part_that_is_already_whole_is_only_checked(tmp_path, server):
+def test_complete_part(tmp_path, server):
     (tmp_path / f"{data.ARCHIVE}.part").write_bytes(CONTENT)
     assert fetch(tmp_path, server.url, SHA).read_bytes() == CONTENT
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path, server):
+def test_fetch_twice(tmp_path, server):
     fetch(tmp_path, server.url, SHA)
     fetch(tmp_path, server.url, SHA)
     assert len(server.ranges) == 1
 
 
-def test_a_wrong_download_is_deleted_and_a_wrong_file_of_the_users_is_not(tmp_path, server):
+def test_wrong_checksum(tmp_path, server):
+    """A wrong download is deleted, a wrong file of the user is not."""
     server.content = CONTENT[:-1]
     with pytest.raises(DataError, match="Try again"):
         fetch(tmp_path, server.url, SHA)
@@ -104,7 +105,7 @@ def test_a_wrong_download_is_deleted_and_a_wrong_file_of_the_users_is_not(tmp_pa
     assert (tmp_path / data.ARCHIVE).read_bytes() == b"mine"
 
 
-def test_a_missing_page_and_an_unreachable_server_are_one_line(tmp_path, server):
+def test_missing_page_and_unreachable_server(tmp_path, server):
     server.content = b""
     with pytest.raises(DataError, match="404"):
         fetch(tmp_path, server.url, SHA)
@@ -112,12 +113,12 @@ def test_a_missing_page_and_an_unreachable_server_are_one_line(tmp_path, server)
         fetch(tmp_path, "http://127.0.0.1:9/x.tar.gz", SHA)
 
 
-def test_a_server_that_cannot_go_on_from_the_middle_starts_again(tmp_path, server):
+def test_server_without_ranges(tmp_path, server):
     (tmp_path / f"{data.ARCHIVE}.part").write_bytes(b"x" * 1000)
     server.ignores_ranges = True
     assert fetch(tmp_path, server.url, SHA).read_bytes() == CONTENT
 
 
-def test_the_address_is_cifar_10s_home_page():
+def test_address():
     assert URL == "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
     assert len(SHA256) == 64

@@ -1,11 +1,13 @@
-"""A real cluster on loopback: a Dask scheduler and workers as processes of their own, as on several machines."""
+"""A real cluster on loopback: a Dask scheduler and workers as separate processes, as on several machines."""
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,14 +18,13 @@ from cnnlab.engine import Engine, versions
 from cnnlab.errors import ConfigError, WorkerError
 from cnnlab.records import Run, RunStore
 from cnnlab.study import STAGES, Architecture, Training, Trial
-from cnnlab.tuning import Tuning
-from cnnlab.tuning.progress import Callback
+from cnnlab.tuning import Callback, Tuning, tables
 
 pytestmark = pytest.mark.slow
 
 
 class Cluster:
-    """A scheduler and its workers, `worker` adds one; their Python finds `path` before all else."""
+    """A scheduler and its workers; `worker` adds one. Their Python searches `path` first."""
 
     def __init__(self, folder, path=""):
         self._folder, self._processes = folder, []
@@ -41,7 +42,7 @@ class Cluster:
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(path)},
                 cwd=self._folder,
-                start_new_session=True,  # so that one can be killed with all that it started
+                start_new_session=True,  # so that a worker can be killed with its nanny
             )
         self._processes.append(process)
         return process
@@ -78,6 +79,18 @@ class Cluster:
 
 
 @pytest.fixture
+def make_work(tiny):
+    """Small runs with the given seeds, with their images."""
+    split = data.split(tiny, "stratified", 20, 8, 10)
+
+    def make(*seeds, epochs=1):
+        trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=epochs, batch_size=16))
+        return [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in seeds]
+
+    return make
+
+
+@pytest.fixture
 def cluster(tmp_path):
     (tmp_path / "cluster").mkdir()
     made = Cluster(tmp_path / "cluster")
@@ -85,10 +98,11 @@ def cluster(tmp_path):
     made.close()
 
 
-def test_a_stage_on_three_workers_of_which_one_is_killed_leaves_the_records_of_a_local_run(cluster, folder, tmp_path):
+def test_records_are_those_of_a_local_run_although_a_worker_is_killed(cluster, folder, tmp_path):
+    """Bit by bit, on three workers of which one is killed halfway through a stage."""
     workers = [cluster.worker() for _ in range(3)]
     stages = ("base", "optimizer")
-    without = [*(stage.name for stage in STAGES if stage.name not in stages), "mistakes"]
+    skip = [*(stage.name for stage in STAGES if stage.name not in stages), "mistakes"]
 
     class KillAtThird(Callback):
         def __init__(self):
@@ -101,10 +115,10 @@ def test_a_stage_on_three_workers_of_which_one_is_killed_leaves_the_records_of_a
 
     frames = {}
     for place, scheduler in (("cluster", cluster.address), ("here", None)):
-        with Tuning(folder, tmp_path / place, "smoke", scheduler=scheduler, skip=without) as tuning:
+        with Tuning(folder, tmp_path / place, "smoke", scheduler=scheduler, skip=skip) as tuning:
             if scheduler:
                 tuning.callback = KillAtThird()
-            frames[place] = tuning.decisions_frame(tuning.results())
+            frames[place] = tables.decisions_table(tuning.results())
     assert len(cluster.client.nthreads()) == 2
     assert frames["cluster"].equals(frames["here"])
     ours, theirs = RunStore(tmp_path / "here"), RunStore(tmp_path / "cluster")
@@ -120,7 +134,7 @@ def test_a_stage_on_three_workers_of_which_one_is_killed_leaves_the_records_of_a
 
 @pytest.fixture
 def other_keras(tmp_path):
-    """A folder from which a worker takes another version of Keras, as its metadata has it."""
+    """A folder in which a worker finds the metadata of another version of Keras."""
     place = tmp_path / "other" / "keras-3.0.1.dist-info"
     place.mkdir(parents=True)
     (place / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 3.0.1\n")
@@ -129,7 +143,7 @@ def other_keras(tmp_path):
 
 @pytest.fixture
 def old_cnnlab(tmp_path):
-    """A folder with a cnnlab that does not know what a client of today asks for."""
+    """A folder with a cnnlab that lacks what a client asks for."""
     place = tmp_path / "old" / "cnnlab"
     place.mkdir(parents=True)
     (place / "__init__.py").write_text("")
@@ -137,7 +151,7 @@ def old_cnnlab(tmp_path):
     return place.parent
 
 
-def test_workers_of_other_versions_are_named_and_refused(cluster, other_keras, old_cnnlab):
+def test_workers_of_other_versions_are_named_and_rejected(cluster, other_keras, old_cnnlab):
     cluster.worker()
     (right,) = cluster.client.nthreads()
     cluster.worker(other_keras)
@@ -146,31 +160,33 @@ def test_workers_of_other_versions_are_named_and_refused(cluster, other_keras, o
     (old,) = set(cluster.client.nthreads()) - {right, wrong}
     with pytest.raises(WorkerError) as caught, Engine(cluster.address) as engine:
         _ = engine.client
-    told = str(caught.value)
-    assert f"keras {versions()['keras']}" in told
-    assert f"{wrong} has keras 3.0.1" in told
-    assert f"{old} has no such cnnlab" in told
-    assert right not in told
+    message = str(caught.value)
+    assert f"keras {versions()['keras']}" in message
+    assert f"{wrong} has keras 3.0.1" in message
+    assert f"{old} has no such cnnlab" in message
+    assert right not in message
 
 
-@pytest.mark.parametrize(("kind", "told"), [("other_keras", "has keras 3.0.1"), ("old_cnnlab", "has no such cnnlab")])
-def test_a_worker_of_another_version_that_joins_later_makes_no_record(cluster, request, tiny, tmp_path, kind, told):
-    split = data.split(tiny, "stratified", 20, 8, 10)
-    trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
-    work = [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in (1, 2)]
+@pytest.mark.parametrize(
+    ("kind", "message"), [("other_keras", "has keras 3.0.1"), ("old_cnnlab", "has no such cnnlab")]
+)
+def test_a_worker_of_another_version_that_joins_later_makes_no_record(
+    cluster, request, make_work, tmp_path, kind, message
+):
+    work = make_work(1, 2)
     right = cluster.worker()
     store = RunStore(tmp_path / "runs")
     with Engine(cluster.address) as engine:
-        engine.records(work[:1], store)
+        engine.run_all(work[:1], store)
         cluster.worker(request.getfixturevalue(kind))
         cluster.kill(right)
-        with pytest.raises(WorkerError, match=rf"tcp://127.0.0.1:\d+ {told}"):
-            engine.records(work, store)
+        with pytest.raises(WorkerError, match=rf"tcp://127.0.0.1:\d+ {message}"):
+            engine.run_all(work, store)
     assert [record.seed for record in store.records()] == [1]
 
 
-def test_a_scheduler_that_cannot_unpack_the_work_is_refused(old_cnnlab, tmp_path):
-    """As one of dask-jobqueue is, in an environment of its own."""
+def test_a_scheduler_that_cannot_unpickle_tasks_is_rejected(old_cnnlab, tmp_path):
+    """For example that of dask-jobqueue in another environment."""
     (tmp_path / "cluster").mkdir()
     cluster = Cluster(tmp_path / "cluster", old_cnnlab)
     try:
@@ -183,19 +199,118 @@ def test_a_scheduler_that_cannot_unpack_the_work_is_refused(old_cnnlab, tmp_path
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("cnnlab.engine.CONNECT_SECONDS", 2)
-    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.cluster.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 1)
 
 
-def test_a_call_to_a_cluster_without_workers_is_one_line(cluster, impatient):
-    with Engine(cluster.address) as engine, pytest.raises(ConfigError, match="Expected workers at tcp://"):
-        engine.call(pow, 2, 3)
+def test_a_cluster_without_workers_is_one_line(cluster, impatient, make_work, tmp_path):
+    with Engine(cluster.address) as engine:
+        with pytest.raises(ConfigError, match="Expected workers at tcp://"):
+            engine.call(pow, 2, 3)
+        with pytest.raises(ConfigError, match="Expected workers at tcp://"):
+            engine.run_all(make_work(1), RunStore(tmp_path / "runs"))
 
 
-def test_a_scheduler_that_dies_is_named(cluster, impatient, tiny, tmp_path):
-    split = data.split(tiny, "stratified", 20, 8, 10)
-    trial = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
-    work = [(Run(trial, seed, tiny.digest, split.digest), tiny, split) for seed in range(1, 9)]
+def plugins(cluster):
+    """The plugins of cnnlab that a scheduler and its workers hold."""
+
+    def on_scheduler(dask_scheduler):
+        return [*dask_scheduler.worker_plugins, *dask_scheduler.plugins]
+
+    def on_worker(dask_worker):
+        return list(dask_worker.plugins)
+
+    held = [cluster.client.run_on_scheduler(on_scheduler), *cluster.client.run(on_worker).values()]
+    return [name for names in held for name in names if name.startswith("cnnlab-")]
+
+
+def test_a_worker_that_joins_later_has_the_images(cluster, make_work, tmp_path):
+    first = cluster.worker()
+    store = RunStore(tmp_path / "runs")
+    with Engine(cluster.address) as engine:
+        engine.run_all(make_work(1), store)
+        before = sorted(plugins(cluster))
+        cluster.worker()
+        cluster.kill(first)
+        while len(cluster.client.nthreads()) > 1:
+            time.sleep(0.1)
+        assert sorted(plugins(cluster)) == before, "without another run"
+        engine.run_all(make_work(2), store)
+    assert sorted(record.seed for record in store.records()) == [1, 2]
+
+
+def test_a_run_whose_only_worker_is_killed_goes_to_one_that_joins_later(cluster, impatient, make_work, tmp_path):
+    """Dask leaves it where it was; a scheduler of a cluster does not report it as lost either."""
+    workers = [cluster.worker()]
+
+    def replace_worker(*_):
+        if len(workers) == 1:
+            cluster.kill(workers[0])
+            while cluster.client.nthreads():
+                time.sleep(0.1)
+            workers.append(cluster.worker())
+
+    with Engine(cluster.address) as engine:
+        found = engine.run_all(make_work(1, epochs=300), RunStore(tmp_path / "runs"), on_epoch=replace_worker)
+    assert len(workers) == 2
+    assert len(found) == 1
+
+
+def test_a_worker_joins_a_cluster_that_had_none(cluster, make_work, tmp_path):
+    with Engine(cluster.address) as engine, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(engine.run_all, make_work(1, 2, 3), RunStore(tmp_path / "runs"))
+        cluster.worker()
+        assert len(waiting.result(120)) == 3
+
+
+def wait_for_no_plugins(cluster):
+    end = time.monotonic() + 10
+    while plugins(cluster):
+        assert time.monotonic() < end, plugins(cluster)
+        time.sleep(0.1)
+
+
+def test_after_close_the_cluster_holds_no_plugin(cluster, make_work, tmp_path):
+    cluster.worker()
+    with Engine(cluster.address) as other:
+        other.run_all(make_work(1), RunStore(tmp_path / "other"))
+        theirs = sorted(plugins(cluster))
+        with Engine(cluster.address) as engine:
+            engine.run_all(make_work(1), RunStore(tmp_path / "runs"))
+            assert len(plugins(cluster)) == 2 * len(theirs) > 0
+        end = time.monotonic() + 10
+        while sorted(plugins(cluster)) != theirs:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        other.run_all(make_work(2), RunStore(tmp_path / "other"))
+    wait_for_no_plugins(cluster)
+
+
+CLIENT = """
+import os, pickle, signal, sys
+from cnnlab.engine import Engine
+from cnnlab.records import RunStore
+Engine(sys.argv[1]).run_all(pickle.load(open(sys.argv[2], "rb")), RunStore(sys.argv[3]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_after_the_command_is_killed_the_cluster_holds_no_plugin(cluster, make_work, tmp_path):
+    cluster.worker()
+    (tmp_path / "work").write_bytes(pickle.dumps(make_work(1)))
+    words = [sys.executable, "-c", CLIENT, cluster.address, tmp_path / "work", tmp_path / "runs"]
+    process = subprocess.Popen(list(map(str, words)))
+    seen = False
+    while process.poll() is None:
+        seen = seen or bool(plugins(cluster))
+        time.sleep(0.1)
+    assert process.returncode == -signal.SIGKILL
+    assert seen
+    wait_for_no_plugins(cluster)
+
+
+def test_a_scheduler_that_ends_unexpectedly_is_named(cluster, impatient, make_work, tmp_path):
+    work = make_work(*range(1, 9))
     cluster.worker()
     store = RunStore(tmp_path / "runs")
 
@@ -204,7 +319,7 @@ def test_a_scheduler_that_dies_is_named(cluster, impatient, tiny, tmp_path):
 
     with Engine(cluster.address) as engine:
         with pytest.raises(ConfigError, match=r"Expected (a Dask|the) scheduler at tcp://"):
-            engine.records(work, store, kill)
+            engine.run_all(work, store, kill)
         with pytest.raises(ConfigError, match=r"Expected (a Dask|the) scheduler at tcp://"):
             engine.call(pow, 2, 3)
     assert 1 <= len(store.records()) < 8

@@ -1,4 +1,4 @@
-"""Real Dask workers: equal runs once, stored runs never again, a failed run alone."""
+"""Runs on real Dask workers: equal runs once, stored runs never again, failed runs without effect on the others."""
 
 import os
 import signal
@@ -7,15 +7,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cloudpickle
 import numpy as np
+import psutil
 import pytest
 from distributed import Status
 
 from cnnlab import data
-from cnnlab.engine import TELL_SECONDS, Engine
-from cnnlab.engine.cluster import _connected, _tell, _Waiting
+from cnnlab.engine import Engine
+from cnnlab.engine.cluster import connect
+from cnnlab.engine.dispatch import EPOCH_SECONDS, RunQueue, report_epoch
+from cnnlab.engine.images import Images
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.models import fit
 from cnnlab.records import Run, RunStore
@@ -35,10 +39,10 @@ def slow(seconds, error=""):
 def work(tiny):
     split = data.split(tiny, "stratified", 20, 8, 10)
 
-    def of(trial, seed):
+    def make(trial, seed):
         return Run(trial, seed, tiny.digest, split.digest), tiny, split
 
-    return of
+    return make
 
 
 def test_equal_runs_are_done_once_and_stored_runs_never_again(engine, work, tmp_path):
@@ -49,18 +53,17 @@ def test_equal_runs_are_done_once_and_stored_runs_never_again(engine, work, tmp_
 
     store = RunStore(tmp_path)
     items = [work(TRIAL, 1), work(TRIAL, 2), work(TRIAL, 1)]
-    first = engine.records(items, store, note)
+    first = engine.run_all(items, store, note)
     assert sorted(seen) == [(1, False), (2, False)]
     seen.clear()
-    again = engine.records([*items, work(TRIAL, 3)], store, note)
+    again = engine.run_all([*items, work(TRIAL, 3)], store, note)
     assert sorted(seen) == [(1, True), (2, True), (3, False)]
     assert {key: again[key] for key in first} == first
 
 
 def test_workers_give_the_record_that_this_process_gives(engine, work, tmp_path):
-
     item = work(TRIAL, 1)
-    (record,) = engine.records([item], RunStore(tmp_path)).values()
+    (record,) = engine.run_all([item], RunStore(tmp_path)).values()
     here, arrays = fit.run(*item)
     assert record.history.keys() == here.history.keys()
     # Not bit by bit: the threads of the two processes differ in number, and with them the order of sums.
@@ -72,32 +75,32 @@ def test_a_run_that_fails_is_reported_and_the_others_are_stored(engine, work, tm
     store = RunStore(tmp_path)
     too_small = TRIAL.change(filters=(2,) * 5)
     with pytest.raises(RunError, match=r"1 failed.*seed 7.*12x12"):
-        engine.records([work(TRIAL, 1), work(too_small, 7), work(TRIAL, 2)], store)
+        engine.run_all([work(TRIAL, 1), work(too_small, 7), work(TRIAL, 2)], store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
 
 
-def workers_of(engine):
-    return [worker["pid"] for worker in engine.client.run(lambda: {"pid": __import__("os").getpid()}).values()]
+def worker_pids(engine):
+    return list(engine.client.run(os.getpid).values())
 
 
 @pytest.mark.parametrize("how_many", [1, 2], ids=["one", "all"])
 def test_runs_of_workers_that_are_killed_go_to_others(engine, work, tmp_path, how_many):
-    """With all of them dead the images are lost too, and are sent again."""
-    victims = workers_of(engine)[:how_many]
-    left = list(victims)
+    """Also where no worker is left that had the images."""
+    victims = worker_pids(engine)[:how_many]
+    alive = list(victims)
 
     def kill(*_):
-        while left:
-            os.kill(left.pop(), signal.SIGKILL)
+        while alive:
+            os.kill(alive.pop(), signal.SIGKILL)
 
     items = [work(TRIAL, seed) for seed in range(11, 17)]
-    found = engine.records(items, RunStore(tmp_path), kill)
+    found = engine.run_all(items, RunStore(tmp_path), kill)
     assert sorted(record.seed for record in found.values()) == list(range(11, 17))
-    assert not set(victims) & set(workers_of(engine))
+    assert not set(victims) & set(worker_pids(engine))
 
 
 class Deadly(tuple):
-    """Class names that kill any process which counts them, but for the one that made them."""
+    """Class names that kill any process that counts them, except the one that made them."""
 
     def __new__(cls, names, pid=None):
         made = super().__new__(cls, names)
@@ -110,86 +113,139 @@ class Deadly(tuple):
         return super().__len__()
 
 
-def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_rest_goes_on(
+def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_rest_continues(
     engine, work, tmp_path, tiny
 ):
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    what, _, split = work(TRIAL, 5)
+    run, _, split = work(TRIAL, 5)
     deadly = replace(tiny, class_names=Deadly(("dark", "deadly")))
+    run = replace(run, data_digest=deadly.digest)
     store = RunStore(tmp_path)
     with pytest.raises(RunError, match=r'1 failed.*seed 5: it killed 3 workers.*"filters": \[2\]'):
-        engine.records([work(TRIAL, 1), (what, deadly, split), work(TRIAL, 2)], store)
+        engine.run_all([work(TRIAL, 1), (run, deadly, split), work(TRIAL, 2)], store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
 
 
 @pytest.mark.parametrize("asked", ["call", "run"])
-def test_workers_that_die_as_they_start_are_replaced_in_the_end(monkeypatch, work, tmp_path, asked):
-    """Dask does not replace them; a call, or a run, would wait for ever."""
-    monkeypatch.setattr("cnnlab.engine.REPLACE_SECONDS", 1)
-    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 1)
-    monkeypatch.setattr("cnnlab.engine.CONNECT_SECONDS", 2)
+def test_workers_that_end_as_they_start_are_replaced(monkeypatch, work, tmp_path, asked):
+    """Dask does not replace them; a call or a run would wait for ever."""
+    monkeypatch.setattr("cnnlab.engine.cluster.REPLACE_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.cluster.CONNECT_SECONDS", 2)
     with Engine() as engine:
         engine.call(os.getpid)
         many = len(engine.client.nthreads())
-        for nanny in engine._cluster.workers.values():
-            nanny.status = Status.starting  # as it is until a worker has told that it is there
+        for nanny in engine.client.cluster.workers.values():
+            nanny.status = Status.starting  # as it is until a worker has joined
         for pid in engine.client.run(os.getpid).values():
             os.kill(pid, signal.SIGKILL)
         if asked == "call":
             assert engine.call(pow, 2, 3) == 8
         else:
-            assert len(engine.records([work(TRIAL, 1)], RunStore(tmp_path))) == 1
+            assert len(engine.run_all([work(TRIAL, 1)], RunStore(tmp_path))) == 1
         assert len(engine.client.nthreads()) <= many
 
 
-def test_a_worker_that_died_as_it_started_is_replaced_while_the_others_go_on_with_their_runs(
-    monkeypatch, work, tmp_path
-):
-    monkeypatch.setattr("cnnlab.engine.REPLACE_SECONDS", 1)
-    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 0.5)
+def test_a_worker_that_ended_as_it_started_is_replaced_while_the_others_work(monkeypatch, work, tmp_path):
+    monkeypatch.setattr("cnnlab.engine.cluster.REPLACE_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 0.5)
     with Engine() as engine:
         many = len(engine.client.nthreads())
-        engine.records([work(TRIAL, seed) for seed in range(101, 101 + many)], RunStore(tmp_path))  # imports Keras
-        nanny = next(iter(engine._cluster.workers.values()))
-        nanny.status = Status.starting  # as it is until a worker has told that it is there
+        engine.run_all([work(TRIAL, seed) for seed in range(101, 101 + many)], RunStore(tmp_path))  # imports Keras
+        nanny = next(iter(engine.client.cluster.workers.values()))
+        nanny.status = Status.starting  # as it is until a worker has joined
         os.kill(nanny.pid, signal.SIGKILL)
         seen = []
 
-        def done(*_):
-            time.sleep(0.3)  # runs that end one after the other, so that it is never quiet
+        def on_run_end(*_):
+            time.sleep(0.3)  # there is always a run that ends, so the engine never waits for long
             seen.append(len(engine.client.nthreads()))
 
-        engine.records([work(TRIAL, seed) for seed in range(1, 41)], RunStore(tmp_path), done)
+        engine.run_all([work(TRIAL, seed) for seed in range(1, 41)], RunStore(tmp_path), on_run_end)
         assert seen[0] == many - 1
         assert seen[-1] == many
 
 
-def test_a_function_that_takes_longer_than_a_look_at_the_workers_gives_its_own_result_or_error(engine, monkeypatch):
-    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 0.2)
+def test_a_function_that_takes_longer_than_a_poll_gives_its_own_result_or_error(engine, monkeypatch):
+    monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 0.2)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     assert engine.call(slow, 0.5) == 0.5
-    monkeypatch.setattr("cnnlab.engine.POLL_SECONDS", 0.001)
-    for _ in range(50):  # an error that comes just as the look ends is not the look's
+    monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 0.001)
+    for _ in range(50):  # an error at the moment when the wait times out is not the wait's
         with pytest.raises(TimeoutError, match="mine"):
             engine.call(slow, 0.003, "mine")
 
 
-def test_a_worker_keeps_to_the_graph_that_it_has_traced_and_leaves_the_others_theirs(work):
-    other = TRIAL.change(dense_units=3)
-    one, two, three, four = (work(trial, seed) for trial in (TRIAL, other) for seed in (1, 2))
-    waiting = _Waiting([one, two, three, four])
-    assert waiting.take(None, ()) == one
-    assert waiting.take(None, {one[0].trace_key}) == three
-    assert waiting.take(one[0].trace_key, {three[0].trace_key}) == two
-    assert waiting.take(one[0].trace_key, {three[0].trace_key}) == four
-    assert not waiting
+def test_a_worker_gets_runs_of_the_model_that_it_has_traced_and_leaves_the_others_theirs():
+    queue = RunQueue()
+    for trace_key, digest in (("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2")):
+        queue.add(trace_key, digest)
+    assert len(queue) == 4
+    assert queue.take(None, ()) == "a1"
+    assert queue.take(None, {"a"}) == "b1"
+    assert queue.take("a", {"b"}) == "a2"
+    assert queue.take("a", {"b"}) == "b2"
+    assert not queue
+
+
+def test_workers_keep_the_traced_model_from_one_stage_to_the_next(engine, work, tmp_path):
+    """Each worker traces one of two models, whatever the order of their runs."""
+    many = len(engine.client.nthreads())
+    trials = [TRIAL.change(dense_units=20 + number) for number in range(many)]
+    places = []
+    for seed in range(1, 5):
+        items = [work(trial, 10 * seed + again) for trial in trials for again in range(2)]
+        engine.run_all(items[:: (-1) ** seed], RunStore(tmp_path))
+        places.append(dict(engine._cluster.trace_keys))
+    assert len(set(places[0].values())) == many
+    assert places == places[:1] * 4
+
+
+def held(dask_worker):
+    return {name: id(plugin) for name, plugin in dask_worker.plugins.items() if name.startswith("cnnlab-")}
 
 
 def test_images_are_sent_to_the_workers_once(engine, work, tmp_path):
-    engine.records([work(TRIAL, 1)], RunStore(tmp_path))
-    before = dict(engine._scattered)
-    engine.records([work(TRIAL, 2)], RunStore(tmp_path))
-    assert engine._scattered == before
+    engine.run_all([work(TRIAL, 1)], RunStore(tmp_path))
+    before = engine.client.run(held)
+    assert all(before.values())
+    engine.run_all([work(TRIAL, 2)], RunStore(tmp_path))
+    assert engine.client.run(held) == before
+
+
+def test_a_worker_that_replaces_a_killed_one_has_the_images_before_it_has_a_run(engine, work, tmp_path):
+    engine.run_all([work(TRIAL, 1)], RunStore(tmp_path))
+    before = engine.client.run(held)
+    address, pid = next(iter(engine.client.run(os.getpid).items()))
+    os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 60
+    while address in engine.client.nthreads() or len(engine.client.nthreads()) < len(before):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    after = engine.client.run(held)
+    (new,) = after.keys() - before.keys()
+    assert after[new].keys() == before[address].keys()
+    engine.run_all([work(TRIAL, seed) for seed in range(2, 6)], RunStore(tmp_path))
+
+
+def test_images_are_sent_again_where_a_worker_ends_meanwhile(tiny):
+    sent, failures = [], [OSError("closed"), TimeoutError()]
+
+    def register(plugin, name):
+        if failures and name.endswith(tiny.digest):
+            raise failures.pop()
+        sent.append(name)
+
+    images = Images(SimpleNamespace(id="Client-1", register_plugin=register))
+    images.carry(tiny)
+    assert sent[-1] == f"cnnlab-Client-1-{tiny.digest}"
+    sent.clear()
+    images.carry(tiny)
+    assert not sent
+    failures.extend([OSError("closed")] * 100)
+    images.forget()
+    with pytest.raises(ConfigError, match=r"Expected the workers to take the images\. Received: OSError"):
+        images.carry(tiny)
 
 
 def test_another_engine_joins_the_workers_at_an_address(engine):
@@ -200,7 +256,7 @@ def test_another_engine_joins_the_workers_at_an_address(engine):
 
 
 def test_an_engine_joins_while_others_cancel_their_runs(engine):
-    """Dask tells all clients of it; one that has only just been greeted may not expect it."""
+    """Dask sends a message to all clients then, also to one that is still connecting."""
     ended = threading.Event()
 
     def cancel():
@@ -220,54 +276,55 @@ def test_an_engine_joins_while_others_cancel_their_runs(engine):
 
 
 @pytest.fixture
-def talkative(engine):
-    """Workers that tell of every epoch, however short."""
+def all_epochs(engine):
+    """Workers that report every epoch, however short."""
 
-    def pause(seconds):
+    def set_pause(seconds):
+        from cnnlab.engine import dispatch
 
-        engine.TELL_SECONDS, before = seconds, engine.TELL_SECONDS
-        return before
+        dispatch.EPOCH_SECONDS = seconds
 
-    (before, *_) = engine.client.run(pause, 0).values()
+    engine.client.run(set_pause, 0)
     yield
-    engine.client.run(pause, before)
+    engine.client.run(set_pause, EPOCH_SECONDS)
 
 
-def test_a_run_tells_its_epochs_before_it_is_done_to_the_client_that_sent_it(engine, talkative, work, tmp_path):
-    """And in the thread that waits for it, so that whoever is told need not think of others."""
+def test_epochs_are_reported_before_the_end_of_the_run_to_the_client_that_sent_it(engine, all_epochs, work, tmp_path):
+    """In the thread that waits for the run, so that callbacks need no locks."""
 
     def ask(engine, *seeds):
-        told = {seed: [] for seed in seeds}
+        seen = {seed: [] for seed in seeds}
 
-        def epoch(run, number):
-            told[run.seed].append((number, threading.get_ident()))
+        def on_epoch(run, number):
+            seen[run.seed].append((number, threading.get_ident()))
 
-        def done(record, cached):
-            told[record.seed].append(("done", threading.get_ident()))
+        def on_run_end(record, cached):
+            seen[record.seed].append(("end", threading.get_ident()))
 
         items = [work(TRIAL.change(epochs=3), seed) for seed in seeds]
-        engine.records(items, RunStore(tmp_path / str(seeds)), done, epoch)
-        assert told == {seed: [(what, threading.get_ident()) for what in (1, 2, 3, "done")] for seed in seeds}
+        engine.run_all(items, RunStore(tmp_path / str(seeds)), on_run_end, on_epoch)
+        assert seen == {seed: [(event, threading.get_ident()) for event in (1, 2, 3, "end")] for seed in seeds}
 
     with Engine(engine.address) as other, ThreadPoolExecutor(2) as threads:
         for answer in (threads.submit(ask, engine, 21, 22), threads.submit(ask, other, 23, 24)):
             answer.result()
 
 
-def test_a_worker_tells_of_epochs_only_a_few_times_a_second(engine, work, tmp_path):
-    told = []
-    begin = time.monotonic()
-    engine.records([work(TRIAL.change(epochs=40), 1)], RunStore(tmp_path), epoch=lambda _, number: told.append(number))
-    assert told == sorted(told)
-    assert 1 <= len(told) <= 1 + (time.monotonic() - begin) / TELL_SECONDS < 40
+def test_a_worker_reports_epochs_only_a_few_times_a_second(engine, work, tmp_path):
+    seen = []
+    start = time.monotonic()
+    items = [work(TRIAL.change(epochs=40), 1)]
+    engine.run_all(items, RunStore(tmp_path), on_epoch=lambda _, number: seen.append(number))
+    assert seen == sorted(seen)
+    assert 1 <= len(seen) <= 1 + (time.monotonic() - start) / EPOCH_SECONDS < 40
 
 
-def test_what_is_told_outside_a_worker_is_lost_and_no_error():
-    _tell("digest", 1)
+def test_an_epoch_that_is_reported_outside_a_worker_is_no_error():
+    report_epoch("digest", 1)
 
 
 def test_no_scheduler_at_the_address_is_one_line(monkeypatch):
-    monkeypatch.setattr("cnnlab.engine.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.cluster.CONNECT_SECONDS", 1)
     with pytest.raises(ConfigError, match="leave SCHEDULER out"), Engine("tcp://127.0.0.1:1") as engine:
         _ = engine.client
 
@@ -275,17 +332,18 @@ def test_no_scheduler_at_the_address_is_one_line(monkeypatch):
 @pytest.mark.parametrize(
     "address", ["", "foo", "tcp://127.0.0.1", "tcp://here:abc", "http://here:8786", "tls://here:1"]
 )
-def test_what_is_no_address_of_a_scheduler_is_one_line_at_once(address):
+def test_a_wrong_address_of_a_scheduler_is_one_line_at_once(address):
     with pytest.raises(ConfigError, match="Dask scheduler"):
-        _connected(address)
+        connect(address)
 
 
-def test_an_engine_that_is_asked_for_nothing_starts_nothing(work, tmp_path, engine):
+def test_an_engine_with_stored_runs_only_starts_nothing(work, tmp_path, engine):
     store = RunStore(tmp_path)
-    engine.records([work(TRIAL, 1)], store)
+    engine.run_all([work(TRIAL, 1)], store)
+    before = psutil.Process().children(recursive=True)
     with Engine() as idle:
-        idle.records([work(TRIAL, 1)], store)
-        assert idle._client is None
+        idle.run_all([work(TRIAL, 1)], store)
+        assert psutil.Process().children(recursive=True) == before
 
 
 def test_a_dataset_changed_by_one_pixel_is_another_run(work, tiny):

@@ -1,4 +1,4 @@
-"""What a command has started ends with it, and nothing else does."""
+"""A command's child processes end with it, and no others do."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ import pytest
 
 SCRIPT = """
 import subprocess, sys, time
-from cnnlab import lifetime
-with lifetime.kill_children_on_exit("that was it"):
+from cnnlab.engine import lifetime
+with lifetime.kill_children_on_exit("stopped"):
     detached = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     print(detached.pid, flush=True)
     sys.stdin.readline()
@@ -23,7 +23,7 @@ time.sleep(600)
 
 @pytest.fixture
 def command():
-    """A command with a process in a session of its own, as kernels have; and that process."""
+    """A command, and a process that it started in a new session, as kernels are."""
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -45,16 +45,16 @@ def ended(process, seconds=2):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_processes_in_other_sessions_end_with_the_command_however_it_ends(command, number):
+def test_processes_in_other_sessions_end_with_the_command_whatever_ends_it(command, number):
     process, started = command
     os.kill(process.pid, number)
     assert process.wait(2) == (-number if number == signal.SIGKILL else 128 + number)
     assert ended(started)
     if number != signal.SIGKILL:
-        assert process.stderr.read() == b"\nthat was it\n"
+        assert process.stderr.read() == b"\nstopped\n"
 
 
-def test_processes_of_another_command_live_on(command):
+def test_processes_of_another_command_keep_running(command):
     other = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     other.stdout.readline()
     other.kill()
@@ -62,9 +62,9 @@ def test_processes_of_another_command_live_on(command):
     assert not ended(command[1], 0.5)
 
 
-def test_signals_mean_again_what_they_meant_once_the_work_is_done(command):
+def test_signals_have_their_usual_effect_again_after_the_block(command):
     process, _ = command
-    process.stdin.write(b"go on\n")
+    process.stdin.write(b"continue\n")
     process.stdin.flush()
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A model's card says what its numbers say, and nothing that they do not."""
+"""The card of a model says what its numbers say, and nothing more."""
 
 import json
 import re
@@ -30,76 +30,80 @@ def card_of(result, trial=None, seed=1, interval=(0.51, 0.69), labels=LABELS, pr
     return card.markdown(result, record, labels, PROBS, QUICK, protocol, interval=interval)
 
 
-def test_a_card_says_what_the_model_is_and_how_it_was_fitted():
+def test_a_card_describes_the_model_and_its_training():
     trial = Trial().change(
         filters=(32, 64), convs_per_block=2, padding="same", dropout=(0.3, 0.4, 0.2), batch_norm=True,
         batch_norm_momentum=0.9, dense_units=128, dense_activation="tanh", optimizer="adamax", loss="hinge", epochs=7,
     )  # fmt: skip
-    told = card_of(make_result("base", base=(0.5,)), trial, params=12_345, provenance={"keras": "3.15", "backend": "x"})
-    for words in (
-        "shape (n, 12, 12, 1). The division by 255 is its first layer.",
+    content = card_of(
+        make_result("base", base=(0.5,)), trial, params=12_345, provenance={"keras": "3.15", "backend": "x"}
+    )
+    for sentence in (
+        "shape (n, 12, 12, 1). The first layer divides them by 255.",
         "2 blocks of 2 convolutions (3x3, same padding, relu) with 32, 64 filters",
         "a dense layer of 128 (tanh)",
-        "Dropout of 0.3, 0.4 after the poolings and 0.2 after the dense layer.",
+        "Dropout of 0.3, 0.4 after the pooling layers and 0.2 after the dense layer.",
         "Batch normalisation after every convolution and the dense layer (momentum 0.9).",
         "12,345 parameters.",
         "adamax, learning rate 0.001, batches of 64, loss `hinge` (one-hot labels), precision float32; "
         "augmentation: none.",
-        "Epochs: 2, of at most 7 with a patience of 5. The weights are of epoch 2, the one with the lowest",
+        "Epochs: 2, of at most 7 with a patience of 5. The weights are those of epoch 2, which had the lowest",
         "keras 3.15, backend x.",
-        "20 images to train on, 6 to validate on, 10 to test on. Training and validation images were drawn",
+        "20 training images, 6 validation images and 10 test images. Training and validation images were drawn",
         "Profile **quick**",
     ):
-        assert words in told
+        assert sentence in content
 
 
-def test_a_plain_model_is_not_given_what_it_has_not():
+def test_a_card_of_a_plain_model_is_shorter():
     trial = Trial().change(scale=False, restore_best_weights=False, patience=None)
-    told = card_of(make_result("base", base=(0.5,)), trial, protocol=PROTOCOLS["published"])
-    for words in (
-        "They are used as they are.",
+    content = card_of(make_result("base", base=(0.5,)), trial, protocol=PROTOCOLS["published"])
+    for sentence in (
+        "The model does not rescale them.",
         "of 1 convolution (",
         "No dropout.",
         "No batch normalisation.",
         "loss `sparse_categorical_crossentropy`, precision",
-        "Epochs: 2, of at most 500. The weights are of epoch 2, the last one.",
+        "Epochs: 2, of at most 500. The weights are those of epoch 2, the last one.",
         "The validation images are from the last fifth",
     ):
-        assert words in told
+        assert sentence in content
 
 
-def test_a_card_gives_the_scores_of_its_run_and_of_all_runs_of_its_trial():
+def test_a_card_has_the_scores_of_its_run_and_of_all_runs_of_its_trial():
     result = make_result("dense", old=(0.2, 0.3, 0.1), new=(0.5, 0.6, 0.7))
-    told = card_of(result, seed=3)
-    assert "| `test_f1` | 0.625 | 0.600 ± 0.100 |" in told
-    assert "its run with the best `val_f1` of 3, seed 3." in told
-    assert "(n = 3 seeds)" in told
-    assert "It is the best of 3 runs by `val_f1`" in told
-    assert "over new seeds and new test images: 0.510 to 0.690." in told
+    content = card_of(result, seed=3)
+    assert "| `test_f1` | 0.625 | 0.600 ± 0.100 |" in content
+    assert "its run with the best `val_f1` of 3 runs, seed 3." in content
+    assert "(n = 3 seeds)" in content
+    assert "It is the best of 3 runs by `val_f1`" in content
+    assert "over new seeds and new test images: 0.510 to 0.690." in content
 
 
-def test_with_one_seed_a_card_says_that_nothing_is_known_of_another():
-    told = card_of(make_result("base", base=(0.5,)))
-    assert "| `val_f1` | 0.750 |\n" in told
-    assert "One seed says nothing about how another would score." in told
-    assert "best of" not in told
+def test_one_seed_says_nothing_about_other_seeds():
+    content = card_of(make_result("base", base=(0.5,)))
+    assert "| `val_f1` | 0.750 |\n" in content
+    assert "One seed says nothing about the scores of other seeds." in content
+    assert "best of" not in content
 
 
-def test_each_class_has_its_f1_and_its_number_of_test_images():
-    told = card_of(make_result("base", base=(0.5,)))
-    assert "| a | 3 | 0.800 |\n| b | 1 | 0.667 |" in told
-    assert "The rarest class has 1 test image," in told
-    assert "is 0.750 on average; it is right in 0.750 of them" in told
-    assert "There was no test image of b, whose F1 counts as 0." in card_of(
+def test_a_card_has_the_f1_of_each_class_and_its_number_of_test_images():
+    content = card_of(make_result("base", base=(0.5,)))
+    assert "| a | 3 | 0.800 |\n| b | 1 | 0.667 |" in content
+    assert "The rarest class has 1 test image," in content
+    assert "the predicted class is 0.750; 0.750 of the predictions are right" in content
+    assert "There was no test image of b; an F1 without test images counts as 0." in card_of(
         make_result("base", base=(0.5,)), labels=np.zeros(4, int)
     )
 
 
-def test_names_from_data_are_no_markup_in_a_card():
+def test_names_from_data_are_no_markup():
     names = ["<img src=x>|\n# [a](b)", "`*_~"]
-    told = card_of(make_result("base", base=(0.5,)), data={"digest": "d", "class_names": names, "shape": [12, 12, 1]})
-    assert "| &lt;img src=x&gt;&#124; # &#91;a&#93;(b) | 3 |" in told
-    page = markdown2html(told)
+    content = card_of(
+        make_result("base", base=(0.5,)), data={"digest": "d", "class_names": names, "shape": [12, 12, 1]}
+    )
+    assert "| &lt;img src=x&gt;&#124; # &#91;a&#93;(b) | 3 |" in content
+    page = markdown2html(content)
     assert "<img" not in page
     assert "&lt;img src=x&gt;| # [a](b)</td>" in page
     assert "<td>`*_~</td>" in page
@@ -107,7 +111,7 @@ def test_names_from_data_are_no_markup_in_a_card():
 
 @pytest.fixture
 def written(tmp_path):
-    """A report's folder with a small model and its card, as a report writes them; and what writes them again."""
+    """The folder of a report with a small model and its card, and a function that writes them again."""
     store = RunStore(tmp_path / "runs")
     weights = models.build(SMALL.architecture, (12, 12, 1), 2, seed=1).get_weights()
     arrays = make_arrays(np.arange(6) % 2, np.arange(10) % 2, np.random.default_rng(0))
@@ -129,19 +133,19 @@ def written(tmp_path):
     return tmp_path, write
 
 
-def test_a_card_and_its_model_are_left_as_they_are_and_made_again_where_one_is_lost(written):
+def test_a_card_and_its_model_are_written_again_only_if_one_is_missing(written):
     folder, write = written
     paths = folder / "model.keras", folder / "model-card.md"
-    told, before = paths[1].read_text(encoding="utf-8"), [path.stat().st_mtime_ns for path in paths]
-    assert told.startswith("# Model card: model.keras\n\nA classifier of grayscale images in 2 classes")
+    content, before = paths[1].read_text(encoding="utf-8"), [path.stat().st_mtime_ns for path in paths]
+    assert content.startswith("# Model card: model.keras\n\nA classifier of grayscale images in 2 classes")
     write()
     assert [path.stat().st_mtime_ns for path in paths] == before
     paths[1].unlink()
     write()
-    assert paths[1].read_text(encoding="utf-8") == told
+    assert paths[1].read_text(encoding="utf-8") == content
 
 
-def test_what_a_card_says_of_using_the_model_works(written, monkeypatch, capsys):
+def test_the_commands_of_a_card_work(written, monkeypatch, capsys):
     folder, _ = written
     monkeypatch.chdir(folder)
     pixels = np.random.default_rng(0).integers(0, 256, (12, 12), dtype=np.uint8)
@@ -151,6 +155,6 @@ def test_what_a_card_says_of_using_the_model_works(written, monkeypatch, capsys)
     name, probability = capsys.readouterr().out.splitlines()[-1].split()
     answer = CliRunner().invoke(main, [*command.replace("IMAGE", "image.png").split()[1:], "--json"])
     assert answer.exit_code == 0
-    [said] = json.loads(answer.stdout)
-    assert said["class"] == name
-    assert said["probabilities"][name] == pytest.approx(float(probability), abs=1e-5)
+    [prediction] = json.loads(answer.stdout)
+    assert prediction["class"] == name
+    assert prediction["probabilities"][name] == pytest.approx(float(probability), abs=1e-5)

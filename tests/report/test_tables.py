@@ -2,20 +2,48 @@
 
 import math
 
+import pandas as pd
+import pytest
+
 from cnnlab.report import tables
 
 
-def test_a_table_escapes_what_it_shows_and_marks_what_is_missing():
-    shown = tables.table([{"name": "<b>x</b>", "score": 0.123456, "none": math.nan}], {"score": ".2f"}).data
+def test_a_table_is_escaped():
+    shown = tables.table([{"<i>": "<b>x</b>", "score": 0.123456}], {"score": ".2f"}).data
     assert "&lt;b&gt;x" in shown
+    assert "&lt;i&gt;" in shown
     assert "<td>0.12</td>" in shown
-    assert f"<td>{tables.NOTHING}</td>" in shown
 
 
-def test_a_text_from_outside_is_shown_as_it_is():
+@pytest.mark.parametrize("missing", [None, math.nan, ""])
+def test_a_missing_value_is_a_dash(missing):
+    """Also in a column of which nothing else is known, and between texts and numbers."""
+    for others in ([], [0.5], ["x"], [0.5, "x"]):
+        shown = tables.table([{"name": value} for value in (missing, *others)]).data
+        assert shown.count(f"<td>{tables.NOTHING}</td>") == 1
+        assert "None" not in shown
+
+
+def test_columns_may_share_a_name():
+    """Columns named after classes do."""
+    shown = tables.table(pd.DataFrame([[1, 0.5]], columns=["x", "x"]), {"x": ".1f"}).data
+    assert "<td>1.0</td>" in shown
+    assert "<td>0.5</td>" in shown
+
+
+def test_long_tables_and_texts_are_shown_in_full():
+    shown = tables.table([{"name": "x" * 200, "number": number} for number in range(200)]).data
+    assert shown.count("x" * 200) == 200
+
+
+def test_an_untrusted_text_is_shown_as_it_is():
     assert tables.text("<i>a_b*`|") == "&lt;i&gt;a&#95;b&#42;&#96;&#124;"
 
 
-def test_a_spread_is_given_only_where_there_are_several_runs():
+def test_a_standard_deviation_needs_several_runs():
     assert tables.mean_sd([0.5]) == "0.500"
     assert tables.mean_sd([0.4, 0.6]) == "0.500 ± 0.141"
+
+
+def test_a_count_has_a_plural():
+    assert [tables.count(number, "run") for number in (0, 1, 2, 1234)] == ["0 runs", "1 run", "2 runs", "1,234 runs"]

@@ -1,7 +1,10 @@
 """Settings are validated, and equal trials have equal digests."""
 
+import json
+import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cnnlab.errors import ConfigError
@@ -14,18 +17,25 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
     [
         (lambda: Architecture(filters=()), "at least one block"),
         (lambda: Architecture(filters=(32, 0)), "filters"),
-        (lambda: Architecture(filters=32), "filters to be a list of numbers"),
+        (lambda: Architecture(filters=32), "filters to be a list of whole numbers"),
         (lambda: Architecture(dropout=0.3), "dropout to be a list of numbers"),
         (lambda: Architecture(batch_norm="no"), "True or False"),
         (lambda: Input(scale="no"), "True or False"),
         (lambda: Training(one_hot=1), "True or False"),
         (lambda: Architecture(padding="full"), "valid, same"),
         (lambda: Architecture(dropout=(0.5,)), "4 rates"),
-        (lambda: Architecture(dropout=(0.5, 0.5, 0.5, 1.0)), "between"),
+        (lambda: Architecture(dropout=(0.5, 0.5, 0.5, 1.0)), "below 1"),
+        (lambda: Architecture(dropout=(0.5, 0.5, 0.5, -1e-13)), "at least 0"),
+        (lambda: Architecture(dropout=(0.5, 0.5, 0.5, False)), "dropout"),
+        (lambda: Architecture(filters=(True, 32)), "filters"),
+        (lambda: Architecture(batch_norm_momentum=1), "between 0 and 1"),
         (lambda: Architecture(dense_units=True), "whole number"),
+        (lambda: Architecture(dense_units=np.int64(64)), "whole number"),
+        (lambda: Architecture(padding=["same"]), "valid, same"),
         (lambda: Training(optimizer="adam2"), "sgd"),
         (lambda: Training(learning_rate=-1), "above 0"),
         (lambda: Training(learning_rate=float("nan")), "above 0"),
+        (lambda: Training(learning_rate=True), "above 0"),
         (lambda: Training(loss="huber"), "hinge"),
         (lambda: Training(patience=0), "at least 1"),
         (lambda: Training(precision="float8"), "mixed_bfloat16"),
@@ -34,25 +44,43 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
         (lambda: Trial.from_canonical({"architecture": {}}), "settings of a trial"),
     ],
 )
-def test_a_bad_setting_is_refused_with_what_was_expected_and_what_came(make, words):
+def test_invalid_setting(make, words):
     with pytest.raises(ConfigError, match=words) as caught:
         make()
     assert "Expected" in str(caught.value)
     assert "Received" in str(caught.value)
 
 
-def test_an_optimizer_at_its_default_rate_is_the_same_trial_as_one_with_that_rate():
+def test_default_rate():
+    """An optimizer without a rate is the same trial as one with its default rate."""
     assert Trial().change(optimizer="sgd") == Trial().change(optimizer="sgd", learning_rate=0.01)
     assert json_digest(Trial().canonical()) == json_digest(Trial().change(learning_rate=0.001).canonical())
 
 
-def test_changing_the_optimizer_forgets_the_old_ones_rate():
+def test_new_optimizer():
+    """A new optimizer does not keep the rate of the old one."""
     assert Trial().change(learning_rate=0.3).change(optimizer="sgd").training.learning_rate == 0.01
 
 
-def test_a_trial_survives_its_canonical_form():
-    trial = Trial().change(filters=(1, 2, 3), dropout=(0.1, 0.2, 0.3, 0.4), colour=True, patience=None)
-    assert Trial.from_canonical(trial.canonical()) == trial
+def test_canonical_form():
+    """A trial is rebuilt from JSON, equal and with the same hash; lists and tuples of numbers are equal."""
+    trial = Trial().change(filters=[1, 2, 3], dropout=(0.1, 0.2, 0.3, 0.4), colour=True, patience=None)
+    same = Trial.from_canonical(json.loads(json.dumps(trial.canonical())))
+    assert same == trial
+    assert hash(same) == hash(trial)
+    assert pickle.loads(pickle.dumps(trial)) == trial
+
+
+def test_canonical_form_is_stable():
+    """Digests of stored runs are made from this form."""
+    assert json.dumps(Trial().canonical()) == (
+        '{"architecture": {"filters": [32, 64, 64], "convs_per_block": 1, "padding": "valid", "dropout": [], '
+        '"batch_norm": false, "batch_norm_momentum": 0.99, "dense_units": 64, "conv_activation": "relu", '
+        '"dense_activation": "relu"}, "training": {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 64, '
+        '"loss": "sparse_categorical_crossentropy", "one_hot": true, "epochs": 500, "patience": 5, '
+        '"restore_best_weights": true, "precision": "float32"}, "input": {"colour": false, "layout": "channels_last", '
+        '"scale": true, "augmentation": "none"}}'
+    )
 
 
 def test_default_rates_are_those_of_keras():
@@ -62,7 +90,8 @@ def test_default_rates_are_those_of_keras():
         assert float(optimizers.get(name).learning_rate) == pytest.approx(rate)
 
 
-def test_runs_are_told_apart_by_trial_seed_data_and_split():
+def test_run_digest():
+    """Runs that differ in trial, seed, data or split have different digests."""
     run = Run(Trial(), 1, "d", "s")
     others = [
         replace(run, trial=Trial().change(epochs=5)),
@@ -73,7 +102,8 @@ def test_runs_are_told_apart_by_trial_seed_data_and_split():
     assert len({run.digest, *[other.digest for other in others]}) == 5
 
 
-def test_runs_share_a_traced_model_if_they_differ_in_values_alone():
+def test_trace_key():
+    """Runs share a traced model if they differ only in seed, learning rate, batch size and epochs."""
     run = Run(Trial(), 1, "d", "s")
     values = {"learning_rate": 0.5, "batch_size": 8, "epochs": 3, "patience": 2, "restore_best_weights": False}
     assert replace(run, trial=run.trial.change(**values), seed=2).trace_key == run.trace_key

@@ -1,4 +1,4 @@
-"""The study's table holds together, and with the published fits."""
+"""The table of stages is consistent, and agrees with the published fits."""
 
 import pytest
 
@@ -6,26 +6,41 @@ from cnnlab.errors import ConfigError
 from cnnlab.study import STAGES, UNCHANGED, find_stage, published_fits
 
 
-def test_the_published_study_has_51_fits_each_of_a_known_trial():
+def names(stage):
+    return {trial.name for trial in stage.trials} | {UNCHANGED}
+
+
+def test_published_fits():
+    """The published study has 51 fits, each of a known trial."""
     fits = published_fits()
     assert len(fits) == 51
     for fit in fits:
-        assert fit.trial in {v.name for v in find_stage(fit.stage).trials} | {UNCHANGED}
+        assert fit.trial in names(find_stage(fit.stage))
 
 
-def test_every_published_stage_has_fits_and_a_pick_among_its_trials():
+def test_published_choices():
+    """Every published stage has fits, and its choice is one of its trials."""
     published = [stage for stage in STAGES if stage.published_choice]
     assert [stage.name for stage in published] == list(dict.fromkeys(fit.stage for fit in published_fits()))
     for stage in published:
-        assert stage.published_choice in {v.name for v in stage.trials} | {UNCHANGED}
+        assert stage.published_choice in names(stage)
 
 
-def test_a_stage_changes_only_the_settings_of_its_axis():
+def test_axis():
+    """A stage changes only the settings of its axis."""
     for stage in STAGES:
-        for variant in stage.trials:
-            assert set(variant.changes) <= set(stage.axis)
+        for trial in stage.trials:
+            assert set(trial.changes) <= set(stage.axis)
 
 
-def test_an_unknown_stage_is_refused_with_the_known_ones():
+def test_trial_names():
+    """A trial of a single setting has its value as its name."""
+    trials = {trial.name: trial.changes for trial in find_stage("dropout").trials}
+    assert trials["0.2-0.3-0.4-0.5"] == {"dropout": (0.2, 0.3, 0.4, 0.5)}
+    rates = {trial.name: trial.changes for trial in find_stage("learning-rate").trials}
+    assert rates["0.0001"] == {"learning_rate": 0.0001}
+
+
+def test_unknown_stage():
     with pytest.raises(ConfigError, match=r"base, depth.*Received: 'pooling'"):
         find_stage("pooling")

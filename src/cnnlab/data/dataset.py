@@ -1,7 +1,7 @@
 """Images with their labels."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images with their labels, as they came: nothing scaled, nothing left out.
+    """Images with their labels, as read: nothing is scaled or removed.
 
     Attributes:
         train_images: (n, h, w, c) uint8, 0 to 255; c is 1 (gray) or 3 (red, green, blue).
@@ -50,11 +50,5 @@ def luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def gray(dataset: Dataset) -> Dataset:
-    """Return a colour dataset's grayscale twin."""
-    return Dataset(
-        luma(dataset.train_images),
-        dataset.train_labels,
-        luma(dataset.test_images),
-        dataset.test_labels,
-        dataset.class_names,
-    )
+    """Return the same images in grayscale."""
+    return replace(dataset, train_images=luma(dataset.train_images), test_images=luma(dataset.test_images))

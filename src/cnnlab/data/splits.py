@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.data.dataset import Dataset
-from cnnlab.errors import ConfigError, DataError
+from cnnlab.data.messages import unexpected
+from cnnlab.errors import ConfigError
+
+SPLIT_SEED = 20220
+"""Seed of the stratified split: a part of the protocol, so that all seeds of a trial use the same images."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which images a run trains on, chooses by and is tested on.
+    """Which images a run trains on, selects by and is tested on.
 
     Attributes:
         train: Indices into a dataset's `train_images`, int64.
@@ -34,18 +38,14 @@ class Split:
         return sha.hexdigest()
 
 
-SPLIT_SEED = 20220
-"""Seed of the stratified split: a part of the protocol, so that all seeds of a trial see the same images."""
-
-
 def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split:
-    """Split a dataset's training images in two, and cut each part to at most the given number of images.
+    """Split a dataset's training images in two, and limit the number of images of each part.
 
-    Where there are too few images, a fifth of the training images is for validation.
+    If there are too few images, a fifth of the training images is for validation.
 
     Args:
-        dataset: What to split.
-        kind: "stratified" keeps the classes' shares in every part; "last" validates on the last fifth of the
+        dataset: The images to split.
+        kind: "stratified" keeps the shares of the classes in every part; "last" validates on the last fifth of the
             training images, in the order of the files, as Keras's `validation_split` does.
         train: Most images to train on.
         val: Most images to validate on.
@@ -53,62 +53,54 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split
 
     Raises:
         ConfigError: An unknown kind.
-        DataError: There are too few images, or a class has too few to stand in every part, or there is only one.
+        DataError: There are too few images, in all or of one class, or there is only one class.
     """
     if kind not in ("stratified", "last"):
         raise ConfigError(f"Expected a split kind of stratified or last. Received: {kind!r}.")
+    n_train, n_test = len(dataset.train_labels), len(dataset.test_labels)
     n_classes = len(np.unique(dataset.train_labels))
     if n_classes < 2:
-        raise DataError("Expected training images of at least two classes. Received: one. Add images of another class.")
-    drawn = _split(dataset, kind, train, val, test)
-    if not all(map(len, (drawn.train, drawn.val, drawn.test))):
-        raise DataError(
-            f"Expected enough images to train on, to validate on and to test on. Received: {len(dataset.train_labels)} "
-            f"training images of {n_classes} classes and {len(dataset.test_labels)} test images. Add images."
-        )
-    return drawn
-
-
-def _split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split:
-    available = len(dataset.train_labels)
-    held_out = min(val, max(available // 5, 1))
+        raise unexpected("training images of at least two classes", "one", "Add images of another class.")
+    n_val = min(val, max(n_train // 5, 1))
     if kind == "last":
-        border = available - available // 5
-        return Split(
-            np.arange(min(train, border)),
-            np.arange(border, min(border + held_out, available)),
-            np.arange(min(test, len(dataset.test_labels))),
+        start = n_train - n_train // 5
+        val_indices = np.arange(start, min(start + n_val, n_train))
+        result = Split(np.arange(min(train, start)), val_indices, np.arange(min(test, n_test)))
+    else:
+        val_indices, rest = _draw(dataset, "training", np.arange(n_train), n_val)
+        result = Split(
+            _draw(dataset, "training", rest, train)[0],
+            val_indices,
+            _draw(dataset, "test", np.arange(n_test), test)[0],
         )
-    val_indices, rest = _draw(dataset.train_labels, np.arange(available), held_out, dataset.class_names)
-    train_indices, _ = _draw(dataset.train_labels, rest, train, dataset.class_names)
-    test_indices, _ = _draw(
-        dataset.test_labels, np.arange(len(dataset.test_labels)), test, dataset.class_names, whole=True
-    )
-    return Split(train_indices, val_indices, test_indices)
+    if not all(map(len, (result.train, result.val, result.test))):
+        received = f"{n_train} training images of {n_classes} classes and {n_test} test images"
+        raise unexpected("enough images to train on, to validate on and to test on", received, "Add images.")
+    return result
 
 
 def _draw(
-    labels: NDArray[np.int64], among: NDArray[np.int64], size: int, names: tuple[str, ...], *, whole: bool = False
+    dataset: Dataset, part: str, indices: NDArray[np.int64], size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw a stratified sample of `size` indices out of `among`; return it and the rest."""
-    present = len(np.unique(labels[among]))
-    if size < present < len(among):
-        raise DataError(
-            f"Expected a sample of at least as many images as there are classes, {present}. Received: one of {size}. "
-            "Use a larger profile."
-        )
-    if size > len(among) - present:  # all, or too few left over for a stratified rest
-        return among, among[:0]
+    """Draw a stratified sample of `size` indices into the "training" or "test" images; return it and the rest."""
+    labels = (dataset.test_labels if part == "test" else dataset.train_labels)[indices]
+    n_classes = len(np.unique(labels))
+    if size < n_classes < len(indices):
+        expected = f"a sample of at least as many images as there are classes, {n_classes}"
+        raise unexpected(expected, f"one of {size}", "Use a larger profile.")
+    if size > len(indices) - n_classes:  # all, or too few left for a stratified rest
+        return indices, indices[:0]
     from sklearn.model_selection import train_test_split
 
     try:
-        drawn, rest = train_test_split(among, train_size=size, stratify=labels[among], random_state=SPLIT_SEED)
+        sample, rest = train_test_split(indices, train_size=size, stratify=labels, random_state=SPLIT_SEED)
     except ValueError as error:
-        counts = np.bincount(labels[among], minlength=len(names))
+        names = dataset.class_names
+        counts = np.bincount(labels, minlength=len(names))
         rarest = int(np.argmin(np.where(counts, counts, counts.max())))
-        part = "test" if whole else "training"
-        raise DataError(
-            f"Expected enough {part} images of each of {len(names)} classes for a stratified sample of {size} of "
-            f"{len(among)}. Received: {counts[rarest]} of class {names[rarest]!r}. Add images, or leave the class out."
+        raise unexpected(
+            f"enough {part} images of each of {len(names)} classes for a stratified sample of {size} of {len(indices)}",
+            f"{counts[rarest]} of class {names[rarest]!r}",
+            "Add images, or remove the class.",
         ) from error
-    return np.sort(drawn), np.sort(rest)
+    return np.sort(sample), np.sort(rest)

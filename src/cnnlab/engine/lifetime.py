@@ -1,8 +1,8 @@
-"""End together: no process outlives the command that started it, however that ended.
+"""Kill all child processes when the command ends, even by SIGKILL.
 
-Run as a program, this is the guard that sees to it: it waits until its standard input ends, as it does when the command
-is killed, and kills what bears the command's mark. Threads in the workers could not: while a worker loads TensorFlow,
-none of them runs for seconds.
+Run as a program, this module is the guard: it waits until its standard input closes, as it does when the command ends
+in any way, and kills all processes with the command's marker. Threads in the workers could not do that: while a worker
+loads TensorFlow, no thread of it runs for seconds.
 """
 
 import os
@@ -17,58 +17,54 @@ from uuid import uuid4
 
 import psutil
 
-MARK = "CNNLAB_COMMAND"
-"""Environment variable by which the processes of a command are told from all others."""
+MARKER = "CNNLAB_COMMAND"
+"""Environment variable that a command sets to recognise the processes it started."""
 
-
-WITH_PARENT = "CNNLAB_END_WITH_PARENT"
-"""Environment variable with the process that a command is to end with, as the Makefile wants it."""
-
+PARENT = "CNNLAB_END_WITH_PARENT"
+"""Environment variable with the id of the process that a command must end with; the Makefile sets it."""
 
 POLL_SECONDS = 0.2
-
 
 KILL_SECONDS = 5
 
 
 @contextmanager
 def kill_children_on_exit(exit_message: str) -> Iterator[None]:
-    """Have everything that is started from here on end when this process does, and all of it at once at Ctrl-C.
+    """Kill every process started in this block when this process ends, and at once on SIGINT, SIGTERM and SIGHUP.
 
-    Python's own way at Ctrl-C, an exception, would wait for notebooks and workers. The same goes for a request to end
-    (SIGTERM) and a closed terminal (SIGHUP). Signals that are ignored stay so: `nohup`, and shells that put a command
-    in the background, rely on it.
+    Python's own reaction to Ctrl-C, an exception, would wait for notebooks and workers. Signals that are ignored stay
+    ignored: `nohup`, and shells that put a command in the background, rely on it.
 
     Args:
-        exit_message: Printed on stderr then.
+        exit_message: Printed on stderr when a signal ends the process.
     """
-    mark = os.environ[MARK] = uuid4().hex
-    guard = subprocess.Popen(  # noqa: S603 - ourselves
-        [sys.executable, "-m", "cnnlab.engine.lifetime", mark],
+    marker = os.environ[MARKER] = uuid4().hex
+    guard = subprocess.Popen(  # noqa: S603 - this module
+        [sys.executable, "-m", "cnnlab.engine.lifetime", marker],
         stdin=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is not for it
+        start_new_session=True,  # Ctrl-C must not end it
     )
 
     def end(number: int, _: object) -> None:
         with suppress(OSError):
             os.write(2, f"\n{exit_message}\n".encode())
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the threads say of what is killed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # threads may complain about the killed processes
         _kill(lambda: _children(guard.pid))
-        os._exit(128 + number)  # and the guard looks for what was started or orphaned meanwhile
+        os._exit(128 + number)  # the guard kills what was started or orphaned meanwhile
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:
             signal.signal(number, end)
-    if parent := os.environ.pop(WITH_PARENT, ""):
+    if parent := os.environ.pop(PARENT, ""):
         threading.Thread(target=_end_with, args=(parent, exit_message), daemon=True).start()
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        del os.environ[MARK]
+        del os.environ[MARKER]
         guard.communicate()
 
 
@@ -77,7 +73,7 @@ def _end_with(parent: str, exit_message: str) -> None:
         time.sleep(POLL_SECONDS)
     with suppress(OSError):
         os.write(2, f"\n{exit_message}\n".encode())
-    os._exit(1)  # the guard does the rest
+    os._exit(1)  # the guard kills the rest
 
 
 def _children(guard: int) -> list[psutil.Process]:
@@ -85,19 +81,19 @@ def _children(guard: int) -> list[psutil.Process]:
     return [child for child in found if child.pid != guard and child.status() != psutil.STATUS_ZOMBIE]
 
 
-def _marked(mark: str) -> list[psutil.Process]:
+def _marked(marker: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # it has just ended, or it is another user's
-            # Python's own tracker of shared resources ends by itself, and serves its process on if this is not over.
+        with suppress(psutil.Error, OSError):  # it has just ended, or belongs to another user
+            # Python's resource tracker ends without help, after the process that it serves.
             tracker = "multiprocessing.resource_tracker" in " ".join(process.cmdline())
-            if process.pid != os.getpid() and not tracker and process.environ().get(MARK) == mark:
+            if process.pid != os.getpid() and not tracker and process.environ().get(MARKER) == marker:
                 found.append(process)
     return found
 
 
 def _kill(find: Callable[[], list[psutil.Process]]) -> None:
-    """Kill processes until there are none: some may start others meanwhile. One that hangs in a driver is left."""
+    """Kill processes until none is left, since some may start others meanwhile; give up on one that hangs."""
     end = time.monotonic() + KILL_SECONDS
     while time.monotonic() < end:
         with suppress(psutil.Error):

@@ -1,12 +1,12 @@
 """From scores to verdicts and selections: resampling, comparisons, the one-standard-error rule."""
 
 from cnnlab.evidence.comparison import CONFIDENCE, Comparison, Verdict, compare, holm, mean_interval
-from cnnlab.evidence.resampling import DRAWS, Scores, image_weights, optimism, resampled_f1
+from cnnlab.evidence.resampling import N_RESAMPLES, Scores, image_weights, optimism, resampled_f1
 from cnnlab.evidence.selection import Decision, Rule, choose, decide, pooled_sd
 
 __all__ = [
     "CONFIDENCE",
-    "DRAWS",
+    "N_RESAMPLES",
     "Comparison",
     "Decision",
     "Rule",

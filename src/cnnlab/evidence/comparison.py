@@ -1,10 +1,11 @@
-"""Compare trials: intervals and verdicts that cover seeds and images."""
+"""Compare trials: intervals and verdicts that cover new seeds and new images."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +14,10 @@ from scipy.special import stdtr, stdtrit
 from cnnlab.evidence.resampling import Scores
 
 CONFIDENCE = 0.95
-
-
-POWER = 0.8
-"""Chance with which `Comparison.seeds_needed` would find the difference, if it is what it seems (Cohen 1988)."""
-
-
-MOST_SEEDS = 1000
-"""Most seeds that are considered as an answer to how many would settle a comparison."""
-
-
-_MANY = 1e6
-"""Degrees of freedom at which a t distribution is a normal one."""
+POWER = 0.8  # probability of finding a true difference with `Comparison.seeds_needed` seeds (Cohen 1988)
+MAX_SEEDS = 1000  # the largest number of seeds that `Comparison.seeds_needed` considers
+_MAX_DOF = 1e6  # with so many degrees of freedom, the t distribution is the normal one
+_NAN = float("nan")
 
 
 class Verdict(StrEnum):
@@ -37,36 +30,38 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two trials' mean F1, the first less the second, as far as their seeds and images can tell.
+    """The difference of two trials' mean F1, with its uncertainty over seeds and images.
+
+    With one seed there is only the difference: the other numbers are NaN and the verdict is "inconclusive".
 
     Attributes:
-        trial: The first.
-        against: The second.
-        difference: Mean F1 of the first less that of the second.
-        low: Lower end of the 95 % t interval of this one comparison, over new seeds and new images of the kind that was
-            scored, on the same training images; NaN with one seed. It takes the pair as named in advance: where the
-            first was selected as the best of several, it flatters it.
+        trial: Name of the first trial.
+        against: Name of the second.
+        difference: Mean F1 of the first minus that of the second.
+        low: Lower end of the 95 % t interval of this one comparison. It covers new seeds and new images of the kind
+            that was scored, with the same training images. Not corrected for selection: optimistic if the first trial
+            was picked as the best.
         high: Upper end.
-        p_superiority: That a new run of the first beats a new run of the second on new images.
-        p_value: Two-sided, of no difference.
-        p_adjusted: The same after Holm's correction over all pairs that were compared.
-        verdict: "better", "worse" or "inconclusive", by `p_adjusted` at 5 %.
-        detectable_difference: What the difference had to exceed to be called better or worse.
-        seeds_needed: Seeds a trial with which a true difference of this size would be found in 80 % of repetitions;
-            inf where more seeds alone will not do, NaN where it is settled or nothing can be said.
+        p_superiority: Probability that a new run of the first scores higher than one of the second, on new images.
+        p_value: Two-sided p-value of "no difference".
+        p_adjusted: The p-value after Holm's correction over all pairs of trials.
+        verdict: "better" or "worse" if `p_adjusted` is at most 0.05, else "inconclusive".
+        detectable_difference: The size that the difference must exceed to be called better or worse.
+        seeds_needed: Seeds per trial that find a true difference of this size with a probability of 0.8; inf where
+            more seeds do not help, NaN where the verdict is conclusive.
     """
 
     trial: str
     against: str
     difference: float
-    low: float
-    high: float
-    p_superiority: float
-    p_value: float
-    p_adjusted: float
-    verdict: Verdict
-    detectable_difference: float
-    seeds_needed: float
+    low: float = _NAN
+    high: float = _NAN
+    p_superiority: float = _NAN
+    p_value: float = _NAN
+    p_adjusted: float = _NAN
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    detectable_difference: float = _NAN
+    seeds_needed: float = _NAN
 
     @property
     def is_conclusive(self) -> bool:
@@ -75,139 +70,171 @@ class Comparison:
 
     @property
     def has_interval(self) -> bool:
-        """Whether there is an interval: with one seed a trial there is none."""
+        """Whether there is an interval: one seed gives none."""
         return not np.isnan(self.low)
+
+
+class _Differences(NamedTuple):
+    """The differences of mean F1 of all pairs of trials and their variances, (n_pairs,) each."""
+
+    difference: NDArray[np.float64]
+    seed_var: NDArray[np.float64]  # over seeds
+    run_var: NDArray[np.float64]  # over seeds, of the difference of two single runs
+    seed_dof: NDArray[np.float64]  # degrees of freedom of both
+    image_var: NDArray[np.float64]  # over images
 
 
 def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
     """Compare the first trial with each of the others.
 
-    The variance of a difference of means has two parts. That of the seeds is the variance between runs of a trial,
-    pooled over all trials, since two or three seeds say little about one; or, where it is larger, the two trials'
-    own (Welch 1947, doi:10.1093/biomet/34.1-2.28), since trials that stay at chance hardly vary and would make the
-    others look steadier than they are. That of the images is found by resampling them (Efron and Tibshirani, An
-    Introduction to the Bootstrap, 1993), the same for all runs; only what different runs of a trial share is
-    counted, for what each run does by itself is in the first part already. (Resampling seeds and images together
-    counts that twice, or three times where it prevails: Owen 2007, The pigeonhole bootstrap,
-    doi:10.1214/07-AOAS122.) The interval is Student's, with Satterthwaite's degrees of freedom (1946,
-    doi:10.2307/3002019). The correction is Holm's over all pairs, not only those returned, for the first trial was
-    most likely put first because of its scores, and any might have come out best.
+    The variance of a difference of means has a part of the seeds and a part of the images. The part of the seeds is
+    the variance between runs of a trial, pooled over all trials, because two or three seeds say little about one
+    trial. Where the two trials' own variances are larger (Welch 1947, doi:10.1093/biomet/34.1-2.28), they are used
+    instead: trials that stay at chance hardly vary, and pooling would make the others look too stable. The part of
+    the images is found by the bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993), with the same
+    resamples for all runs. Only what different runs share is counted, because the first part contains the rest
+    already. (Resampling seeds and images together counts the rest twice or more: Owen 2007, doi:10.1214/07-AOAS122.)
+    The interval is Student's, with Satterthwaite's degrees of freedom (1946, doi:10.2307/3002019). Holm's correction
+    is over all pairs, not only those returned, because any trial might have scored best.
 
     Args:
-        trials: Name to scores, all with the same number of draws.
+        trials: Name to scores, all on the same resamples.
 
     Returns:
         One comparison for each trial after the first, in their order.
     """
-    names = list(trials)
-    mean = np.array([of.runs.mean() for of in trials.values()])
-    n = np.array([len(of.runs) for of in trials.values()])
-    if len(names) < 2:
+    if len(trials) < 2:
         return ()
-    if n.min() < 2:
-        nan = float("nan")
-        return tuple(
-            Comparison(names[0], name, float(mean[0] - score), nan, nan, nan, nan, nan, Verdict.INCONCLUSIVE, nan, nan)
-            for name, score in zip(names[1:], mean[1:], strict=True)
-        )
-    first, second = np.array(list(combinations(range(len(names)), 2))).T  # those of the first trial come first
-    variance = np.array([of.runs.var(ddof=1) for of in trials.values()])
-    pooled = variance @ (n - 1) / (n - 1).sum()
-    own = variance[first] / n[first] + variance[second] / n[second]
-    alike = pooled / n[first] + pooled / n[second]
-    by_itself = own >= alike * (1 - 1e-9)
-    welch = sum((variance[of] / n[of]) ** 2 / (n[of] - 1) for of in (first, second))
-    all_runs = np.full(len(own), float((n - 1).sum()))
-    freedom = np.divide(own**2, welch, out=all_runs, where=by_itself & (welch > 0))
-    seeds = np.where(by_itself, own, alike)
-    one_run = np.where(by_itself, variance[first] + variance[second], 2 * pooled)
-    shared = _shared(list(trials.values()))
-    images = np.maximum(shared[first, first] + shared[second, second] - 2 * shared[first, second], 0)
-    difference = mean[first] - mean[second]
-    error, degrees = _error(seeds, images, freedom)
-    p_value = 2 * stdtr(degrees, -np.abs(_t(difference, error)))
+    (first, *others), scores = trials, list(trials.values())
+    n_seeds = min(len(trial.runs) for trial in scores)
+    if n_seeds < 2:
+        mean = {name: trial.runs.mean() for name, trial in trials.items()}
+        return tuple(Comparison(first, other, difference=float(mean[first] - mean[other])) for other in others)
+    pairs = _differences(scores)
+    se, dof = _standard_error(pairs.seed_var, pairs.image_var, pairs.seed_dof)
+    p_value = 2 * stdtr(dof, -np.abs(_t(pairs.difference, se)))
     p_adjusted = holm(p_value)
-    settled = p_adjusted <= 1 - CONFIDENCE
-    rank = p_value.argsort(kind="stable").argsort(kind="stable")
-    level = (1 - CONFIDENCE) / (len(p_value) - np.minimum(rank, settled.sum()))
-    margin = stdtrit(degrees, (1 + CONFIDENCE) / 2) * error
-    detectable_difference = stdtrit(degrees, 1 - level / 2) * error
-    # New runs on new images have noise of their own on top of that of the means.
-    new_error, new_degrees = _error(seeds + one_run, 2 * images, freedom)
-    p_superiority = stdtr(new_degrees, _t(difference, new_error))
+    is_conclusive = p_adjusted <= 1 - CONFIDENCE
+    level = _holm_level(p_value, is_conclusive.sum())
+    margin = stdtrit(dof, (1 + CONFIDENCE) / 2) * se
+    columns = {
+        "difference": pairs.difference,
+        "low": pairs.difference - margin,
+        "high": pairs.difference + margin,
+        "p_superiority": _p_superiority(pairs),
+        "p_value": p_value,
+        "p_adjusted": p_adjusted,
+        "detectable_difference": stdtrit(dof, 1 - level / 2) * se,
+    }
     return tuple(
         Comparison(
-            trial=names[0],
-            against=name,
-            difference=float(difference[i]),
-            low=float(difference[i] - margin[i]),
-            high=float(difference[i] + margin[i]),
-            p_superiority=float(p_superiority[i]),
-            p_value=float(p_value[i]),
-            p_adjusted=float(p_adjusted[i]),
-            verdict=Verdict.INCONCLUSIVE if not settled[i] else Verdict.BETTER if difference[i] > 0 else Verdict.WORSE,
-            detectable_difference=float(detectable_difference[i]),
-            seeds_needed=float("nan")
-            if settled[i]
-            else _seeds_needed(abs(difference[i]), one_run[i], images[i], freedom[i] / (n.min() - 1), level[i]),
+            trial=first,
+            against=other,
+            verdict=_verdict(pairs.difference[i], is_conclusive[i]),
+            seeds_needed=_NAN if is_conclusive[i] else _seeds_needed(pairs, i, n_seeds, level[i]),
+            **{name: float(column[i]) for name, column in columns.items()},
         )
-        for i, name in enumerate(names[1:])
+        for i, other in enumerate(others)
     )
 
 
 def mean_interval(trial: Scores) -> tuple[float, float]:
-    """Return the 95 % t interval of a trial's mean F1, over new seeds and new images; NaN with one seed.
+    """Return the 95 % t interval of a trial's mean F1 within [0, 1], over new seeds and new images; NaN with one seed.
 
-    Its variance is made of the same two parts as that of a difference, see `compare`. It ends at 0 and at 1.
+    Its variance has the same two parts as in `compare`. Not corrected for selection: optimistic if the trial was picked
+    as the best.
     """
     n = len(trial.runs)
     if n < 2:
-        return float("nan"), float("nan")
-    error, degrees = _error(trial.runs.var(ddof=1) / n, np.maximum(_shared([trial])[0, 0], 0), n - 1)
-    margin = float(stdtrit(degrees, (1 + CONFIDENCE) / 2) * error)
+        return _NAN, _NAN
+    image_var = np.maximum(_image_covariance([trial])[0, 0], 0)
+    se, dof = _standard_error(trial.runs.var(ddof=1) / n, image_var, n - 1)
+    margin = float(stdtrit(dof, (1 + CONFIDENCE) / 2) * se)
     return max(float(trial.runs.mean()) - margin, 0.0), min(float(trial.runs.mean()) + margin, 1.0)
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return p-values (n,) after Holm's correction (Scandinavian Journal of Statistics 6, 1979, 65-70)."""
-    # statsmodels has it, but collects Python's garbage at every call: 50 ms, in a report several hundred times.
+    # statsmodels has it too, but collects Python's garbage in every call: 50 ms, several hundred times in a report.
     order = p_values.argsort()
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)), 1)
-    return corrected
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)), 1)
+    return adjusted
 
 
-def _t(difference: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a difference in standard errors; runs that all score the same leave none, and any difference is one."""
-    return np.where(difference == 0, 0, difference / np.maximum(error, 1e-12))
+def _differences(trials: Sequence[Scores]) -> _Differences:
+    """Return the differences of all pairs, those of the first trial first; each trial has two runs or more."""
+    mean = np.array([trial.runs.mean() for trial in trials])
+    var = np.array([trial.runs.var(ddof=1) for trial in trials])
+    n = np.array([len(trial.runs) for trial in trials])
+    first, second = np.array(list(combinations(range(len(trials)), 2))).T
+    one_var = var @ (n - 1) / (n - 1).sum()
+    pooled_var = one_var / n[first] + one_var / n[second]
+    welch_var = var[first] / n[first] + var[second] / n[second]
+    use_welch = welch_var >= pooled_var * (1 - 1e-9)
+    welch_terms = sum((var[trial] / n[trial]) ** 2 / (n[trial] - 1) for trial in (first, second))
+    pooled_dof = np.full(len(first), float((n - 1).sum()))
+    covariance = _image_covariance(trials)
+    return _Differences(
+        difference=mean[first] - mean[second],
+        seed_var=np.where(use_welch, welch_var, pooled_var),
+        run_var=np.where(use_welch, var[first] + var[second], 2 * one_var),
+        seed_dof=np.divide(welch_var**2, welch_terms, out=pooled_dof, where=use_welch & (welch_terms > 0)),
+        image_var=np.maximum(covariance[first, first] + covariance[second, second] - 2 * covariance[first, second], 0),
+    )
 
 
-def _shared(trials: Sequence[Scores]) -> NDArray[np.float64]:
-    """Return the covariance over images of each pair of trials, (k, k): that between different runs, on average."""
-    stacked = np.concatenate([of.draws for of in trials])
-    covariance = np.atleast_2d(np.cov(stacked))
+def _image_covariance(trials: Sequence[Scores]) -> NDArray[np.float64]:
+    """Return the mean covariance over images between different runs of each pair of trials, (n_trials, n_trials)."""
+    covariance = np.atleast_2d(np.cov(np.concatenate([trial.bootstrap_f1 for trial in trials])))
     np.fill_diagonal(covariance, 0)
-    owner = np.repeat(np.eye(len(trials)), [len(of.runs) for of in trials], axis=0)
-    counts = owner.sum(axis=0)
-    return np.asarray(owner.T @ covariance @ owner / (np.outer(counts, counts) - np.diag(counts)))
+    is_of_trial = np.repeat(np.eye(len(trials)), [len(trial.runs) for trial in trials], axis=0)
+    n = is_of_trial.sum(axis=0)
+    return np.asarray(is_of_trial.T @ covariance @ is_of_trial / (np.outer(n, n) - np.diag(n)))
 
 
-def _error(
-    seeds: float | NDArray[np.float64], images: NDArray[np.float64], freedom: float | NDArray[np.float64]
+def _standard_error(
+    seed_var: float | NDArray[np.float64], image_var: NDArray[np.float64], seed_dof: float | NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a difference's standard error and its degrees of freedom; the images' part is taken as known."""
-    seeds = np.asarray(seeds, float)
-    known = np.divide(images, seeds, out=np.full(np.broadcast(seeds, images).shape, np.inf), where=seeds > 0)
-    return np.sqrt(seeds + images), np.minimum(freedom * (1 + known) ** 2, _MANY)
+    """Return a difference's standard error and degrees of freedom; the images' variance counts as known exactly."""
+    seed_var = np.asarray(seed_var, float)
+    infinite = np.full(np.broadcast(seed_var, image_var).shape, np.inf)
+    ratio = np.divide(image_var, seed_var, out=infinite, where=seed_var > 0)
+    return np.sqrt(seed_var + image_var), np.minimum(seed_dof * (1 + ratio) ** 2, _MAX_DOF)
 
 
-def _seeds_needed(difference: float, one_run: float, images: float, freedom: float, level: float) -> float:
-    """Return how many seeds a trial find a difference, given the variance of one run and the freedom of each seed."""
+def _t(difference: NDArray[np.float64], se: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the t statistic. With a standard error of zero, any difference but zero counts as infinite."""
+    return np.where(difference == 0, 0, difference / np.maximum(se, 1e-12))
 
-    def enough(n: int) -> bool:
-        error, degrees = _error(one_run / n, np.array(images), freedom * (n - 1))
-        return bool((stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error <= difference)
 
-    numbers = range(2, MOST_SEEDS + 1)
-    place = bisect_left(numbers, True, key=enough)
-    return float(numbers[place]) if place < len(numbers) else float("inf")
+def _p_superiority(pairs: _Differences) -> NDArray[np.float64]:
+    """Return the probability that a new run of the first trial scores higher, on new images."""
+    # A new run on new images adds its own noise to that of the means.
+    se, dof = _standard_error(pairs.seed_var + pairs.run_var, 2 * pairs.image_var, pairs.seed_dof)
+    return np.asarray(stdtr(dof, _t(pairs.difference, se)))
+
+
+def _holm_level(p_value: NDArray[np.float64], n_conclusive: int) -> NDArray[np.float64]:
+    """Return the level at which Holm's procedure tests each pair; it stops at the first one not conclusive."""
+    rank = p_value.argsort(kind="stable").argsort(kind="stable")
+    return np.asarray((1 - CONFIDENCE) / (len(p_value) - np.minimum(rank, n_conclusive)))
+
+
+def _verdict(difference: float, is_conclusive: bool) -> Verdict:
+    if not is_conclusive:
+        return Verdict.INCONCLUSIVE
+    return Verdict.BETTER if difference > 0 else Verdict.WORSE
+
+
+def _seeds_needed(pairs: _Differences, i: int, n_seeds: int, level: float) -> float:
+    """Return the seeds per trial needed to find difference i with probability `POWER`; inf above `MAX_SEEDS`."""
+    dof_per_seed = pairs.seed_dof[i] / (n_seeds - 1)
+
+    def suffices(n: int) -> bool:
+        se, dof = _standard_error(pairs.run_var[i] / n, pairs.image_var[i], dof_per_seed * (n - 1))
+        return bool((stdtrit(dof, 1 - level / 2) + stdtrit(dof, POWER)) * se <= abs(pairs.difference[i]))
+
+    numbers = range(2, MAX_SEEDS + 1)
+    index = bisect_left(numbers, True, key=suffices)
+    return float(numbers[index]) if index < len(numbers) else float("inf")

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 1000
+N_RESAMPLES = 1000
 """Resamples of the images."""
 
 
@@ -15,9 +15,9 @@ _RESAMPLING_SEED = 1979
 
 @cache
 def image_weights(n_images: int) -> NDArray[np.float32]:
-    """Return how often each image stands in each resample: (DRAWS, n_images) float32 counts, the same every time."""
+    """Return how often each image occurs in each resample: (N_RESAMPLES, n_images) float32 counts, always the same."""
     rng = np.random.default_rng(_RESAMPLING_SEED)
-    return rng.multinomial(n_images, np.full(n_images, 1 / n_images), DRAWS).astype(np.float32)
+    return rng.multinomial(n_images, np.full(n_images, 1 / n_images), N_RESAMPLES).astype(np.float32)
 
 
 def resampled_f1(
@@ -28,43 +28,42 @@ def resampled_f1(
     Args:
         labels: (n_images,) true classes.
         predicted: (n_runs, n_images) predicted classes.
-        n_classes: Number of classes; one that is neither true nor predicted scores 0, as in `training.scores`.
-        weights: (n_draws, n_images) how often each image counts.
+        n_classes: Number of classes; a class that is neither true nor predicted scores 0.
+        weights: (n_resamples, n_images) how often each image counts.
 
     Returns:
-        (n_runs, n_draws).
+        (n_runs, n_resamples), in [0, 1].
     """
     classes = np.arange(n_classes)
-    true = (labels[:, None] == classes).astype(np.float32)
-    n_true = weights @ true
+    is_true = (labels[:, None] == classes).astype(np.float32)
+    n_true = weights @ is_true
     scores = np.empty((len(predicted), len(weights)))
-    for place, guesses in enumerate(predicted):
-        guessed = (guesses[:, None] == classes).astype(np.float32)
-        total = n_true + weights @ guessed
-        scores[place] = (2 * (weights @ (true * guessed)) / np.maximum(total, 1e-9)).mean(axis=1)
+    for i, run in enumerate(predicted):
+        is_predicted = (run[:, None] == classes).astype(np.float32)
+        total = n_true + weights @ is_predicted
+        scores[i] = (2 * (weights @ (is_true * is_predicted)) / np.maximum(total, 1e-9)).mean(axis=1)
     return scores
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One trial's macro-F1, run by run.
+    """The macro-F1 of one trial's runs.
 
     Attributes:
         runs: (n_seeds,) score of each run.
-        draws: (n_seeds, n_draws) score of each run on each resample of the images; the resamples are the same for
-            all trials that are compared.
+        bootstrap_f1: (n_seeds, n_resamples) score of each run on each resample of the images. Trials that are compared
+            have the same resamples.
     """
 
     runs: NDArray[np.float64]
-    draws: NDArray[np.float64]
+    bootstrap_f1: NDArray[np.float64]
 
 
 def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, n_halves: int = 100) -> float:
-    """Return how far above the truth a score stands by which its own trial was selected.
+    """Estimate the optimism of selecting a trial by the test score of one run, as the published study did.
 
-    The test images are halved at random; the trial with the best macro-F1 of one run on one half is selected, as the
-    published study chose by one run's test score, and that score is held against the mean of the trial's other runs on
-    the other half. The mean over all seeds and halvings is returned.
+    The test images are halved at random. The trial with the best macro-F1 of one run on one half is selected. Its
+    optimism is this score minus the mean of its other runs on the other half, averaged over all seeds and halvings.
 
     Args:
         labels: (n_images,) true classes of the test images.
@@ -80,14 +79,14 @@ def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes:
         return float("nan")
     rng = np.random.default_rng(_RESAMPLING_SEED)
     half = rng.permuted(np.tile(np.arange(n_images) % 2, (n_halves, 1)), axis=1).astype(np.float32)
-    flat = predicted.reshape(-1, n_images)
+    runs = predicted.reshape(-1, n_images)
     seen, unseen = (
-        resampled_f1(labels, flat, n_classes, weights).reshape(n_trials, n_seeds, n_halves)
+        resampled_f1(labels, runs, n_classes, weights).reshape(n_trials, n_seeds, n_halves)
         for weights in (half, 1 - half)
     )
-    rise = []
+    optimisms = []
     for seed in range(n_seeds):
         selected = seen[:, seed].argmax(axis=0)
-        others = np.delete(unseen, seed, axis=1).mean(axis=1)
-        rise.append(seen[:, seed].max(axis=0) - others[selected, np.arange(n_halves)])
-    return float(np.mean(rise))
+        other_runs = np.delete(unseen, seed, axis=1).mean(axis=1)
+        optimisms.append(seen[:, seed].max(axis=0) - other_runs[selected, np.arange(n_halves)])
+    return float(np.mean(optimisms))

@@ -1,20 +1,18 @@
-"""The study's CNN-1 to CNN-9 as Keras models."""
+"""The study's CNN-1 to CNN-9 as built Keras models."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from cnnlab.models.builder import GRAY, Shape, build, compile_model
-from cnnlab.study import SPARSE_LOSS, Training, published_architecture
+from cnnlab.study import PUBLISHED_RATE, Training, published_architecture
 
 if TYPE_CHECKING:
     import keras
 
-_PUBLISHED_RATE = 0.0004
-"""The learning rate that the published study chose for Adam."""
-
 
 def _cnn(number: int, input_shape: Shape, n_classes: int, **changes: Any) -> "keras.Sequential":
-    return build(replace(published_architecture(number), **changes), input_shape, n_classes)
+    return build(attrs.evolve(published_architecture(number), **changes), input_shape, n_classes)
 
 
 def cnn_1(*, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
@@ -65,7 +63,7 @@ def cnn_7(
 def cnn_8(
     optimizer: str = "adam",
     learning_rate: float | None = None,
-    loss: str = SPARSE_LOSS,
+    loss: str = "sparse_categorical_crossentropy",
     *,
     input_shape: Shape = GRAY,
     n_classes: int = 10,
@@ -75,14 +73,14 @@ def cnn_8(
     Without a rate, Adam gets the published choice, 0.0004, and any other optimizer its default.
     """
     if learning_rate is None and optimizer == "adam":
-        learning_rate = _PUBLISHED_RATE
+        learning_rate = PUBLISHED_RATE
     model = _cnn(8, input_shape, n_classes)
     compile_model(model, Training(optimizer=optimizer, learning_rate=learning_rate, loss=loss))
     return model
 
 
 def cnn_9(augmentation: str = "flip-shift", *, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
-    """Build and compile CNN-9: CNN-8 as published, with augmentation as its first layer."""
+    """Build and compile CNN-9: CNN-8 as published, with augmentation as its first layers."""
     model = build(published_architecture(9), input_shape, n_classes, augmentation)
-    compile_model(model, Training(learning_rate=_PUBLISHED_RATE))
+    compile_model(model, Training(learning_rate=PUBLISHED_RATE))
     return model

@@ -1,4 +1,4 @@
-"""What is asked: settings, stages, profiles, protocols, mistakes and claims. Data, no computing."""
+"""The study as data: settings, stages, profiles, protocols, published fits, mistakes and claims."""
 
 from cnnlab.study.claims import CLAIMS, FINAL, INCUMBENT, SELECTED, Claim
 from cnnlab.study.mistakes import ALL_MISTAKES, MISTAKES, Mistake, mistake_model, mistake_trials
@@ -27,7 +27,7 @@ from cnnlab.study.settings import (
     Trial,
     require_whole,
 )
-from cnnlab.study.stages import STAGES, UNCHANGED, Stage, find_stage
+from cnnlab.study.stages import PUBLISHED_RATE, STAGES, UNCHANGED, Stage, TrialSpec, find_stage
 
 __all__ = [
     "ALL_MISTAKES",
@@ -39,6 +39,7 @@ __all__ = [
     "PRECISIONS",
     "PROFILES",
     "PROTOCOLS",
+    "PUBLISHED_RATE",
     "SELECTED",
     "SPARSE_LOSS",
     "STAGES",
@@ -54,6 +55,7 @@ __all__ = [
     "StageTrial",
     "Training",
     "Trial",
+    "TrialSpec",
     "find_profile",
     "find_protocol",
     "find_stage",

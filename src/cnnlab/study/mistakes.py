@@ -1,10 +1,14 @@
-"""The published study's mistakes, each as the corrected model and the same with that one mistake put back."""
+"""The published study's mistakes: each as the model without it and the same model with it."""
 
 from dataclasses import dataclass
 
-from cnnlab.study.plan import PROTOCOLS, Profile, StageTrial, published_trial, within
+from cnnlab.study.plan import PROTOCOLS, Profile, StageTrial, limit_epochs, published_trial
 from cnnlab.study.settings import Trial
-from cnnlab.study.stages import TrialSpec, find_stage
+from cnnlab.study.stages import PUBLISHED_RATE, TrialSpec, find_stage
+
+ALL_MISTAKES = "mistakes"  # in place of a stage's name: the runs of all mistakes
+_BEST_RATE = 0.001  # the learning rate with the highest score in the published study
+_SMALL_FILTERS = (16, 32, 64)  # in profiles for a CPU; the study's 32-64-128 would take four times as long
 
 
 @dataclass(frozen=True)
@@ -14,142 +18,140 @@ class Mistake:
     Attributes:
         name: Its identifier.
         title: Its heading.
-        what: What the study did, and what it does to the result.
-        trials: What is changed in the model of `mistake_model`: first nothing that is wrong, then the mistake. None where no
-            result changes.
+        description: What the study did, and how it affects the result.
+        trials: Changes to the model of `mistake_model`: first the trial without the mistake, then with it. Empty if
+            the mistake changes no result.
     """
 
     name: str
     title: str
-    what: str
+    description: str
     trials: tuple[TrialSpec, ...] = ()
-
-
-RIGHT = "corrected"
 
 
 MISTAKES: tuple[Mistake, ...] = (
     Mistake(
-        "dropout-tied",
-        "One dropout rate in all four places",
-        "The builder of CNN-4 takes four dropout rates and uses the first one four times, so that two pairs of its "
-        "five trials are the same model, and the selected rates 0.3-0.4-0.5-0.3 were never fitted in that stage.",
-        (TrialSpec("0.3-0.4-0.5-0.3", {}), TrialSpec("0.3 everywhere", {"dropout": (0.3, 0.3, 0.3, 0.3)})),
+        name="dropout-tied",
+        title="One dropout rate in all four places",
+        description="The code of CNN-4 takes four dropout rates but uses the first one four times. So the five trials "
+        "are only three models, and the selected rates 0.3-0.4-0.5-0.3 were not trained in that stage.",
+        trials=(TrialSpec("0.3-0.4-0.5-0.3", {}), TrialSpec("0.3 everywhere", {"dropout": (0.3, 0.3, 0.3, 0.3)})),
     ),
     Mistake(
-        "last-weights",
-        "The last weights instead of the best ones",
-        "Early stopping waits five epochs for a better validation loss and then leaves the model as it is by then: "
-        "what was scored is the model after five epochs without progress.",
-        (TrialSpec(RIGHT, {}), TrialSpec("last weights", {"restore_best_weights": False})),
+        name="last-weights",
+        title="The last weights instead of the best ones",
+        description="Early stopping waits five epochs for a better validation loss, but does not restore the best "
+        "weights. The study scored the model after five epochs without progress.",
+        trials=(TrialSpec("corrected", {}), TrialSpec("last weights", {"restore_best_weights": False})),
     ),
     Mistake(
-        "sparse-loss-mse",
-        "Integer labels for the mean squared error",
-        "Mean squared error, its logarithmic cousin, hinge and KL divergence need one-hot labels and were given class "
-        "numbers, with which each of the ten outputs is pulled towards the number.",
-        (
+        name="sparse-loss-mse",
+        title="Integer labels for the mean squared error",
+        description="Mean squared error, mean squared logarithmic error, hinge and KL divergence need one-hot labels. "
+        "The study gave them class numbers, so each of the ten outputs is trained to equal the class number.",
+        trials=(
             TrialSpec("one-hot labels", {"loss": "mean_squared_error"}),
             TrialSpec("integer labels", {"loss": "mean_squared_error", "one_hot": False}),
         ),
     ),
     Mistake(
-        "sparse-loss-kl",
-        "Integer labels for the KL divergence",
-        "With one-hot labels, KL divergence is cross-entropy: the study's best loss and one of its worst are the same.",
-        (
+        name="sparse-loss-kl",
+        title="Integer labels for the KL divergence",
+        description="With one-hot labels, KL divergence equals cross-entropy. So the study's best loss and one of its "
+        "worst are the same loss.",
+        trials=(
             TrialSpec("cross-entropy", {}),
             TrialSpec("KL divergence, integer labels", {"loss": "kl_divergence", "one_hot": False}),
         ),
     ),
     Mistake(
-        "loss-batch",
-        "A batch size of 128 instead of the selected 32",
-        "The code of the loss stage shows a batch size of 32; its steps per epoch are those of 128.",
-        (TrialSpec(RIGHT, {}), TrialSpec("batch size 128", {"batch_size": 128})),
+        name="loss-batch",
+        title="A batch size of 128 instead of the selected 32",
+        description="The code of the loss stage shows a batch size of 32, but its steps per epoch are those of 128.",
+        trials=(TrialSpec("corrected", {}), TrialSpec("batch size 128", {"batch_size": 128})),
     ),
     Mistake(
-        "aug-unused",
-        "Augmentation built but not used",
-        "The study built an image generator, showed what it does, and gave the plain images to the fit.",
-        (TrialSpec("augmented", {"augmentation": "flip-shift"}), TrialSpec("not augmented", {})),
+        name="aug-unused",
+        title="Augmentation built but not used",
+        description="The study built an image generator and showed its output, but trained on the original images.",
+        trials=(TrialSpec("augmented", {"augmentation": "flip-shift"}), TrialSpec("not augmented", {})),
     ),
     Mistake(
-        "aug-confounded",
-        "Other settings beside augmentation",
-        "The fit without augmentation had a batch size of 128 and early stopping, the one with it 32 and fixed epochs. "
-        "No image was augmented in either, so whatever stands between them is not the effect of augmentation.",
-        (
+        name="aug-confounded",
+        title="Other settings changed together with augmentation",
+        description="The fit without augmentation had a batch size of 128 and early stopping. The fit with "
+        "augmentation had a batch size of 32 and a fixed number of epochs. Neither fit augmented any image, so their "
+        "difference is not an effect of augmentation.",
+        trials=(
             TrialSpec("the study's with", {"epochs": 50, "patience": None}),
             TrialSpec("the study's without", {"batch_size": 128}),
         ),
     ),
     Mistake(
-        "colour",
-        "Scrambled and unscaled colour images",
-        "A row of CIFAR-10 holds all reds, then all greens, then all blues. Reshaped without a transpose, neighbouring "
-        "pixels become the channels, and the image nine small, nearly gray copies of itself. The pixels also stayed 0 "
-        "to 255.",
-        (
-            TrialSpec(RIGHT, {"colour": True}),
+        name="colour",
+        title="Scrambled and unscaled colour images",
+        description="A row of CIFAR-10 contains all red values, then all green ones, then all blue ones. The study "
+        "reshaped it without a transpose, so neighbouring pixels became channels and each image became nine small, "
+        "nearly gray copies. The pixels were not scaled either: they stayed between 0 and 255.",
+        trials=(
+            TrialSpec("corrected", {"colour": True}),
             TrialSpec("scrambled", {"colour": True, "layout": "published"}),
             TrialSpec("unscaled", {"colour": True, "scale": False}),
             TrialSpec("both", {"colour": True, "layout": "published", "scale": False}),
         ),
     ),
     Mistake(
-        "misnamed-choice",
-        "Another activation in the text than in the code",
-        "The text carries sigmoid activations forward, the code relu in the convolutions and tanh in the dense layer.",
-        (
+        name="misnamed-choice",
+        title="Another activation in the text than in the code",
+        description="The text selects sigmoid activations. The code uses relu in the convolutions and tanh in the "
+        "dense layer.",
+        trials=(
             TrialSpec("relu/tanh", {}),
             TrialSpec("sigmoid/sigmoid", {"conv_activation": "sigmoid", "dense_activation": "sigmoid"}),
         ),
     ),
     Mistake(
-        "selected-against-rule",
-        "A learning rate selected by eye",
-        "The rate of 0.0004 was preferred to 0.001, which had scored higher, for the look of its curves.",
-        (TrialSpec("0.001", {}), TrialSpec("0.0004", {"learning_rate": 0.0004})),
+        name="chosen-against-rule",
+        title="A learning rate selected by eye",
+        description=f"The learning rate {_BEST_RATE} scored higher, but the study selected {PUBLISHED_RATE} because "
+        "its curves looked better.",
+        trials=(TrialSpec(str(_BEST_RATE), {}), TrialSpec(str(PUBLISHED_RATE), {"learning_rate": PUBLISHED_RATE})),
     ),
     Mistake(
-        "shift-unit",
-        "A shift range of 1.0",
-        "It means one pixel, not the full width. The generator was never used, so no result hangs on it.",
+        name="shift-unit",
+        title="A shift range of 1.0",
+        description="A range of 1.0 means one pixel, not the full width. The generator was not used, so no result "
+        "changes.",
     ),
     Mistake(
-        "label-encoder",
-        "Labels encoded separately for training and test",
-        "Both encodings are the same as long as every class stands in both parts, as it does in CIFAR-10.",
+        name="label-encoder",
+        title="Labels encoded separately for training and test",
+        description="The two encodings are equal only if every class occurs in both parts. In CIFAR-10 this is so, and "
+        "no result changes.",
     ),
 )
-"""The rows of the chapter on what each mistake cost. Choosing by one run, and by its test score, are no settings of a
-fit; what they cost is worked out from all runs."""
-
-
-ALL_MISTAKES = "mistakes"
-"""What stands in place of a stage's name for the runs of all mistakes."""
-
-
-NARROW = (16, 32, 64)
-"""Filters of that model in profiles made for a CPU, where the study's 32-64-128 would take four times as long."""
+"""Selecting by one run and by its test score are mistakes too, but not settings of a fit: see `evidence.optimism`."""
 
 
 def mistake_model(profile: Profile) -> Trial:
-    """Return the model in which mistakes are made: the study's CNN-8 as intended, run by the corrected protocol.
+    """Return the model to which the mistakes are added: the study's CNN-8 as intended, under the corrected protocol.
 
-    Its learning rate is the one that had scored highest; that another was picked is one of the mistakes.
+    Its learning rate is the one with the highest score; that the study selected another is one of the mistakes.
     """
-    trial = published_trial(find_stage("augmentation"), profile, PROTOCOLS["corrected"]).change(learning_rate=0.001)
-    return trial if profile.expensive else trial.change(filters=NARROW)
+    trial = published_trial(find_stage("augmentation"), profile, PROTOCOLS["corrected"]).change(
+        learning_rate=_BEST_RATE
+    )
+    return trial if profile.expensive else trial.change(filters=_SMALL_FILTERS)
 
 
 def mistake_trials(mistake: Mistake, profile: Profile) -> dict[str, StageTrial]:
     """Return a mistake's trials by their names, the one without the mistake first."""
-    base, seeds = mistake_model(profile), tuple(range(1, profile.seeds + 1))
+    model = mistake_model(profile)
     return {
         trial.name: StageTrial(
-            f"{mistake.name}: {trial.name}", base.change(**within(trial.changes, profile)), seeds, False, None
+            name=f"{mistake.name}: {trial.name}",
+            settings=model.change(**limit_epochs(trial.changes, profile)),
+            seeds=profile.seed_numbers,
         )
         for trial in mistake.trials
     }

@@ -12,41 +12,46 @@ from cnnlab.study.stages import STAGES, UNCHANGED, Stage
 
 @dataclass(frozen=True)
 class Profile:
-    """How much is run.
+    """A named budget.
 
     Attributes:
         name: Its name.
-        seeds: Seeds of each trial.
-        epochs: Most epochs of a fit.
+        seeds: Seeds per trial.
+        epochs: Maximum number of epochs of a fit.
+        train: Maximum number of training images.
+        val: Maximum number of validation images.
+        test: Maximum number of test images.
         patience: Epochs without a better `val_loss` before a fit ends.
-        train: Most training images.
-        val: Most validation images.
-        test: Most test images.
-        batch_norm_momentum: Of the moving statistics: with few steps, the default 0.99 leaves them stale.
+        batch_norm_momentum: Of the moving statistics. After few steps, the default 0.99 leaves them near their start.
         expensive: Whether the expensive trials are run.
         precision: Of every fit, as in `Training`.
-        halving: Whether hopeless trials are dropped early (see `halving`).
+        halving: Whether successive halving drops trials.
     """
 
     name: str
     seeds: int
     epochs: int
-    patience: int
     train: int
     val: int
     test: int
-    batch_norm_momentum: float
-    expensive: bool
+    patience: int = 5
+    batch_norm_momentum: float = 0.99
+    expensive: bool = False
     precision: str = "float32"
     halving: bool = False
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seeds of each trial, from 1."""
+        return tuple(range(1, self.seeds + 1))
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 1, 1, 5, 128, 64, 64, 0.9, expensive=False),
-        Profile("quick", 3, 7, 5, 384, 200, 500, 0.9, expensive=False),
-        Profile("full", 5, 500, 5, 40_000, 10_000, 10_000, 0.99, expensive=True),
+        Profile("smoke", seeds=1, epochs=1, train=128, val=64, test=64, batch_norm_momentum=0.9),
+        Profile("quick", seeds=3, epochs=7, train=384, val=200, test=500, batch_norm_momentum=0.9),
+        Profile("full", seeds=5, epochs=500, train=40_000, val=10_000, test=10_000, expensive=True),
     )
 }
 
@@ -58,8 +63,8 @@ class Protocol:
     Attributes:
         name: Its name.
         split: Kind of the train/val split, as in `data.split`.
-        settings: What every trial is given.
-        pinned: Hand on the published picks and run the published fits, whatever our own figures say.
+        settings: Settings of every trial.
+        pinned: Run the published fits and select the published choices, whatever the scores are.
     """
 
     name: str
@@ -69,11 +74,10 @@ class Protocol:
 
 
 PROTOCOLS = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol("corrected", "stratified"),
-        Protocol("published", "last", {"restore_best_weights": False, "one_hot": False}, pinned=True),
-    )
+    "corrected": Protocol("corrected", split="stratified"),
+    "published": Protocol(
+        "published", split="last", settings={"restore_best_weights": False, "one_hot": False}, pinned=True
+    ),
 }
 
 
@@ -85,15 +89,25 @@ class StageTrial:
         name: Its name in the stage.
         settings: Its settings.
         seeds: One run for each.
-        incumbent: Whether it is what the stage before handed on.
-        published: The published study's fit of that name; None if it made none.
+        incumbent: Whether it is the trial that the previous stage selected.
+        published: The published study's fit of this name; None if there is none.
     """
 
     name: str
     settings: Trial
     seeds: tuple[int, ...]
-    incumbent: bool
-    published: PublishedFit | None
+    incumbent: bool = False
+    published: PublishedFit | None = None
+
+
+def find_profile(name: str) -> Profile:
+    """Return a profile by its name; raise ConfigError if there is none."""
+    return lookup(PROFILES, name, "profile")
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return a protocol by its name; raise ConfigError if there is none."""
+    return lookup(PROTOCOLS, name, "protocol")
 
 
 def start(profile: Profile, protocol: Protocol) -> Trial:
@@ -108,89 +122,71 @@ def start(profile: Profile, protocol: Protocol) -> Trial:
 
 
 def plan_trials(stage: Stage, incumbent: Trial, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
-    """Return the trials among which a stage chooses, the incumbent first unless a variant equals it."""
+    """Return the trials of a stage; the incumbent is first, or in the place of the trial that equals it."""
     if protocol.pinned:
         return _published_trials(stage, profile, protocol)
-    seeds = tuple(range(1, profile.seeds + 1))
     skipped = skipped_trials(stage, profile)
-    trials = {v.name: incumbent.change(**v.changes) for v in stage.trials if v.name not in skipped}
+    trials = {trial.name: incumbent.change(**trial.changes) for trial in stage.trials if trial.name not in skipped}
     if stage.keeps_incumbent and incumbent not in trials.values():
         trials = {UNCHANGED: incumbent, **trials}
-    fits: dict[str, PublishedFit] = {}
-    for fit in published_fits():
-        if fit.stage == stage.name:
-            fits.setdefault(fit.trial, fit)
+    fits = {fit.trial: fit for fit in reversed(published_fits()) if fit.stage == stage.name}  # the first of a name
     return tuple(
-        StageTrial(name, trial, seeds, trial == incumbent and stage.keeps_incumbent, fits.get(name))
-        for name, trial in trials.items()
+        StageTrial(
+            name=name,
+            settings=settings,
+            seeds=profile.seed_numbers,
+            incumbent=settings == incumbent and stage.keeps_incumbent,
+            published=fits.get(name),
+        )
+        for name, settings in trials.items()
     )
 
 
-def within(changes: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
+def skipped_trials(stage: Stage, profile: Profile) -> tuple[str, ...]:
+    """Return the names of the trials that a profile skips."""
+    return tuple(trial.name for trial in stage.trials if trial.expensive and not profile.expensive)
+
+
+def limit_epochs(changes: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
     """Return changed settings with no more epochs than a profile allows."""
     return {name: min(value, profile.epochs) if name == "epochs" else value for name, value in changes.items()}
 
 
-def skipped_trials(stage: Stage, profile: Profile) -> tuple[str, ...]:
-    """Return the names of the trials that a profile does not run."""
-    return tuple(variant.name for variant in stage.trials if variant.expensive and not profile.expensive)
-
-
-def _published_trials(stage: Stage, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
-    """Return the published study's own fits of a stage; each has seeds of its own, so that repeats stay repeats."""
-    incumbent = published_trial(stage, profile, protocol)
-    skipped = skipped_trials(stage, profile)
-    found: dict[str, StageTrial] = {}
-    for number, fit in enumerate(published_fits(), 1):
-        if fit.stage != stage.name or fit.trial in skipped:
-            continue
-        variant = next((variant.changes for variant in stage.trials if variant.name == fit.trial), {})
-        changes = within({**variant, **fit.changes}, profile)
-        name = f"{fit.trial} (again)" if fit.trial in found else fit.trial
-        seeds = tuple(number * 1000 + seed for seed in range(1, profile.seeds + 1))
-        found[name] = StageTrial(name, incumbent.change(**changes), seeds, False, fit)
-    return tuple(found.values())
-
-
 def published_trial(before: Stage, profile: Profile, protocol: Protocol) -> Trial:
-    """Return what the published study had picked before a stage, as intended rather than as its slips had it."""
+    """Return the published study's model before a stage, as the study intended it, without its mistakes."""
     trial = start(profile, protocol)
     for stage in STAGES[: STAGES.index(before)]:
-        trial = trial.change(**_picked(stage))
+        trial = trial.change(**_changes(stage, stage.published_choice))
     return trial
-
-
-def _picked(stage: Stage) -> Mapping[str, Any]:
-    """Return what the published study's choice of a stage changes."""
-    return next((variant.changes for variant in stage.trials if variant.name == stage.published_choice), {})
 
 
 def published_architecture(cnn: int) -> Architecture:
     """Return the layers of the published CNN-1 to CNN-9.
 
     Raises:
-        ConfigError: No such number.
+        ConfigError: There is no CNN of this number.
     """
     if cnn not in range(1, 10):
         raise ConfigError(f"Expected the number of a CNN, 1 to 9. Received: {cnn!r}.")
     last = [stage for stage in STAGES if stage.cnn <= cnn][-1]
     trial = published_trial(last, PROFILES["full"], PROTOCOLS["corrected"])
-    return trial.change(**_picked(last)).architecture
+    return trial.change(**_changes(last, last.published_choice)).architecture
 
 
-def find_profile(name: str) -> Profile:
-    """Return a profile by its name.
-
-    Raises:
-        ConfigError: No such profile.
-    """
-    return lookup(PROFILES, name, "profile")
+def _changes(stage: Stage, name: str) -> Mapping[str, Any]:
+    """Return what a trial of a stage changes; the unchanged trial changes nothing."""
+    return next((trial.changes for trial in stage.trials if trial.name == name), {})
 
 
-def find_protocol(name: str) -> Protocol:
-    """Return a protocol by its name.
-
-    Raises:
-        ConfigError: No such protocol.
-    """
-    return lookup(PROTOCOLS, name, "protocol")
+def _published_trials(stage: Stage, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
+    """Return the published study's fits of a stage. Each has its own seeds, so that repeated fits stay repeated."""
+    incumbent = published_trial(stage, profile, protocol)
+    skipped = skipped_trials(stage, profile)
+    trials: dict[str, StageTrial] = {}
+    for number, fit in enumerate(published_fits(), 1):
+        if fit.stage == stage.name and fit.trial not in skipped:
+            name = f"{fit.trial} (again)" if fit.trial in trials else fit.trial
+            changes = limit_epochs({**_changes(stage, fit.trial), **fit.changes}, profile)
+            seeds = tuple(number * 1000 + seed for seed in profile.seed_numbers)
+            trials[name] = StageTrial(name, incumbent.change(**changes), seeds, published=fit)
+    return tuple(trials.values())

@@ -1,185 +1,168 @@
-"""The settings of a trial: frozen dataclasses with validation.
+"""The settings of a trial, validated.
 
-A mistake of the published study is a value of one of these fields (`restore_best_weights=False`,
+A mistake of the published study is a value of one of these settings (`restore_best_weights=False`,
 `layout="published"`, `scale=False`, `one_hot=False`), so no other module asks which protocol it runs.
 """
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+import attrs
+from attrs import field
 
 from cnnlab.errors import ConfigError
 
-DEFAULT_RATES = {
-    "sgd": 0.01,
-    "rmsprop": 0.001,
-    "adagrad": 0.001,
-    "adadelta": 0.001,
-    "adam": 0.001,
-    "adamax": 0.001,
-    "nadam": 0.001,
-}
-"""Each optimizer's learning rate where none is given, as in Keras 3 (and as in Keras 2.6)."""
-
-
-ACTIVATIONS = ("relu", "tanh", "sigmoid")
-
-
-PADDINGS = ("valid", "same")
+DEFAULT_RATES = {"sgd": 0.01} | dict.fromkeys(("rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"), 0.001)
+"""Each optimizer's default learning rate, as in Keras 3 (and in Keras 2.6)."""
 
 
 SPARSE_LOSS = "sparse_categorical_crossentropy"
 
 
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
+PADDINGS = ("valid", "same")
 LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "hinge", "kl_divergence")
-
-
 LAYOUTS = ("channels_last", "published")
-
-
 AUGMENTATIONS = ("none", "flip-shift")
-
-
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
-def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"Expected {name} to be one of {', '.join(allowed)}. Received: {value!r}.")
-
-
 def require_whole(name: str, value: object, least: int = 1) -> None:
-    """Insist on a whole number.
+    """Require a whole number.
 
     Raises:
-        ConfigError: It is none, or a smaller one than the least.
+        ConfigError: It is not a whole number, or it is below `least`.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not _is_whole(value, least):
         raise ConfigError(f"Expected {name} to be a whole number of at least {least}. Received: {value!r}.")
 
 
-def _number(name: str, value: object, low: float, high: float) -> None:
-    """Require `low < value < high`."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low < value < high:
-        span = f"above {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise ConfigError(f"Expected {name} to be a number {span}. Received: {value!r}.")
+def _is_whole(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigError(f"Expected {name} to be True or False. Received: {value!r}.")
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True)
+def _expect(expected: str, is_valid: Callable[[Any], bool]) -> Callable[[Any, Any, Any], None]:
+    """Return a validator of attrs that raises ConfigError unless a value is valid."""
+
+    def validate(_: object, setting: Any, value: object) -> None:
+        if not is_valid(value):
+            raise ConfigError(f"Expected {setting.name} to be {expected}. Received: {value!r}.")
+
+    return validate
+
+
+def _one_of(options: Collection[str]) -> Callable[[Any, Any, Any], None]:
+    return _expect(f"one of {', '.join(options)}", lambda value: isinstance(value, str) and value in options)
+
+
+_flag = _expect("True or False", lambda value: isinstance(value, bool))
+_count = _expect("a whole number of at least 1", _is_whole)
+_count_or_none = _expect("a whole number of at least 1, or None", lambda value: value is None or _is_whole(value))
+_fraction = _expect("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1)
+_rate_or_none = _expect(
+    "a number above 0, or None", lambda value: value is None or (_is_number(value) and 0 < value < math.inf)
+)
+_counts = _expect(
+    "a list of whole numbers, each at least 1, for at least one block",
+    lambda values: isinstance(values, tuple) and len(values) > 0 and all(map(_is_whole, values)),
+)
+_fractions = _expect(
+    "a list of numbers, each at least 0 and below 1",
+    lambda values: isinstance(values, tuple) and all(_is_number(value) and 0 <= value < 1 for value in values),
+)
+
+
+def _to_tuple(numbers: Any) -> Any:
+    try:
+        return tuple(numbers)
+    except TypeError:
+        return numbers  # refused by the validator
+
+
+@attrs.frozen
 class Architecture:
-    """The layers of a CNN: blocks of convolutions, each closed by 2x2 max pooling, then two dense layers.
+    """The layers of a CNN: blocks of convolutions, each followed by 2x2 max pooling, then two dense layers.
 
     Attributes:
-        filters: Filters of each block's 3x3 convolutions, one number a block.
+        filters: Filters of each block's 3x3 convolutions, one number per block.
         convs_per_block: Convolutions before each pooling.
         padding: "valid" or "same", of every convolution.
-        dropout: A rate in [0, 1) after each pooling and one after the hidden dense layer; empty for no dropout.
+        dropout: Rates in [0, 1): one after each pooling and one after the hidden dense layer; empty for no dropout.
         batch_norm: Batch normalisation after every convolution and the hidden dense layer.
         batch_norm_momentum: Weight of the past in its moving statistics, in (0, 1).
         dense_units: Units of the hidden dense layer.
-        conv_activation: "relu", "tanh" or "sigmoid".
-        dense_activation: Likewise, of the hidden dense layer.
+        conv_activation: "relu", "tanh" or "sigmoid", of the convolutions.
+        dense_activation: The same, of the hidden dense layer.
 
     Raises:
         ConfigError: A value is out of its range.
     """
 
-    filters: tuple[int, ...] = (32, 64, 64)
-    convs_per_block: int = 1
-    padding: str = "valid"
-    dropout: tuple[float, ...] = ()
-    batch_norm: bool = False
-    batch_norm_momentum: float = 0.99
-    dense_units: int = 64
-    conv_activation: str = "relu"
-    dense_activation: str = "relu"
+    filters: tuple[int, ...] = field(default=(32, 64, 64), converter=_to_tuple, validator=_counts)
+    convs_per_block: int = field(default=1, validator=_count)
+    padding: str = field(default="valid", validator=_one_of(PADDINGS))
+    dropout: tuple[float, ...] = field(default=(), converter=_to_tuple, validator=_fractions)
+    batch_norm: bool = field(default=False, validator=_flag)
+    batch_norm_momentum: float = field(default=0.99, validator=_fraction)
+    dense_units: int = field(default=64, validator=_count)
+    conv_activation: str = field(default="relu", validator=_one_of(ACTIVATIONS))
+    dense_activation: str = field(default="relu", validator=_one_of(ACTIVATIONS))
 
-    def __post_init__(self) -> None:
-        for name in ("filters", "dropout"):
-            try:
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-            except TypeError:
-                raise ConfigError(
-                    f"Expected {name} to be a list of numbers. Received: {getattr(self, name)!r}."
-                ) from None
-        if not self.filters:
-            raise ConfigError("Expected filters to name at least one block. Received: ().")
-        for count in self.filters:
-            require_whole("each of filters", count)
-        require_whole("convs_per_block", self.convs_per_block)
-        require_whole("dense_units", self.dense_units)
-        _choice("padding", self.padding, PADDINGS)
-        _choice("conv_activation", self.conv_activation, ACTIVATIONS)
-        _choice("dense_activation", self.dense_activation, ACTIVATIONS)
-        _flag("batch_norm", self.batch_norm)
-        _number("batch_norm_momentum", self.batch_norm_momentum, 0, 1)
+    def __attrs_post_init__(self) -> None:
         if self.dropout and len(self.dropout) != len(self.filters) + 1:
             raise ConfigError(
-                f"Expected dropout to hold {len(self.filters) + 1} rates, one for each of {len(self.filters)} "
-                f"poolings and one for the dense layer, or none. Received: {self.dropout!r}."
+                f"Expected dropout to be empty or to have {len(self.filters) + 1} rates, one for each of "
+                f"{len(self.filters)} poolings and one for the dense layer. Received: {self.dropout!r}."
             )
-        for rate in self.dropout:
-            _number("each of dropout", rate, -1e-12, 1)
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class Training:
     """How a model is compiled and fitted.
 
     Attributes:
         optimizer: A key of `DEFAULT_RATES`.
-        learning_rate: Step size; None takes the optimizer's default, so that both ways of saying it are one trial.
-        batch_size: Images in a step.
+        learning_rate: Step size; None becomes the optimizer's default, so that both give equal trials.
+        batch_size: Images per step.
         loss: One of `LOSSES`.
         one_hot: Give one-hot labels to the losses that need them. The published study gave every loss integers.
-        epochs: Most epochs of a fit.
+        epochs: Maximum number of epochs.
         patience: Epochs without a better `val_loss` before the fit ends; None always runs all epochs.
-        restore_best_weights: Score the weights of the best epoch. The published study scored the last ones.
+        restore_best_weights: Score the weights of the best epoch. The published study scored those of the last one.
         precision: "float32", or "mixed_bfloat16": activations of 16 bits, weights of 32.
 
     Raises:
         ConfigError: A value is out of its range.
     """
 
-    optimizer: str = "adam"
-    learning_rate: float | None = None
-    batch_size: int = 64
-    loss: str = SPARSE_LOSS
-    one_hot: bool = True
-    epochs: int = 500
-    patience: int | None = 5
-    restore_best_weights: bool = True
-    precision: str = "float32"
+    optimizer: str = field(default="adam", validator=_one_of(DEFAULT_RATES))
+    learning_rate: float | None = field(default=None, validator=_rate_or_none)
+    batch_size: int = field(default=64, validator=_count)
+    loss: str = field(default=SPARSE_LOSS, validator=_one_of(LOSSES))
+    one_hot: bool = field(default=True, validator=_flag)
+    epochs: int = field(default=500, validator=_count)
+    patience: int | None = field(default=5, validator=_count_or_none)
+    restore_best_weights: bool = field(default=True, validator=_flag)
+    precision: str = field(default="float32", validator=_one_of(PRECISIONS))
 
-    def __post_init__(self) -> None:
-        _choice("optimizer", self.optimizer, tuple(DEFAULT_RATES))
+    def __attrs_post_init__(self) -> None:
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", DEFAULT_RATES[self.optimizer])
-        _number("learning_rate", self.learning_rate, 0, math.inf)
-        require_whole("batch_size", self.batch_size)
-        _choice("loss", self.loss, LOSSES)
-        _flag("one_hot", self.one_hot)
-        _flag("restore_best_weights", self.restore_best_weights)
-        _choice("precision", self.precision, PRECISIONS)
-        require_whole("epochs", self.epochs)
-        if self.patience is not None:
-            require_whole("patience", self.patience)
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class Input:
-    """What the model is shown.
+    """The images that the model gets.
 
     Attributes:
         colour: Colour images (three channels) instead of grayscale ones.
-        layout: "channels_last", or "published": the study's reshape without a transpose, which scrambles colours.
+        layout: "channels_last", or "published": the study's reshape without a transpose, which scrambles the channels.
         scale: Divide pixels by 255.
         augmentation: "none", or "flip-shift": random left-right flips and shifts of up to one pixel, in training.
 
@@ -187,45 +170,40 @@ class Input:
         ConfigError: A value is out of its range.
     """
 
-    colour: bool = False
-    layout: str = "channels_last"
-    scale: bool = True
-    augmentation: str = "none"
-
-    def __post_init__(self) -> None:
-        _flag("colour", self.colour)
-        _flag("scale", self.scale)
-        _choice("layout", self.layout, LAYOUTS)
-        _choice("augmentation", self.augmentation, AUGMENTATIONS)
+    colour: bool = field(default=False, validator=_flag)
+    layout: str = field(default="channels_last", validator=_one_of(LAYOUTS))
+    scale: bool = field(default=True, validator=_flag)
+    augmentation: str = field(default="none", validator=_one_of(AUGMENTATIONS))
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class Trial:
-    """One full configuration. Equal trials are one trial, whatever they are called."""
+    """One full configuration. Trials with equal settings are equal, whatever their names are."""
 
-    architecture: Architecture = field(default_factory=Architecture)
-    training: Training = field(default_factory=Training)
-    input: Input = field(default_factory=Input)
+    architecture: Architecture = field(factory=Architecture)
+    training: Training = field(factory=Training)
+    input: Input = field(factory=Input)
 
     def change(self, **settings: Any) -> "Trial":
         """Return this trial with some settings changed, each named by its field alone (`filters=`, `optimizer=`).
 
-        A new optimizer without a rate takes its own default rate.
+        A new optimizer without a learning rate gets its default rate.
 
         Raises:
-            ConfigError: No such setting, or a value out of its range.
+            ConfigError: A setting does not exist, or a value is out of its range.
         """
         if "optimizer" in settings:
             settings = {"learning_rate": None, **settings}
         parts: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
             parts.setdefault(part_of(name), {})[name] = value
-        return replace(self, **{part: replace(getattr(self, part), **values) for part, values in parts.items()})
+        return attrs.evolve(
+            self, **{part: attrs.evolve(getattr(self, part), **values) for part, values in parts.items()}
+        )
 
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, from which the digest is made."""
-        form: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return form
+        return dict(json.loads(json.dumps(attrs.asdict(self))))
 
     @classmethod
     def from_canonical(cls, form: Mapping[str, Any]) -> "Trial":
@@ -243,15 +221,15 @@ class Trial:
 _PARTS = {
     setting.name: part
     for part, kind in (("architecture", Architecture), ("training", Training), ("input", Input))
-    for setting in fields(kind)
+    for setting in attrs.fields(kind)
 }
 
 
 def part_of(name: str) -> str:
-    """Return which part of a trial holds a setting: "architecture", "training" or "input".
+    """Return which part of a trial has a setting: "architecture", "training" or "input".
 
     Raises:
-        ConfigError: No such setting.
+        ConfigError: No part has it.
     """
     if name not in _PARTS:
         raise ConfigError(f"Expected one of the settings {', '.join(sorted(_PARTS))}. Received: {name!r}.")

@@ -1,4 +1,4 @@
-"""The stages of the study as one ordered table. Adding a stage is adding a row to `STAGES`."""
+"""The stages of the study as one ordered table. To add a stage, add a row to `STAGES`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,15 +6,18 @@ from typing import Any
 
 from cnnlab.errors import lookup
 
-UNCHANGED = "unchanged"
-"""Name of the trial that keeps what the stage before handed on."""
+UNCHANGED = "unchanged"  # name of the incumbent if no trial of the stage equals it
+PUBLISHED_RATE = 0.0004  # the learning rate that the published study chose
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial of a stage: its name and the settings it changes.
+    """One trial of a stage.
 
-    An `expensive` one costs 4 to 16 times the study's usual fit, and is left out of the profiles made for a CPU.
+    Attributes:
+        name: Its name in the stage.
+        changes: The settings in which it differs from the incumbent.
+        expensive: It costs 4 to 16 times the study's usual fit; profiles for a CPU skip it.
     """
 
     name: str
@@ -24,18 +27,18 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class Stage:
-    """One tuning step: a question, the trials that answer it, and what the published study picked.
+    """One tuning step: a question, the trials that answer it, and the published study's choice.
 
     Attributes:
         name: Its identifier, as in file names.
-        cnn: Number of the CNN design it makes, 1 to 9.
+        cnn: Number of the CNN design that it belongs to, 1 to 9.
         title: Its heading.
-        question: What it asks, in a sentence.
+        question: Its question, in one sentence.
         why: Why the answer matters.
-        axis: Settings it varies.
+        axis: The settings that it varies.
         trials: Its trials.
-        published_choice: Name of the published study's choice; "" for a stage that it did not have.
-        keeps_incumbent: Whether what the stage before handed on is a trial too.
+        published_choice: Name of the trial that the published study chose; "" for a stage that it did not have.
+        keeps_incumbent: Whether the incumbent is a trial too.
     """
 
     name: str
@@ -50,218 +53,200 @@ class Stage:
 
     @property
     def on_colour(self) -> bool:
-        """Whether it is run on the colour images."""
+        """Whether it uses the colour images."""
         return "colour" in self.axis
 
 
-def _over(setting: str, values: Mapping[str, Any], **more: Any) -> tuple[TrialSpec, ...]:
-    return tuple(TrialSpec(name, {setting: value, **more}) for name, value in values.items())
+def _values(setting: str, *values: Any, expensive: bool = False) -> tuple[TrialSpec, ...]:
+    """Return a trial for each value of a setting, with the value as its name: (1, 2) is "1-2"."""
+    names = ["-".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
+    return tuple(TrialSpec(name, {setting: value}, expensive) for name, value in zip(names, values, strict=True))
 
 
 STAGES: tuple[Stage, ...] = (
     Stage(
-        "base",
-        1,
-        "Base model",
-        "How well does a plain small CNN do?",
-        "Every later claim of progress is measured against this model: three convolutions, each followed by pooling, "
-        "and one hidden dense layer. Nothing is selected here.",
-        (),
-        (TrialSpec("base", {}),),
-        "base",
+        name="base",
+        cnn=1,
+        title="Base model",
+        question="What does a small plain CNN score?",
+        why="This model is the baseline: three convolutions, each followed by pooling, and one hidden dense layer. "
+        "Nothing is selected here.",
+        axis=(),
+        trials=(TrialSpec("base", {}),),
+        published_choice="base",
         keeps_incumbent=False,
     ),
     Stage(
-        "depth",
-        2,
-        "Convolutions per block",
-        "Does a second convolution before each pooling help?",
-        "Two stacked 3x3 convolutions see a 5x5 neighbourhood with fewer weights than one 5x5 convolution and put a "
-        "second nonlinearity between them. The image edges are kept (same padding), or the blocks would run out of "
-        "pixels.",
-        ("convs_per_block", "padding"),
-        (TrialSpec("two", {"convs_per_block": 2, "padding": "same"}),),
-        "two",
+        name="depth",
+        cnn=2,
+        title="Convolutions per block",
+        question="Does a second convolution before each pooling help?",
+        why="Two 3x3 convolutions see 5x5 pixels. They have fewer weights than one 5x5 convolution and one more "
+        "nonlinearity. The padding changes to same, because the images would become too small otherwise.",
+        axis=("convs_per_block", "padding"),
+        trials=(TrialSpec("two", {"convs_per_block": 2, "padding": "same"}),),
+        published_choice="two",
     ),
     Stage(
-        "filters",
-        3,
-        "Filters",
-        "How many filters should each block have?",
-        "Filters are what a convolution can tell apart. Their number sets capacity and cost alike: doubling every "
-        "block's filters takes four times the arithmetic.",
-        ("filters",),
-        (
-            TrialSpec("16-32-64", {"filters": (16, 32, 64)}),
-            TrialSpec("32-64-128", {"filters": (32, 64, 128)}),
-            TrialSpec("64-128-256", {"filters": (64, 128, 256)}, expensive=True),
-            TrialSpec("128-256-512", {"filters": (128, 256, 512)}, expensive=True),
+        name="filters",
+        cnn=3,
+        title="Filters",
+        question="How many filters should each block have?",
+        why="With more filters a convolution can detect more patterns, but it also costs more: twice the filters in "
+        "every block take four times the arithmetic.",
+        axis=("filters",),
+        trials=(
+            *_values("filters", (16, 32, 64), (32, 64, 128)),
+            *_values("filters", (64, 128, 256), (128, 256, 512), expensive=True),
         ),
-        "32-64-128",
+        published_choice="32-64-128",
     ),
     Stage(
-        "dropout",
-        4,
-        "Dropout",
-        "Which dropout rates close the gap between training and validation?",
-        "Dropout silences a random share of units in each training step, so that no unit can rely on another. Too "
-        "little leaves overfitting, too much starves the fit. The rates stand after the three poolings and the dense "
-        "layer.",
-        ("dropout",),
-        _over(
+        name="dropout",
+        cnn=4,
+        title="Dropout",
+        question="Which dropout rates reduce overfitting most?",
+        why="Dropout sets a random share of the units to zero in each training step, so that no unit can rely on "
+        "another. Rates that are too low leave overfitting; rates that are too high prevent learning. The four rates "
+        "are those after the three poolings and after the dense layer.",
+        axis=("dropout",),
+        trials=_values(
             "dropout",
-            {
-                "0.5-0.5-0.5-0.5": (0.5, 0.5, 0.5, 0.5),
-                "0.2-0.3-0.4-0.5": (0.2, 0.3, 0.4, 0.5),
-                "0.3-0.4-0.5-0.6": (0.3, 0.4, 0.5, 0.6),
-                "0.2-0.3-0.4-0.3": (0.2, 0.3, 0.4, 0.3),
-                "0.3-0.4-0.5-0.3": (0.3, 0.4, 0.5, 0.3),
-            },
+            (0.5, 0.5, 0.5, 0.5),
+            (0.2, 0.3, 0.4, 0.5),
+            (0.3, 0.4, 0.5, 0.6),
+            (0.2, 0.3, 0.4, 0.3),
+            (0.3, 0.4, 0.5, 0.3),
         ),
-        "0.3-0.4-0.5-0.3",
+        published_choice="0.3-0.4-0.5-0.3",
     ),
     Stage(
-        "batchnorm",
-        5,
-        "Batch normalisation",
-        "Does normalising the activations help?",
-        "Batch normalisation gives each channel zero mean and unit variance over the batch, which usually allows "
-        "faster and steadier training. It stands after every convolution and after the hidden dense layer.",
-        ("batch_norm",),
-        (TrialSpec("batch normalisation", {"batch_norm": True}),),
-        "batch normalisation",
+        name="batchnorm",
+        cnn=5,
+        title="Batch normalisation",
+        question="Does batch normalisation help?",
+        why="Batch normalisation gives each channel zero mean and unit variance over the batch. Training is usually "
+        "faster and more stable with it. It follows every convolution and the hidden dense layer.",
+        axis=("batch_norm",),
+        trials=(TrialSpec("batch normalisation", {"batch_norm": True}),),
+        published_choice="batch normalisation",
     ),
     Stage(
-        "dense",
-        6,
-        "Dense units",
-        "How wide should the hidden dense layer be?",
-        "The dense layer turns the last feature maps into class evidence. It holds a large share of the weights, so "
-        "its width is where parameters are saved or spent.",
-        ("dense_units",),
-        _over("dense_units", {str(units): units for units in (32, 64, 128, 256, 512)}),
-        "128",
+        name="dense",
+        cnn=6,
+        title="Dense units",
+        question="How many units should the hidden dense layer have?",
+        why="The dense layer combines the last feature maps. It has a large share of the weights, so its size "
+        "determines the size of the model.",
+        axis=("dense_units",),
+        trials=_values("dense_units", 32, 64, 128, 256, 512),
+        published_choice="128",
     ),
     Stage(
-        "activation",
-        7,
-        "Activations",
-        "Which activations should the convolutions and the dense layer use?",
-        "Saturating activations (tanh, sigmoid) shrink the gradients that reach the early layers; relu does not, but "
-        "its outputs are unbounded. The first of each pair is the convolutions', the second the dense layer's.",
-        ("conv_activation", "dense_activation"),
-        tuple(
+        name="activation",
+        cnn=7,
+        title="Activations",
+        question="Which activations should the convolutions and the dense layer have?",
+        why="tanh and sigmoid saturate, which makes the gradients of early layers small. relu does not, but its output "
+        "is unbounded. The first name of a pair is for the convolutions, the second for the dense layer.",
+        axis=("conv_activation", "dense_activation"),
+        trials=tuple(
             TrialSpec(f"{conv}/{dense}", {"conv_activation": conv, "dense_activation": dense})
             for conv, dense in (("relu", "relu"), ("tanh", "tanh"), ("sigmoid", "sigmoid"), ("relu", "tanh"))
         ),
-        "relu/tanh",
+        published_choice="relu/tanh",
     ),
     Stage(
-        "optimizer",
-        8,
-        "Optimizer",
-        "Which optimizer, at its default learning rate?",
-        "Optimizers differ in how they scale each weight's step. At default rates the comparison is as much one of "
-        "defaults as of methods; the next stage tunes the rate of the winner alone.",
-        ("optimizer", "learning_rate"),
-        _over(
-            "optimizer", {name: name for name in ("sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam")}
-        ),
-        "adam",
+        name="optimizer",
+        cnn=8,
+        title="Optimizer",
+        question="Which optimizer is best at its default learning rate?",
+        why="Optimizers differ in how they scale the step of each weight. This stage compares their default rates as "
+        "much as the methods. The next stage tunes the rate of the selected optimizer only.",
+        axis=("optimizer", "learning_rate"),
+        trials=_values("optimizer", "sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"),
+        published_choice="adam",
     ),
     Stage(
-        "learning-rate",
-        8,
-        "Learning rate",
-        "Which learning rate for the selected optimizer?",
-        "The rate is often the setting that matters most: too high and the loss jumps about or diverges, too low and "
-        "the fit ends, or its budget does, before it has learned.",
-        ("learning_rate",),
-        _over(
-            "learning_rate",
-            {f"{rate:g}": rate for rate in (0.1, 0.01, 0.001, 0.0001, 0.0002, 0.0003, 0.0004, 0.0005)},
-        ),
-        "0.0004",
+        name="learning-rate",
+        cnn=8,
+        title="Learning rate",
+        question="Which learning rate should the selected optimizer have?",
+        why="The learning rate is often the most important setting. If it is too high, the loss oscillates or grows. "
+        "If it is too low, the fit ends before the model has learned.",
+        axis=("learning_rate",),
+        trials=_values("learning_rate", 0.1, 0.01, 0.001, 0.0001, 0.0002, 0.0003, PUBLISHED_RATE, 0.0005),
+        published_choice=str(PUBLISHED_RATE),
     ),
     Stage(
-        "batch-size",
-        8,
-        "Batch size",
-        "How many images should a step average over?",
-        "Small batches take more and noisier steps per epoch, large ones use the hardware better. The number of "
-        "epochs stays the same, so a smaller batch also means more updates.",
-        ("batch_size",),
-        _over("batch_size", {str(size): size for size in (16, 32, 64, 128)}),
-        "32",
+        name="batch-size",
+        cnn=8,
+        title="Batch size",
+        question="How many images should a step average over?",
+        why="Small batches give more and noisier steps per epoch. Large batches use the hardware better. The number of "
+        "epochs is the same, so a smaller batch also means more updates.",
+        axis=("batch_size",),
+        trials=_values("batch_size", 16, 32, 64, 128),
+        published_choice="32",
     ),
     Stage(
-        "loss",
-        8,
-        "Loss",
-        "Which loss should the fit minimise?",
-        "Cross-entropy is the likelihood of the labels. The other losses answer slightly different questions, and "
-        "those that compare whole probability vectors need one-hot labels.",
-        ("loss",),
-        _over(
+        name="loss",
+        cnn=8,
+        title="Loss",
+        question="Which loss should the fit minimise?",
+        why="Cross-entropy is the negative log-likelihood of the labels. The other losses measure other errors. Those "
+        "that compare whole probability vectors need one-hot labels.",
+        axis=("loss",),
+        trials=_values(
             "loss",
-            {
-                name: name
-                for name in (
-                    "sparse_categorical_crossentropy",
-                    "mean_squared_logarithmic_error",
-                    "mean_squared_error",
-                    "hinge",
-                    "kl_divergence",
-                )
-            },
+            "sparse_categorical_crossentropy",
+            "mean_squared_logarithmic_error",
+            "mean_squared_error",
+            "hinge",
+            "kl_divergence",
         ),
-        "sparse_categorical_crossentropy",
+        published_choice="sparse_categorical_crossentropy",
     ),
     Stage(
-        "combination",
-        8,
-        "The choices so far",
-        "What do all choices so far give together?",
-        "One model with every choice in place, before the training images are touched. Under the corrected protocol "
-        "it has been run already and nothing is fitted again.",
-        (),
-        (),
-        UNCHANGED,
+        name="combination",
+        cnn=8,
+        title="All selections so far",
+        question="What does the model with all selections so far score?",
+        why="This is the model before augmentation. Under the corrected protocol it has been run already, so there are "
+        "no new runs.",
+        axis=(),
+        trials=(),
+        published_choice=UNCHANGED,
     ),
     Stage(
-        "augmentation",
-        9,
-        "Augmentation",
-        "Do random flips and one-pixel shifts of the training images help?",
-        "Augmentation shows the network variations that leave the class as it is, which acts as more data. Whether a "
-        "variation leaves the class as it is depends on the images: a mirrored car is a car, a mirrored digit may be "
-        "none.",
-        ("augmentation",),
-        _over("augmentation", {name: name for name in ("none", "flip-shift")}),
-        "flip-shift",
+        name="augmentation",
+        cnn=9,
+        title="Augmentation",
+        question="Do random flips and one-pixel shifts of the training images help?",
+        why="Augmentation changes images in ways that should not change their class, which acts like more data. "
+        "Whether the class stays the same depends on the images: a mirrored car is a car, a mirrored 3 is not a 3.",
+        axis=("augmentation",),
+        trials=_values("augmentation", "none", "flip-shift"),
+        published_choice="flip-shift",
     ),
     Stage(
-        "colour",
-        9,
-        "Colour",
-        "What does the grayscale network do on the colour images?",
-        "The network that was tuned on grayscale images is fitted to the colour images, without and with "
-        "augmentation. Only its first layer grows.",
-        ("colour", "augmentation"),
-        (
+        name="colour",
+        cnn=9,
+        title="Colour",
+        question="What does the grayscale network score on the colour images?",
+        why="The network that was tuned on grayscale images is trained on the colour images, without and with "
+        "augmentation. Only its first layer becomes larger.",
+        axis=("colour", "augmentation"),
+        trials=(
             TrialSpec("without augmentation", {"colour": True, "augmentation": "none"}),
             TrialSpec("flip-shift", {"colour": True, "augmentation": "flip-shift"}),
         ),
-        "without augmentation",
+        published_choice="without augmentation",
         keeps_incumbent=False,
     ),
 )
 
 
 def find_stage(name: str) -> Stage:
-    """Return a stage by its name.
-
-    Raises:
-        ConfigError: No such stage.
-    """
+    """Return a stage by its name; raise ConfigError if there is none."""
     return lookup({stage.name: stage for stage in STAGES}, name, "stage")

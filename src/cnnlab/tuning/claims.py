@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from cnnlab import evidence
 from cnnlab.errors import lookup
-from cnnlab.evidence import Comparison, Verdict
+from cnnlab.evidence import Comparison
 from cnnlab.records import Record, RunStore
 from cnnlab.study import CLAIMS, FINAL, INCUMBENT, SELECTED, UNCHANGED, Claim, find_stage
 from cnnlab.tuning.results import StageResult, final_gray, read_scores
@@ -60,7 +60,7 @@ def check_claim(claim: Claim, store: RunStore, results: Sequence[StageResult]) -
     (name, records), (other_name, other_records) = first, second
     if [record.digest for record in records] == [record.digest for record in other_records]:
         status = ClaimStatus.REFUTED if claim.by > 0 else ClaimStatus.INCONCLUSIVE
-        return ClaimResult(claim, status, _no_difference(name, other_name))
+        return ClaimResult(claim, status, Comparison(name, other_name, 0.0, low=0.0, high=0.0))
     scores = {
         "trial": read_scores(store, records, "test"),
         "over": read_scores(store, other_records, "test"),
@@ -72,23 +72,6 @@ def check_claim(claim: Claim, store: RunStore, results: Sequence[StageResult]) -
     elif comparison.high < claim.by:
         status = ClaimStatus.REFUTED
     return ClaimResult(claim, status, replace(comparison, trial=name, against=other_name))
-
-
-def _no_difference(trial: str, against: str) -> Comparison:
-    """Return the comparison of two trials that are the same runs."""
-    return Comparison(
-        trial=trial,
-        against=against,
-        difference=0.0,
-        low=0.0,
-        high=0.0,
-        p_superiority=0.5,
-        p_value=1.0,
-        p_adjusted=1.0,
-        verdict=Verdict.INCONCLUSIVE,
-        detectable_difference=0.0,
-        seeds_needed=float("nan"),
-    )
 
 
 def _side(side: tuple[str, str], results: Sequence[StageResult]) -> tuple[str, list[Record]] | None:

@@ -1,19 +1,15 @@
-"""Drop hopeless trials of a stage early: successive halving over epochs, on one seed.
+"""Drop the worse trials of a stage early: successive halving over epochs, with one seed.
 
-Karnin, Koren and Somekh, Almost Optimal Exploration in Multi-Armed Bandits, ICML 2013; for fits cut short, Jamieson and
-Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016 (arXiv:1502.07943).
+Karnin, Koren and Somekh, Almost Optimal Exploration in Multi-Armed Bandits, ICML 2013; with fits cut short, Jamieson
+and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016 (arXiv:1502.07943).
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-MIN_TRIALS = 4
-"""Fewest trials among which halving saves anything."""
-
-
-FIRST_RUNG = 1 / 3
-"""Share of a usual fit's epochs after which the first half is dropped; the second is judged by whole fits."""
+MIN_TRIALS = 4  # the smallest number of trials for which halving saves runs
+FIRST_RUNG = 1 / 3  # share of the epochs of the incumbent's fits; the second rung is a whole fit
 
 
 @dataclass(frozen=True)
@@ -23,8 +19,8 @@ class Dropped:
     Attributes:
         name: Its name in the stage.
         epochs: Epochs after which it was dropped; None for a whole fit.
-        val_accuracy: What it had reached by then, with the first seed.
-        best: The highest of the trials it was held against.
+        val_accuracy: Its validation accuracy by then, with the first seed.
+        best: The highest validation accuracy among the trials of that rung.
     """
 
     name: str
@@ -33,13 +29,13 @@ class Dropped:
     best: float
 
 
-def rungs(usual: Sequence[int]) -> tuple[int | None, ...]:
-    """Return after how many epochs trials are dropped, given the epochs of usual fits; None is a whole fit."""
-    return math.ceil(FIRST_RUNG * sum(usual) / len(usual)), None
+def rungs(epochs: Sequence[int]) -> tuple[int | None, ...]:
+    """Return after how many epochs trials are dropped, given those of the incumbent's fits; None is a whole fit."""
+    return math.ceil(FIRST_RUNG * sum(epochs) / len(epochs)), None
 
 
 def val_accuracy_at(history: Mapping[str, Sequence[float]], epochs: int | None) -> float:
-    """Return the validation accuracy that a fit has reached after some epochs: that of its lowest `val_loss` so far."""
+    """Return the validation accuracy at the epoch with the lowest `val_loss` so far; None is the whole fit."""
     losses = [math.inf if math.isnan(loss) else loss for loss in history["val_loss"][:epochs]]
     return history["val_accuracy"][losses.index(min(losses))]
 
@@ -50,21 +46,21 @@ def successive_halving(
     rungs: Sequence[int | None],
     evaluate: Callable[[Sequence[str], int | None], Mapping[str, float]],
 ) -> tuple[Dropped, ...]:
-    """Return which trials are dropped: at each rung the worse half, but never the incumbent.
+    """Return the trials that are dropped: the worse half at each rung, but never the incumbent.
 
     Args:
         names: The trials.
-        incumbent: What the stage before handed on, which stays.
-        rungs: After how many epochs each time, as of `rungs`.
-        evaluate: Given the trials that are left and a rung, returns what each has `reached`.
+        incumbent: The trial that the previous stage selected.
+        rungs: Epochs of each rung, as from `rungs`.
+        evaluate: Given the remaining trials and a rung, returns `val_accuracy_at` this rung for each.
     """
-    left, dropped = list(names), []
+    remaining, dropped = list(names), []
     for epochs in rungs:
-        if len(left) < MIN_TRIALS:
+        if len(remaining) < MIN_TRIALS:
             break
-        scores = evaluate(left, epochs)
-        ranked = sorted(left, key=lambda name: -scores[name])
-        worse = [name for name in ranked[math.ceil(len(left) / 2) :] if name != incumbent]
+        scores = evaluate(remaining, epochs)
+        ranked = sorted(remaining, key=lambda name: -scores[name])
+        worse = [name for name in ranked[math.ceil(len(remaining) / 2) :] if name != incumbent]
         dropped += [Dropped(name, epochs, scores[name], scores[ranked[0]]) for name in worse]
-        left = [name for name in left if name not in worse]
+        remaining = [name for name in remaining if name not in worse]
     return tuple(dropped)

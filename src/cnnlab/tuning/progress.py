@@ -29,8 +29,8 @@ class Callback:
 class _Line(tqdm):  # type: ignore[type-arg]
     """A bar of ten columns, followed by the current run, in one line of fixed layout.
 
-    tqdm alone would change the length of the bar with every name. In a narrow terminal, long names shorten the bar until
-    the stage ends; then they are cut.
+    tqdm alone would change the length of the bar with every name. In a narrow terminal, long names shorten the bar
+    until the stage ends; beyond that they are cut.
 
     Attributes:
         trial: The run's trial.

@@ -183,7 +183,9 @@ class Runner:
         )
         incumbent, published = incumbent_of(trials), stage.published_choice
         incumbent_name = incumbent.name if incumbent else None
-        decision = evidence.decide(stage.name, frame, scores.draws, incumbent_name, published, pinned=protocol.pinned)
+        decision = evidence.decide(
+            stage.name, frame, scores.bootstrap_f1, incumbent_name, published, pinned=protocol.pinned
+        )
         result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, profile), dropped)
         self.callback.on_stage_end(result)
         return result

@@ -39,7 +39,7 @@ def runs_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:
 
 
 def decisions_table(results: Sequence[StageResult]) -> pd.DataFrame:
-    """Return the decisions of some stages as a table, one row a stage, each with the comparison that is its evidence."""
+    """Return the decisions of some stages as a table, one row a stage, with the comparison that is its evidence."""
     decisions = [result.decision for result in results]
     rows = [{**(vars(made.evidence) if made.evidence else {}), **vars(made)} for made in decisions]
     return pd.DataFrame(rows, columns=DECISION_COLUMNS)

@@ -172,10 +172,7 @@ class Tuning:
         incumbent, planned = self.incumbent(stage), self._planned_trials(stage)
         if taken := trials.keys() & {trial.name for trial in planned}:
             raise ConfigError(f"Expected a name that no trial of {name} has. Received: {taken.pop()!r}.")
-        custom = [
-            StageTrial(own, incumbent.change(**settings), planned[0].seeds, False, None)
-            for own, settings in trials.items()
-        ]
+        custom = [StageTrial(own, incumbent.change(**settings), planned[0].seeds) for own, settings in trials.items()]
         return self._run(stage, (*planned, *custom))
 
     @property

@@ -1,7 +1,7 @@
-"""Pickles that nobody should open without care. Run this file to see what careless ways of opening them do.
+"""Malicious pickles. Run this file to see what several ways of reading them do.
 
-What would run code only leaves a mark: a file at the path in the environment variable HOSTILE_MARK, a file in the
-current folder, or the attribute `hostile_mark` of a class.
+Those that run code only leave a mark: a file at the path in the environment variable MALICIOUS_MARK, a file in the
+current folder, or the attribute `malicious_mark` of a class.
 """
 
 import argparse
@@ -29,10 +29,11 @@ import numpy as np
 import pandas as pd
 
 from cnnlab import data
-from cnnlab.data.untrusted import pickles
+from cnnlab.data.untrusted.pickle_program import MAX_STEPS, PLAIN_CALLS, Reduce
+from cnnlab.data.untrusted.pickle_values import ACCEPTED, read_batch, read_frame
 from cnnlab.errors import CnnlabError, DataError
 
-MARK = "HOSTILE_MARK"
+MARK = "MALICIOUS_MARK"
 PYTHON = f"open(__import__('os').environ['{MARK}'], 'w').close()"
 SHELL = f'touch "${MARK}"'
 SH = ("sh", "-c", SHELL)
@@ -58,7 +59,7 @@ def number(value: int) -> bytes:
 
 
 def value_of(value) -> bytes:
-    """Return the steps for a plain value; bytes are steps already."""
+    """Return the steps of a plain value; bytes are steps already."""
     match value:
         case bytes():
             return value
@@ -107,7 +108,7 @@ def whole(*steps: bytes) -> bytes:
     return b"\x80\x04" + b"".join(steps) + b"."
 
 
-# What honest files are made of, each part of which can be put in another's place.
+# The parts of valid files, to be combined in other ways.
 
 ARRAY, BUFFER, SCALAR = (
     known("numpy._core.multiarray", "_reconstruct"),
@@ -183,7 +184,7 @@ def table(blocks=BLOCKS, columns=COLUMNS, index=ROWS, attrs=b"}", more=()) -> by
 
 
 def labelled(values: bytes) -> bytes:
-    """Return a table whose labels are these: a column of pandas' strings, or a block of one row."""
+    """Return a table with these labels: a column of pandas' strings, or a block of one row."""
     return table((BLOCKS[0], block(values, 2, 3)))
 
 
@@ -196,7 +197,7 @@ def py_buffer(content: bytes | None) -> bytes | None:
 
 
 def arrow(ends=SPANS, letters=b"ab", length=2, present=None, alias="large_string", kind=None, offset=0, buffers=None):
-    """Return a column of strings in Arrow's form; `buffers` are steps in place of those made from the contents."""
+    """Return a column of strings in Arrow's form; `buffers` are steps that replace those of the contents."""
     if buffers is None:
         buffers = [py_buffer(content) for content in (present, ends, letters)]
     data = (kind or call(ALIAS, alias), length, 0, offset, list(buffers), [], None)
@@ -210,7 +211,7 @@ def batch(data=None, labels=b"](K\0K\1e", **more) -> bytes:
 
 
 def laughs(depth: int, start: bytes = b")", last: bytes = b"") -> bytes:
-    """Nested tuples: as few steps as levels, 2 ** depth items to whoever walks through them."""
+    """Nested tuples: one step per level, but 2 ** depth items for code that walks through them."""
     levels = b"".join(put(1000 + i) + get(1000 + i) + b"\x86" for i in range(depth))
     return start + levels + last
 
@@ -224,7 +225,7 @@ def npy(content: bytes) -> bytes:
 
 
 def os_system(way: str) -> bytes:
-    """Call os.system in one of the ways that a pickle has to call something."""
+    """Call os.system in one of the ways in which a pickle can call a function."""
     function, argument = known("os", "system"), text(SHELL)
     return {
         "REDUCE": function + argument + b"\x85R",
@@ -344,10 +345,10 @@ CODE_EXECUTION: dict[str, bytes] = {
     "a known name from the memo, of another place": whole(
         text("numpy"), put(0), text("os"), put(0), get(0), text("system"), b"\x93", text(SHELL), b"\x85R"
     ),
-    "code inside an honest table": whole(table(attrs=value_of({"x": os_system("REDUCE")}))),
-    "code before an honest table": whole(os_system("REDUCE"), b"0", table()),
+    "code inside a valid table": whole(table(attrs=value_of({"x": os_system("REDUCE")}))),
+    "code before a valid table": whole(os_system("REDUCE"), b"0", table()),
     "code in a mark that is dropped": whole(b"(", os_system("REDUCE"), b"1", table()),
-    "code beside an honest batch": whole(batch(x=EVIL)),
+    "code beside a valid batch": whole(batch(x=EVIL)),
     "code as a key": whole(b"}", EVIL, b"K\1s"),
     "code in a frozenset": whole(b"(", EVIL, b"\x91"),
     "code after two protocols": b"\x80\x02\x80\x04" + NESTED[2:],
@@ -364,23 +365,23 @@ CODE_EXECUTION: dict[str, bytes] = {
     "a generator's frame": whole(
         call(known("builtins", "all"), call(known("builtins", "map"), known("builtins", "exec"), [PYTHON]))
     ),
-    "an attribute of DataFrame": whole(DATAFRAME, value_of((None, {"hostile_mark": 1})), b"b"),
-    "an attribute of Index": whole(INDEX, value_of((None, {"hostile_mark": 1})), b"b0", table()),
-    "an attribute of RangeIndex": whole(RANGE, value_of((None, {"hostile_mark": 1})), b"b0", table()),
+    "an attribute of DataFrame": whole(DATAFRAME, value_of((None, {"malicious_mark": 1})), b"b"),
+    "an attribute of Index": whole(INDEX, value_of((None, {"malicious_mark": 1})), b"b0", table()),
+    "an attribute of RangeIndex": whole(RANGE, value_of((None, {"malicious_mark": 1})), b"b0", table()),
     "no get_loc for Index": whole(INDEX, value_of((None, {"get_loc": BYTES})), b"b", table()),
     "no length for RangeIndex": whole(RANGE, value_of((None, {"__len__": BYTES})), b"b", table()),
     "no constructor for DataFrame": whole(DATAFRAME, value_of((None, {"__init__": BYTES})), b"b0", table()),
     "no values for BlockManager": whole(MANAGER, value_of((None, {"as_array": BYTES})), b"b0", table()),
-    "another partial for all": whole(NEW_BLOCK, value_of((None, {"hostile_mark": 1})), b"b0", table()),
+    "another partial for all": whole(NEW_BLOCK, value_of((None, {"malicious_mark": 1})), b"b0", table()),
     "another StringDtype for all": whole(STRING_TYPE, value_of((None, {"name": 1})), b"b0", table()),
     "an attribute of the reader's own class": whole(
-        known("cnnlab.data.untrusted.pickles", "_Call"), value_of((None, {"hostile_mark": 1})), b"b"
+        known("cnnlab.data.untrusted.pickle_program", "Reduce"), value_of((None, {"malicious_mark": 1})), b"b"
     ),
     "the reader's list of what is known": whole(
-        call(getattr_(known("cnnlab.data.untrusted.pickles", "_KNOWN"), "add"), "os.system"), b"0", EVIL
+        call(getattr_(known("cnnlab.data.untrusted.pickle_values", "ACCEPTED"), "add"), "os.system"), b"0", EVIL
     ),
 }
-"""Pickles that run something, or change a class for the rest of the process."""
+"""Pickles that run code, or change a class for the rest of the process."""
 
 RAW_OBJECT = dtype("O8", "|")  # flags that say "no Python objects inside"
 ADDRESSES = struct.pack("<2Q", 0x4141414141414141, 0x1000)
@@ -487,7 +488,7 @@ NUMPY: dict[str, bytes] = {
     "an array of a file of choice": whole(call(known("numpy", "memmap"), "mapped", "u1", "w+", 0, (9,))),
     "an array of the network's choice": whole(call(known("numpy", "genfromtxt"), "http://127.0.0.1:9/x")),
 }
-"""Arrays that no honest file holds: what numpy is told about its memory is not true."""
+"""Arrays that no valid file holds: what numpy is told about its memory is not true."""
 
 ARROW_BUFFERS = [py_buffer(SPANS), py_buffer(b"ab")]
 OVERFLOWING = struct.pack("<7q", 0, 2**63 - 1, 5 - 2**63, 0, 2**63 - 1, 6 - 2**63, -1)
@@ -585,16 +586,16 @@ TABLES: dict[str, bytes] = {
         labelled(build(new(known("pandas", "Categorical")), {"_codes": array(raw(b"\x7f\x80"), dtype("i1"))}))
     ),
 }
-"""Tables whose parts do not fit each other or are not what they should be."""
+"""Tables whose parts do not fit together or are of a wrong kind."""
 
 LONG = b"x" * (1 << 20)
-MILLIONS = pickles.MAX_STEPS - 99  # what such a pickle may have
+MILLIONS = MAX_STEPS - 99  # what such a pickle may have
 SAME_HASH = [number(i * (2**61 - 1)) for i in range(1, 60_000)]
 
 
 def shared_blocks(count: int, values: bytes, n_rows: int, width: int = 1) -> bytes:
-    """Return a table of so many blocks that all name the same values, which stand in the file once."""
-    start = values + put(7) + BLOCK + put(8) + SLICE + put(9)  # what is below the last value is of no account
+    """Return a table of `count` blocks that share the same values: the file contains them once."""
+    start = values + put(7) + BLOCK + put(8) + SLICE + put(9)  # the value of a pickle is the last one
     blocks = b"".join(
         b"h\x08h\x07h\x09" + number(i * width) + number((i + 1) * width) + b"K\1\x87RK\2\x87R" for i in range(count)
     )
@@ -604,7 +605,7 @@ def shared_blocks(count: int, values: bytes, n_rows: int, width: int = 1) -> byt
 
 
 def same_number(count: int, code: str, data: bytes) -> bytes:
-    """Return a batch whose labels all name the same number, which stands in the file once."""
+    """Return a batch whose labels share the same number: the file contains it once."""
     return call(SCALAR, dtype(code), raw(data)) + put(7) + batch(labels=b"](" + b"h\x07" * count + b"e")
 
 
@@ -683,7 +684,7 @@ SIZES: dict[str, bytes] = {
     "millions of dictionaries": whole(b"}" * MILLIONS),
     "millions of tuples in tuples": whole(b")" + b"\x85" * MILLIONS),
     "millions of lists in lists": whole(b"]" * (MILLIONS // 2) + b"a" * (MILLIONS // 2 - 1)),
-    "millions of steps more than allowed": whole(b"N" * (pickles.MAX_STEPS + 9)),
+    "millions of steps more than allowed": whole(b"N" * (MAX_STEPS + 9)),
     "millions of calls": whole(PARTIAL, put(0), b"h\0)R" * (MILLIONS // 3)),
     "calls in calls": whole(PARTIAL, put(0), b"N", b"q\1h\0h\1\x85R" * 300_000),
     "states in states": whole(DATAFRAME, put(0), b"N", b"q\1h\0)\x81h\1b" * 300_000),
@@ -713,18 +714,18 @@ def cut(content: bytes, at: float) -> bytes:
     return content[: int(len(content) * at)]
 
 
-HONEST, HONEST_BATCH = whole(table()), whole(batch())
+VALID, VALID_BATCH = whole(table()), whole(batch())
 SHAPES: dict[str, bytes] = {
     "nothing": b"",
     "a stop": b".",
     "a protocol alone": b"\x80",
     "a protocol and a stop": b"\x80\x04.",
-    **{f"a table cut at {at:.0%}": cut(HONEST, at) for at in (0.01, 0.1, 0.3, 0.5, 0.8, 0.95)},
-    **{f"a batch cut at {at:.0%}": cut(HONEST_BATCH, at) for at in (0.3, 0.6, 0.9)},
-    "a table without a stop": HONEST[:-1],
-    "a table without its state": HONEST[:-2] + b".",
-    "a batch without its items": HONEST_BATCH[:-2] + b".",
-    "a table in which bytes are cut": HONEST[: HONEST.index(b"\1\2\3\4") + 2],
+    **{f"a table cut at {at:.0%}": cut(VALID, at) for at in (0.01, 0.1, 0.3, 0.5, 0.8, 0.95)},
+    **{f"a batch cut at {at:.0%}": cut(VALID_BATCH, at) for at in (0.3, 0.6, 0.9)},
+    "a table without a stop": VALID[:-1],
+    "a table without its state": VALID[:-2] + b".",
+    "a batch without its items": VALID_BATCH[:-2] + b".",
+    "a table in which bytes are cut": VALID[: VALID.index(b"\1\2\3\4") + 2],
     "a key that is a list": whole(b"}]K\1s"),
     "a key that is a dictionary": whole(b"}}K\1s"),
     "a key that is a slice": whole(b"}", call(SLICE, 1, 2, 3), b"K\1s"),
@@ -760,7 +761,7 @@ SHAPES: dict[str, bytes] = {
     "an extension by EXT2": whole(b"\x83\1\1"),
     "an extension by EXT4": whole(b"\x84\1\1\1\1"),
     "an extension below nothing": whole(b"\x84\xff\xff\xff\xff"),
-    "a protocol of 6": b"\x80\x06" + HONEST_BATCH[2:-1] + b"0}.",
+    "a protocol of 6": b"\x80\x06" + VALID_BATCH[2:-1] + b"0}.",
     "a protocol of 255": b"\x80\xff}.",
     "protocol 0": pickle.dumps({"data": 1}, 0),
     "protocol 1": pickle.dumps({"data": [1, 2.5, "x"]}, 1),
@@ -792,11 +793,11 @@ SHAPES: dict[str, bytes] = {
     "a batch of labels that are dictionaries": whole(batch(labels=b"}")),
     "a batch of names that are bytes no one reads": whole(batch(label_names=value_of([raw(b"\xff"), "\udc80"]))),
 }
-"""Broken programs, and steps and names that an honest file never has."""
+"""Broken programs, and steps and names that no valid file has."""
 
 HARMLESS: dict[str, bytes] = {
-    "something after the stop": HONEST + NESTED,
-    "two values": b"\x80\x04" + b"K\1" + HONEST[2:],
+    "something after the stop": VALID + NESTED,
+    "two values": b"\x80\x04" + b"K\1" + VALID[2:],
     "a memo that is overwritten": whole(b"K\1", put(0), b"N", put(0), table()),
     "an attribute that is nested tuples": whole(table(attrs=value_of({"x": laughs(60)}))),
     "an attribute that holds itself": whole(table(attrs=b"}" + put(0) + text("x") + get(0) + b"s")),
@@ -807,9 +808,9 @@ HARMLESS: dict[str, bytes] = {
         table((block(array(raw(b"\1\2\3\4"), dtype(more=(None, None, None, 2**30, 2**30, 255)), (2, 2))), BLOCKS[1]))
     ),
     "a table with a slice of step nothing": whole(table((block(PIXELS, 0, 2, 0), block(LABELS, 2, 3, 2**70)))),
-    "a protocol that is none": b"\x80\xff" + HONEST[2:],
-    "many protocols": b"\x80\x04" * 99 + HONEST,
-    "a frame of a wrong length": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + HONEST[2:],
+    "a protocol that is none": b"\x80\xff" + VALID[2:],
+    "many protocols": b"\x80\x04" * 99 + VALID,
+    "a frame of a wrong length": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + VALID[2:],
     "an array that starts huge, and of another class": whole(
         table(
             (block(build(call(ARRAY, DATAFRAME, (2**62,)), (1, (2, 2), dtype(), False, raw(b"\1\2\3\4")))), BLOCKS[1])
@@ -819,24 +820,24 @@ HARMLESS: dict[str, bytes] = {
         build(new(DATAFRAME), {"_mgr": build(call(MANAGER, BLOCKS, [COLUMNS, ROWS]), ({}, {}, {}))})
     ),
 }
-"""Odd pickles that are read, each as the same small table: what is odd in them is not followed."""
+"""Odd pickles that are all read as the same small table: their odd part is ignored."""
 
-HOSTILE: dict[str, bytes] = CODE_EXECUTION | NUMPY | TABLES | SIZES | SHAPES
+MALICIOUS: dict[str, bytes] = CODE_EXECUTION | NUMPY | TABLES | SIZES | SHAPES
 SMALL = pd.DataFrame({"pixel0": [1, 2], "pixel1": [3, 4], "label": [0, 1]})
 READ_AS_BATCH = {"millions of dictionaries", "a table without its state", "a protocol of 255", "protocol 1"}
-"""Hostile ones that are honest in all that is read of a batch."""
+"""Malicious ones whose entries of a batch are valid."""
 
 SMALL = SMALL.astype({"pixel0": "u1", "pixel1": "u1"}).set_axis(SMALL.columns.astype(object), axis=1)
 
 
-# Honest files with mistakes put into them.
+# Valid files with mistakes.
 
 EXTREMES = [0, 1, 2, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**61, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**2000]
 Fixture = tuple[bytes, list[int], list[tuple[str, object]]]
 
 
 def read_fixtures() -> dict[str, Fixture]:
-    """Return the honest files, each with the place and the meaning of each of its steps."""
+    """Return the valid files, each with the positions and the meaning of its steps."""
     found = {}
     for path in sorted((Path(__file__).parent / "pickles").glob("*.pkl")):
         content = path.read_bytes()
@@ -846,46 +847,46 @@ def read_fixtures() -> dict[str, Fixture]:
 
 
 def mutated(rng: random.Random, fixtures: list[Fixture]) -> bytes:
-    """Put a mistake or two into one of the files."""
+    """Return one of the files with one or two mistakes."""
     content, places, steps = rng.choice(fixtures)
-    spoilt = bytearray(content)
+    mutant = bytearray(content)
     for _ in range(rng.choice([1, 1, 1, 2])):
-        if len(spoilt) < 4:
+        if len(mutant) < 4:
             break
-        whole_steps = len(spoilt) == len(content)  # else the places below are those of a random byte, which is fine too
+        whole_steps = len(mutant) == len(content)  # else the places below are those of a random byte, which is fine too
         start, end = sorted(rng.sample(range(len(places)), 2))
         match rng.randrange(9):
             case 0:
-                spoilt[rng.randrange(len(spoilt))] ^= 1 << rng.randrange(8)
+                mutant[rng.randrange(len(mutant))] ^= 1 << rng.randrange(8)
             case 1:
                 for _ in range(rng.randint(1, 4)):
-                    spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
+                    mutant[rng.randrange(len(mutant))] = rng.randrange(256)
             case 2:
-                del spoilt[rng.randrange(len(spoilt)) :]
+                del mutant[rng.randrange(len(mutant)) :]
             case 3:  # the start of one file, the rest of another
                 other, others, _ = rng.choice(fixtures)
-                spoilt[places[end] :] = other[rng.choice(others) :]
+                mutant[places[end] :] = other[rng.choice(others) :]
             case 4:  # a part of another file in place of one of this
                 other, others, _ = rng.choice(fixtures)
                 first, last = sorted(rng.sample(range(len(others)), 2))
                 last = min(last, first + 40)
-                spoilt[places[start] : places[min(end, start + 40)]] = other[others[first] : others[last]]
+                mutant[places[start] : places[min(end, start + 40)]] = other[others[first] : others[last]]
             case 5:
-                del spoilt[places[start] : places[min(end, start + rng.randint(1, 30))]]
+                del mutant[places[start] : places[min(end, start + rng.randint(1, 30))]]
             case 6:
                 piece = content[places[start] : places[min(end, start + rng.randint(1, 30))]]
                 at = rng.choice(places)
-                spoilt[at:at] = piece * rng.choice([1, 1, 1, 30])
+                mutant[at:at] = piece * rng.choice([1, 1, 1, 30])
             case 7:  # a number, or the place of another value in the memo
                 wanted = [i for i, (name, _) in enumerate(steps) if "INT" in name or name in ("LONG1", "BINGET")]
                 at = rng.choice(wanted or [0])
                 value = rng.choice(EXTREMES) * rng.choice([1, 1, -1])
                 new_step = number(value) if rng.random() < 0.6 else b"h" + bytes([value % 256])
                 if whole_steps and at + 1 < len(places):
-                    spoilt[places[at] : places[at + 1]] = new_step
+                    mutant[places[at] : places[at + 1]] = new_step
             case 8:  # a value in place of another
                 at = rng.randrange(len(places) - 1)
-                spoilt[places[at] : places[at + 1]] = rng.choice(
+                mutant[places[at] : places[at + 1]] = rng.choice(
                     [
                         b"N",
                         b"]",
@@ -902,10 +903,10 @@ def mutated(rng: random.Random, fixtures: list[Fixture]) -> bytes:
                         b"2",
                     ]
                 )
-    return bytes(spoilt)
+    return bytes(mutant)
 
 
-# What becomes of them. This part is run in processes of their own.
+# Reading them. This part runs in other processes.
 
 SECONDS = 20
 MEMORY = 4 << 30
@@ -916,11 +917,11 @@ def read_plainly(content: bytes):
 
 
 def read_by_list(content: bytes):
-    """Read with Python's own reader, which may import nothing but what honest files name."""
+    """Read with Python's own reader, which may import only the names of valid files."""
 
     class Reader(pickle.Unpickler):
         def find_class(self, module, name):
-            if f"{module}.{name}" not in pickles._KNOWN:
+            if f"{module}.{name}" not in ACCEPTED | PLAIN_CALLS:
                 raise pickle.UnpicklingError(f"{module}.{name}")
             return super().find_class(module, name)
 
@@ -928,7 +929,7 @@ def read_by_list(content: bytes):
 
 
 def use(value) -> None:
-    """Look at pixels and labels, as whoever loads a file does next."""
+    """Use pixels and labels, as a program does that loads a file."""
     if isinstance(value, pd.DataFrame):
         value.to_numpy().tolist()
     elif isinstance(value, dict):
@@ -938,18 +939,18 @@ def use(value) -> None:
 
 
 def is_marked(folder: str) -> bool:
-    """Tell whether something ran: files were made, or a class was changed."""
-    classes = [pd.DataFrame, pd.Index, pd.RangeIndex, pd.StringDtype, pickles._Call, type(SMALL._mgr)]
+    """Return whether code ran: it made a file or changed a class."""
+    classes = [pd.DataFrame, pd.Index, pd.RangeIndex, pd.StringDtype, Reduce, type(SMALL._mgr)]
     blocks = sys.modules["pandas.core.internals.blocks"]
-    return any(Path(folder).iterdir()) or any(hasattr(one, "hostile_mark") for one in [*classes, blocks.new_block])
+    return any(Path(folder).iterdir()) or any(hasattr(one, "malicious_mark") for one in [*classes, blocks.new_block])
 
 
 def is_well() -> bool:
-    """Tell whether pandas still does its work in this process."""
+    """Return whether pandas still works in this process."""
     try:
         again = pd.read_pickle(io.BytesIO(pickle.dumps(SMALL)))
         pd.testing.assert_frame_equal(again, SMALL)
-        pd.testing.assert_frame_equal(pd.read_pickle(io.BytesIO(HONEST)), SMALL)
+        pd.testing.assert_frame_equal(pd.read_pickle(io.BytesIO(VALID)), SMALL)
         rest = again[again["label"] == 1].reset_index(drop=True).astype({"label": str})
         return list(rest.columns) == list(SMALL.columns) and len(rest) == 1 and pd.StringDtype().name == "string"
     except Exception:
@@ -957,7 +958,7 @@ def is_well() -> bool:
 
 
 def peak() -> int:
-    """Return the most memory that this process has had, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) << 10
 
 
@@ -966,7 +967,7 @@ def forget_peak() -> None:
 
 
 def tried(read, content: bytes) -> dict[str, object]:
-    """Read a pickle in a process of its own; return what came of it."""
+    """Read a pickle in another process; return the outcome."""
     with tempfile.TemporaryDirectory() as folder:
         receiving, sending = os.pipe()
         child = os.fork()
@@ -997,14 +998,14 @@ def tried(read, content: bytes) -> dict[str, object]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        time.sleep(0.05)  # for what it started and did not wait for
+        time.sleep(0.05)  # for processes that it started
         found = json.loads(reported) if reported else {"outcome": "crash" if ready else "hang", "status": status}
         found["marked"] = found.get("marked", False) or any(Path(folder).iterdir())
         return found
 
 
 def summary(read, contents: dict[str, bytes], shown: bool = False) -> Counter[str]:
-    """Count what becomes of pickles; one counts as the worst that happened."""
+    """Count the outcomes of reading pickles: the worst one of each."""
     counts: Counter[str] = Counter()
     for name, content in contents.items():
         found = tried(read, content)
@@ -1024,7 +1025,7 @@ def summary(read, contents: dict[str, bytes], shown: bool = False) -> Counter[st
             if found["outcome"] == "DataError"
             else "raised something"
             if exceptions
-            else "was read without a word"
+            else "was read without an error"
         )
         counts[what] += 1
         if shown:
@@ -1033,11 +1034,11 @@ def summary(read, contents: dict[str, bytes], shown: bool = False) -> Counter[st
 
 
 def read_here(content: bytes):
-    """Read as this library does: as a table, else as a batch."""
+    """Read as cnnlab does: as a table, or else as a batch."""
     try:
-        return pickles.frame(content, "x")
+        return read_frame(content, "x")
     except DataError:
-        return pickles.batch(content, "x")
+        return read_batch(content, "x")
 
 
 # Reports for the tests, a line of JSON each.
@@ -1048,7 +1049,7 @@ def say(name: str, **found) -> None:
     sys.stdout.flush()
 
 
-def fate(read, *args) -> str:
+def outcome_of(read, *args) -> str:
     try:
         found = read(*args)
     except Exception as error:
@@ -1056,17 +1057,17 @@ def fate(read, *args) -> str:
     return "read the small table" if isinstance(found, pd.DataFrame) and found.equals(SMALL) else "read"
 
 
-def report_hostile() -> None:
-    """Read every pickle here, and say what became of it."""
-    for name, content in (HOSTILE | HARMLESS).items():
-        sys.stderr.write(f"{name}\n")  # the last one, if this process does not survive it
+def report_malicious() -> None:
+    """Read every pickle, and print the outcome."""
+    for name, content in (MALICIOUS | HARMLESS).items():
+        sys.stderr.write(f"{name}\n")  # tells which pickle ended this process
         found = {}
         forget_peak()
         before, start = peak(), time.process_time()
-        found["frame"] = fate(pickles.frame, content, "x")
+        found["frame"] = outcome_of(read_frame, content, "x")
         found["seconds"] = time.process_time() - start
-        if found["seconds"] < 1:  # else all its time went into following its steps, as it would again
-            found["batch"] = fate(pickles.batch, content, "x")
+        if found["seconds"] < 1:  # else interpreting takes all the time, and would again
+            found["batch"] = outcome_of(read_batch, content, "x")
         say(name, **found, grown=peak() - before, marked=is_marked("."))
     say("afterwards", well=is_well(), marked=is_marked("."))
 
@@ -1076,17 +1077,17 @@ COLOUR, TEST, META = (f"cifar-10-batches-py/{name}" for name in ("data_batch_1",
 
 
 def write_folder(folder: Path, changes: dict[str, bytes]) -> None:
-    """Write a data folder of honest files, but for some."""
+    """Write a data folder of valid files, some of them replaced."""
     table = "uint8-str.pandas3.1.1-numpy2.5.5-python3.13-p5.pkl"
     batch = "batch.python2.7-numpy1.16.6-p2.pkl"
     changes = {META: whole(value_of({"label_names": ["frog", "cat", "dog", "bird"]}))} | changes
-    honest = {
+    valid = {
         **dict.fromkeys((GRAY, "test_batch1.pkl"), table),
         **dict.fromkeys((COLOUR, TEST), batch),
         META: batch,
     }
     (folder / COLOUR).parent.mkdir(exist_ok=True)
-    for name, source in honest.items():
+    for name, source in valid.items():
         content = changes.get(name)
         if content is None:
             content = (Path(__file__).parent / "pickles" / source).read_bytes()
@@ -1094,30 +1095,30 @@ def write_folder(folder: Path, changes: dict[str, bytes]) -> None:
 
 
 def report_folders() -> None:
-    """Read data folders with some of the pickles here, and say what became of them."""
-    some = list(HOSTILE)[::10]
+    """Read data folders with some of the pickles, and print the outcomes."""
+    some = list(MALICIOUS)[::10]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for pickled in some:
             for place in (GRAY, COLOUR):
-                write_folder(folder, {place: HOSTILE[pickled]})
-                say(f"{pickled} as {place}", fate=fate(data.load, folder))
+                write_folder(folder, {place: MALICIOUS[pickled]})
+                say(f"{pickled} as {place}", outcome=outcome_of(data.load, folder))
         write_folder(folder, {})
         data.load(folder)
 
 
 def report_folder(path: str) -> None:
-    """Read a data folder with one file of choice as its batches of grayscale images."""
+    """Read a data folder with one given file as its grayscale batches."""
     content = Path(path).read_bytes()
     with tempfile.TemporaryDirectory() as name:
         write_folder(Path(name), {GRAY: content, "test_batch1.pkl": content})
         forget_peak()
         before = peak()
-        say(path, fate=fate(data.load_gray_batches, name), grown=peak() - before)
+        say(path, outcome=outcome_of(data.load_gray_batches, name), grown=peak() - before)
 
 
 def report_mutations(mutations: int) -> None:
-    """Put mistakes into honest files, read them, every eighth in a data folder too, and count what becomes of them."""
+    """Read valid files with mistakes, every eighth in a data folder too, and count the outcomes."""
     rng = random.Random(20220)
     fixtures = list(read_fixtures().values())
     counts: Counter[str] = Counter()
@@ -1127,7 +1128,7 @@ def report_mutations(mutations: int) -> None:
         folder = Path(name)
         for number in range(mutations):
             content = mutated(rng, fixtures)
-            reads = [(pickles.frame, content, "x"), (pickles.batch, content, "x")]
+            reads = [(read_frame, content, "x"), (read_batch, content, "x")]
             if number % 8 == 0:
                 place = rng.choice([GRAY, "test_batch1.pkl", COLOUR, TEST, META])
                 write_folder(folder, {place: content})
@@ -1151,18 +1152,18 @@ def report_mutations(mutations: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "report", nargs="?", choices=["hostile", "folders", "folder", "mutations"], help="what the tests ask for"
+        "report", nargs="?", choices=["malicious", "folders", "folder", "mutations"], help="what the tests ask for"
     )
     parser.add_argument("path", nargs="?", help="of the pickle that `folder` is about")
     parser.add_argument("--mutations", type=int, default=2000)
-    parser.add_argument("--each", action="store_true", help="show each pickle's fate")
+    parser.add_argument("--each", action="store_true", help="show the outcome of each pickle")
     args = parser.parse_args()
     if args.report:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         warnings.simplefilter("error")
         {
-            "hostile": report_hostile,
+            "malicious": report_malicious,
             "folders": report_folders,
             "folder": lambda: report_folder(args.path),
             "mutations": lambda: report_mutations(int(os.environ["CNNLAB_MUTATIONS"])),
@@ -1172,7 +1173,7 @@ def main() -> None:
     fixtures = list(read_fixtures().values())
     mutations = {str(number): mutated(rng, fixtures) for number in range(args.mutations)}
     ways = {"pandas.read_pickle": read_plainly, "find_class with a list": read_by_list, "cnnlab": read_here}
-    for title, contents in {"hostile pickles": HOSTILE, "mutations of honest ones": mutations}.items():
+    for title, contents in {"malicious pickles": MALICIOUS, "mutations of valid ones": mutations}.items():
         for way, read in ways.items():
             sys.stdout.write(f"{len(contents):,} {title} by {way}:\n")
             for what, count in summary(read, contents, args.each).most_common():

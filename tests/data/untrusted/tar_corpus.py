@@ -1,4 +1,4 @@
-"""Archives that nobody should open without care: small on disk, each made in a moment, each trouble for `tarfile`."""
+"""Malicious and harmless archives. Each is small, and made in a moment."""
 
 import bz2
 import gzip
@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 
 def header(name: str = NAME, size: int = 0, kind: bytes = b"0", changes: Iterable[tuple[int, bytes]] = ()) -> bytes:
-    """One block, with some of its bytes changed; its checksum is right all the same."""
+    """Return one block with some bytes changed and a valid checksum."""
     info = tarfile.TarInfo(name)
     info.type = kind
     info.size = size
@@ -46,22 +46,22 @@ def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
     return member(body, "pax", kind)
 
 
-def bomb(start: bytes, times: int, piece: bytes, end: bytes = b"", pack: Callable[[bytes], bytes] = gzip.compress):
-    """Write a start, a piece so many times, and an end: several gzip or bzip2 streams read as one."""
-    return lambda path: path.write_bytes(pack(start) + pack(piece) * times + pack(end))
+def bomb(start: bytes, times: int, chunk: bytes, end: bytes = b"", pack: Callable[[bytes], bytes] = gzip.compress):
+    """Write a start, a chunk repeated `times`, and an end: several gzip or bzip2 streams are read as one."""
+    return lambda path: path.write_bytes(pack(start) + pack(chunk) * times + pack(end))
 
 
 def plain(*parts: bytes):
     return lambda path: path.write_bytes(b"".join(parts))
 
 
-def packed(*parts: bytes, cut: int | None = None, after: bytes = b"", spoil: int | None = None):
-    """Write a .tar.gz, cut off, followed by something, or with one byte changed."""
+def packed(*parts: bytes, cut: int | None = None, after: bytes = b"", flip: int | None = None):
+    """Write a .tar.gz: truncated, with bytes `after` it, or with the byte at `flip` changed."""
 
     def write(path: Path) -> None:
         content = bytearray(gzip.compress(b"".join(parts), mtime=0)[:cut] + after)
-        if spoil is not None:
-            content[spoil] ^= 1
+        if flip is not None:
+            content[flip] ^= 1
         path.write_bytes(content)
 
     return write
@@ -79,7 +79,7 @@ MANY = header("readme.html") * 100_000
 EXTENDED_SPARSE = header(kind=b"S", changes=[(482, b"\1")])
 SPARSE_BLOCK = b"00000000001\0" * 42 + b"\1" + bytes(7)
 
-HOSTILE: dict[str, Callable[[Path], object]] = {
+MALICIOUS: dict[str, Callable[[Path], object]] = {
     # Sizes
     "a negative size that leads back": plain(member(name="readme.html"), header(size=-512), END),
     "a negative size in a pax record": plain(member(name="readme.html"), pax((b"size", b"-1536")), header(), END),
@@ -125,7 +125,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a sparse file of another name": plain(
         pax((b"GNU.sparse.map", b"0,7"), (b"GNU.sparse.name", NAME.encode())), member(name="a/b"), END
     ),
-    # What is no regular file
+    # No regular files
     "a symbolic link": plain(header(kind=b"2"), END),
     "a hard link": plain(header(kind=b"1"), END),
     "a character device": plain(header(kind=b"3"), END),
@@ -137,19 +137,19 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a batch that is there twice, once by a long name": plain(
         WHOLE, member(NAME.encode() + b"\0", "x", b"L"), WHOLE, END
     ),
-    # Broken packing
+    # Broken compression
     "gzip cut in a batch": packed(WHOLE, END, cut=150),
     "gzip cut before its checksum": packed(WHOLE, END, cut=-8),
-    "gzip with a wrong checksum": packed(WHOLE, END, spoil=-8),
-    "gzip with a wrong length": packed(WHOLE, END, spoil=-1),
-    "gzip with a wrong byte": packed(WHOLE, END, spoil=100),
+    "gzip with a wrong checksum": packed(WHOLE, END, flip=-8),
+    "gzip with a wrong length": packed(WHOLE, END, flip=-1),
+    "gzip with a wrong byte": packed(WHOLE, END, flip=100),
     "gzip followed by something": packed(WHOLE, END, after=b"something"),
     "gzip of nothing, again and again": lambda path: path.write_bytes(gzip.compress(b"") * 50_000),
     "gzip with a name without end": lambda path: path.write_bytes(b"\x1f\x8b\x08\x08" + b"x" * (4 << 20)),
     "bzip2 cut short": lambda path: path.write_bytes(bz2.compress(WHOLE + END)[:-9]),
     "bzip2 with a wrong checksum": lambda path: path.write_bytes(bz2.compress(WHOLE + END)[:-5] + b"wrong"),
     "bzip2 of nothing, again and again": lambda path: path.write_bytes(bz2.compress(b"") * 50_000),
-    # Cut short, or no tar archive at all
+    # Truncated, or no tar archive
     "a header cut short": plain(WHOLE, header()[:100]),
     "a batch cut short": plain(WHOLE[:600]),
     "no end": plain(WHOLE),
@@ -160,7 +160,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "an xz archive": lambda path: path.write_bytes(lzma.compress(WHOLE + END)),
     "a zip archive": zipped,
 }
-"""What the archive has, and the function that writes it to a path."""
+"""What is wrong with an archive, and the function that writes it to a path."""
 
 
 HARMLESS: dict[str, bytes] = {
@@ -183,11 +183,11 @@ HARMLESS: dict[str, bytes] = {
     "a sparse file in pax": pax((b"GNU.sparse.map", b"0,7"), (b"GNU.sparse.name", b"x")) + member(),
     "a member of no known type": member(name="x", kind=b"Z"),
 }
-"""What a stranger may put before the batches without harm: it is skipped."""
+"""Members that may stand before the batches: they are skipped."""
 
 
-def honest(path: Path, mode: str = "w:gz", form: int = tarfile.PAX_FORMAT, before: str = "") -> dict[str, bytes]:
-    """Write an archive as it should be, with a folder and a file beside the batches; return the batches."""
+def write_valid(path: Path, mode: str = "w:gz", form: int = tarfile.PAX_FORMAT, before: str = "") -> dict[str, bytes]:
+    """Write a valid archive with a folder and a file beside the batches; return the batches."""
     contents = {name: name.encode() * (700 * place) for place, name in enumerate(NAMES)}
     with tarfile.open(path, mode, format=form) as archive:
         folder = tarfile.TarInfo(before + FOLDER)
@@ -200,8 +200,8 @@ def honest(path: Path, mode: str = "w:gz", form: int = tarfile.PAX_FORMAT, befor
     return {name.rpartition("/")[2]: content for name, content in contents.items()}
 
 
-def naive(path: Path) -> dict[str, int]:
-    """Read an archive as one does without a thought; return the size of each member."""
+def read_with_tarfile(path: Path) -> dict[str, int]:
+    """Read an archive without any check; return the size of each member."""
     sizes = {}
     with tarfile.open(path) as archive:
         for info in archive:

@@ -1,4 +1,4 @@
-"""Honest archives of every kind in, their batches out; hostile ones end soon, in little memory, with one line."""
+"""Valid archives of every kind are read; malicious ones are refused in one line, quickly and in little memory."""
 
 import gzip
 import os
@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tar_corpus import END, FOLDER, HARMLESS, HOSTILE, NAME, NAMES, WHOLE, honest, member, naive
+from tar_corpus import END, FOLDER, HARMLESS, MALICIOUS, NAME, NAMES, WHOLE, member, read_with_tarfile, write_valid
 
 from cnnlab.data.untrusted import tar
 from cnnlab.errors import DataError
 
 WANTED = re.compile(rf"(\./)?{FOLDER}/(data_batch_\d+|test_batch|batches\.meta)")
-WHOLE_BATCHES = {name.rpartition("/")[2]: name.encode() * 100 for name in NAMES}
+BATCHES = {name.rpartition("/")[2]: name.encode() * 100 for name in NAMES}
 SECONDS = 20
 MEMORY = 300 << 20
 
@@ -33,38 +33,39 @@ def is_one_line(message):
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2"])
 @pytest.mark.parametrize("before", ["", "./"])
-def test_honest_archives_of_every_format_and_compression_are_read(tmp_path, form, mode, before):
-    """The name of the file does not tell its compression, the folder's other file is skipped."""
+def test_formats_and_compressions(tmp_path, form, mode, before):
+    """The content tells the compression, not the file's name; other files of the folder are skipped."""
     path = tmp_path / "archive"
-    contents = honest(path, mode, form, before)
+    contents = write_valid(path, mode, form, before)
     assert list(tar.members(path, WANTED)) == list(contents.items())
-    sizes = naive(path)
+    sizes = read_with_tarfile(path)
     assert {name: sizes[f"{before}{FOLDER}/{name}"] for name in contents} == {k: len(v) for k, v in contents.items()}
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_long_names_are_read_whole_in_every_format(tmp_path, form):
+def test_long_names(tmp_path, form):
     folders = "/".join(["folder" * 10] * 3)
-    contents = honest(tmp_path / "archive", form=form, before=f"{folders}/")
+    contents = write_valid(tmp_path / "archive", form=form, before=f"{folders}/")
     assert read(tmp_path / "archive", re.compile(f"{folders}/{WANTED.pattern}")) == contents
     assert not read(tmp_path / "archive")
 
 
-def test_an_archive_without_anything_wanted_gives_nothing(tmp_path):
+def test_no_wanted_file(tmp_path):
     (tmp_path / "archive").write_bytes(member(name="readme.html") + END)
     assert not read(tmp_path / "archive")
 
 
-def test_blank_images_may_shrink_like_a_bomb(tmp_path):
+def test_blank_images(tmp_path):
+    """They may shrink as much as a bomb."""
     (tmp_path / "archive").write_bytes(gzip.compress(member(bytes(32 << 20)) + END))
     assert read(tmp_path / "archive") == {"data_batch_1": bytes(32 << 20)}
 
 
 @pytest.mark.parametrize("before", HARMLESS.values(), ids=HARMLESS)
-def test_what_is_not_wanted_is_skipped_whatever_it_is(tmp_path, before):
-    """Names that lead out of the folder are no names of batches; nonsense beside a name is never read."""
+def test_harmless_member(tmp_path, before):
+    """Any member that is not wanted is skipped. Names that lead out of the folder are no names of batches."""
     (tmp_path / "archive").write_bytes(before + WHOLE + END)
-    assert read(tmp_path / "archive") == WHOLE_BATCHES
+    assert read(tmp_path / "archive") == BATCHES
 
 
 CHILD = f"""
@@ -81,25 +82,25 @@ except DataError as error:
 """
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_archive_ends_soon_in_little_memory_with_one_line(tmp_path, name):
-    """In a process of its own, which may take 300 MiB and 20 seconds; most take a hundredth of both."""
-    path = tmp_path / "hostile.tar.gz"
-    HOSTILE[name](path)
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_malicious_archive(tmp_path, name):
+    """It is refused in one line, by another process with at most 300 MiB and 20 seconds; most need 1 % of both."""
+    path = tmp_path / "malicious.tar.gz"
+    MALICIOUS[name](path)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, path, WANTED.pattern], capture_output=True, text=True, timeout=SECONDS, check=True
     )
     assert not done.stderr
     assert is_one_line(done.stdout.removesuffix("\n"))
-    assert "'hostile.tar.gz'" in done.stdout
+    assert "'malicious.tar.gz'" in done.stdout
     assert "MemoryError" not in done.stdout
 
 
-def test_a_hostile_archive_meets_a_limit_that_would_show(tmp_path):
-    """The test before can fail: a process that may take as little cannot hold what one archive asks for."""
+def test_memory_limit(tmp_path):
+    """The previous test can fail: with the same limit, `tarfile` runs out of memory."""
     resource_limit = f"import resource; resource.setrlimit(resource.RLIMIT_DATA, ({MEMORY}, {MEMORY}))"
-    code = f"{resource_limit}; import sys; from tar_corpus import naive; naive(sys.argv[1])"
-    HOSTILE["a long name of 4 GiB"](tmp_path / "archive")
+    code = f"{resource_limit}; import sys; from tar_corpus import read_with_tarfile; read_with_tarfile(sys.argv[1])"
+    MALICIOUS["a long name of 4 GiB"](tmp_path / "archive")
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "archive"],
         cwd=Path(__file__).parent,
@@ -130,8 +131,8 @@ def test_a_hostile_archive_meets_a_limit_that_would_show(tmp_path):
         ("an xz archive", r"\(.tar, .tar.gz or .tar.bz2\)"),
     ],
 )
-def test_the_line_says_what_is_wrong(tmp_path, name, words):
-    HOSTILE[name](tmp_path / "a")
+def test_message(tmp_path, name, words):
+    MALICIOUS[name](tmp_path / "a")
     with pytest.raises(DataError, match=words):
         read(tmp_path / "a")
 
@@ -142,7 +143,7 @@ def test_the_line_says_what_is_wrong(tmp_path, name, words):
     ["x\n\ry", "<script>alert(1)</script>", "\x1b[2J", "x" * 5000, "\u202e\u2028" * 200, "\udc80"],
     ids=["lines", "markup", "escapes", "long", "direction", "bytes"],
 )
-def test_a_name_is_shown_in_one_printable_line(tmp_path, name, form):
+def test_name_in_message(tmp_path, name, form):
     path = tmp_path / "archive"
     with tarfile.open(path, "w", format=form) as written:
         info = tarfile.TarInfo(name)
@@ -154,42 +155,43 @@ def test_a_name_is_shown_in_one_printable_line(tmp_path, name, form):
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2"])
-def test_a_mutated_archive_is_read_or_refused(tmp_path, mode):
-    """No mutation ends in anything but files or a `DataError`; where the packing has a checksum, most are refused."""
+def test_mutations(tmp_path, mode):
+    """Each is read or refused with a `DataError`; with a checksum of gzip or bzip2, most are refused."""
     path = tmp_path / "archive"
-    contents = honest(path, mode)
+    contents = write_valid(path, mode)
     whole = path.read_bytes()
     rng = random.Random(20220)
     refused = 0
     for _ in range(500):
-        spoilt = bytearray(whole)
+        mutated = bytearray(whole)
         match rng.randrange(4 if mode == "w" else 3):
             case 0:
                 for _ in range(rng.randint(1, 5)):
-                    spoilt[rng.randrange(len(spoilt))] ^= 1 << rng.randrange(8)
+                    mutated[rng.randrange(len(mutated))] ^= 1 << rng.randrange(8)
             case 1:
-                del spoilt[rng.randrange(len(spoilt)) :]
+                del mutated[rng.randrange(len(mutated)) :]
             case 2:
-                place = rng.randrange(len(spoilt))
-                spoilt[place : place + rng.choice([0, 8, 512])] = rng.randbytes(rng.choice([1, 8, 512]))
-            case 3:  # a header's fields, with a checksum that is right
-                start = rng.randrange(0, len(spoilt) - 512, 512)
-                spoilt[start + rng.choice([0, 100, 124, 136, 156, 257, 345, 482])] = rng.randrange(256)
-                spoilt[start + 148 : start + 156] = b" " * 8
-                spoilt[start + 148 : start + 156] = b"%06o\0 " % sum(spoilt[start : start + 512])
-        path.write_bytes(spoilt)
+                place = rng.randrange(len(mutated))
+                mutated[place : place + rng.choice([0, 8, 512])] = rng.randbytes(rng.choice([1, 8, 512]))
+            case 3:  # a header's fields, with a valid checksum
+                start = rng.randrange(0, len(mutated) - 512, 512)
+                mutated[start + rng.choice([0, 100, 124, 136, 156, 257, 345, 482])] = rng.randrange(256)
+                mutated[start + 148 : start + 156] = b" " * 8
+                mutated[start + 148 : start + 156] = b"%06o\0 " % sum(mutated[start : start + 512])
+        path.write_bytes(mutated)
         try:
-            found = read(path)
+            batches = read(path)
         except DataError as error:
             assert is_one_line(str(error))
             refused += 1
         else:
-            assert mode == "w" or found == contents
+            assert mode == "w" or batches == contents
     assert refused > 100
     assert mode != "w" or refused < 500
 
 
-def test_a_path_that_cannot_be_read_is_named_with_the_systems_words(tmp_path):
+def test_unreadable_path(tmp_path):
+    """The error has the words of the operating system."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     for name, words in {
@@ -205,16 +207,18 @@ def test_a_path_that_cannot_be_read_is_named_with_the_systems_words(tmp_path):
         assert is_one_line(str(caught.value))
 
 
-def test_an_archive_that_takes_too_long_is_refused_though_it_unpacks_to_nothing(tmp_path, monkeypatch):
+def test_time_limit(tmp_path, monkeypatch):
+    """It counts also while nothing is unpacked."""
     monkeypatch.setattr(tar, "SECONDS", 0.01)
-    HOSTILE["gzip of nothing, again and again"](tmp_path / "archive")
+    MALICIOUS["gzip of nothing, again and again"](tmp_path / "archive")
     with pytest.raises(DataError, match=r"more than 0\.01 seconds"):
         read(tmp_path / "archive")
 
 
-def test_the_time_a_caller_takes_does_not_count(tmp_path, monkeypatch):
+def test_time_of_the_caller(tmp_path, monkeypatch):
+    """It does not count."""
     monkeypatch.setattr(tar, "SECONDS", 1)
-    contents = honest(tmp_path / "archive")
+    contents = write_valid(tmp_path / "archive")
     seen = []
     for name, _ in tar.members(tmp_path / "archive", WANTED):
         seen.append(name)
@@ -230,7 +234,7 @@ def test_the_time_a_caller_takes_does_not_count(tmp_path, monkeypatch):
         ("MAX_HEADERS", 3, "at most 3 headers"),
     ],
 )
-def test_an_archive_beyond_a_limit_is_refused(tmp_path, monkeypatch, limit, value, words):
+def test_limits(tmp_path, monkeypatch, limit, value, words):
     (tmp_path / "archive").write_bytes(b"".join(member(bytes(700), name) for name in NAMES) + bytes(20_000))
     assert len(read(tmp_path / "archive")) == 4
     monkeypatch.setattr(tar, limit, value)

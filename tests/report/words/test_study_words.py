@@ -1,6 +1,7 @@
-"""What is said of the whole study follows from its results."""
+"""Tables and sentences about the whole study follow from its results."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -8,45 +9,58 @@ from cnnlab import evidence
 from cnnlab.evidence import Rule, Scores
 from cnnlab.report import words
 from cnnlab.study import CLAIMS, PROFILES, Claim
-from cnnlab.tuning import ClaimResult
+from cnnlab.tuning import ClaimResult, ClaimStatus
 from conftest import make_result
 
 QUICK, SMOKE = PROFILES["quick"], PROFILES["smoke"]
 
 
-def test_findings_tell_changes_beyond_noise_from_the_others():
-    base = make_result("base", base=(0.5, 0.52))
+def pin(results):
+    """The results as if the published choices had been selected."""
+    return [replace(result, decision=replace(result.decision, rule=Rule.PUBLISHED_CHOICE)) for result in results]
+
+
+def test_findings_separate_conclusive_from_inconclusive_choices():
     results = [
-        base,
+        make_result("base", base=(0.5, 0.52)),
         make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91)),
         make_result("dropout", old=(0.5, 0.6), new=(0.6, 0.7)),
         make_result("batchnorm", old=(0.9, 0.91), new=(0.5, 0.51)),
+        make_result("loss", old=(0.6, 0.7), new=(0.5, 0.6)),
     ]
-    lines = "\n".join(words.findings(results, QUICK))
-    assert "Changed the model for a better one: dense units." in lines
-    assert "Changed the model, without evidence that the new one is better: dropout." in lines
-    assert "Kept the model, which is better than the best other trial: batch normalisation." in lines
-    assert "**+39.5 points**" in lines
+    final, conclusive, inconclusive, agreement, basis = words.findings(results, QUICK)
+    assert "**+14.0 points**" in final
+    assert conclusive == (
+        "Stages that selected a new trial (better than the incumbent): dense units. "
+        "Stages that kept the incumbent (better than the best other trial): batch normalisation."
+    )
+    assert inconclusive == (
+        "Stages that selected a new trial (inconclusive): dropout. Stages that kept the incumbent (inconclusive): loss."
+    )
+    assert agreement == "0 of 4 choices are those of the published study."
+    assert basis.startswith("These results come from 20 training, 6 validation and 10 test images, with 3 runs per")
+    assert "Better or worse means: by more than the noise" in basis
 
 
-def test_findings_from_one_run_each_claim_nothing_about_noise():
+def test_findings_from_one_run_per_trial_claim_nothing_about_noise():
     results = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
-    lines = "\n".join(words.findings(results, SMOKE))
-    assert "one run each says nothing about noise" in lines
-    assert "better" not in lines.lower()
+    lines = words.findings(results, SMOKE)
+    assert "With one run per trial, every verdict is inconclusive." in lines[1]
+    assert "Stages that selected a new trial (inconclusive): dense units." in lines[1]
+    assert "better" not in "".join(lines).lower()
     assert words.findings([], SMOKE) == ["No stage has a result."]
 
 
-def test_pinned_picks_are_told_by_their_verdicts_where_there_are_several_seeds():
+def test_published_choices_have_verdicts_if_there_are_several_seeds():
     results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
-    pinned = [replace(result, decision=replace(result.decision, rule=Rule.PUBLISHED_CHOICE)) for result in results]
-    lines = "\n".join(words.findings(pinned, QUICK))
-    assert "Published picks that are better than the best other trial: dense units." in lines
-    assert "The choices are the published study's own" in lines
-    assert "Published picks" not in "\n".join(words.findings(pinned, SMOKE))
+    lines = words.findings(pin(results), QUICK)
+    assert "Stages that selected the published choice (better than the incumbent): dense units." in lines
+    assert "Each stage selects the published choice, whatever the scores are." in lines
+    one_seed = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
+    assert "better" not in "".join(words.findings(pin(one_seed), SMOKE))
 
 
-def test_in_brief_a_study_is_at_most_five_plain_lines():
+def test_the_terminal_summary_has_at_most_five_plain_lines():
     results = [
         make_result("base", base=(0.5, 0.52)),
         make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91)),
@@ -54,44 +68,46 @@ def test_in_brief_a_study_is_at_most_five_plain_lines():
         make_result("dropout", old=(0.5, 0.6), new=(0.6, 0.7)),
         make_result("colour", gray=(0.7, 0.8)),
     ]
-    claims = [ClaimResult(claim, "inconclusive", None) for claim in CLAIMS[1:]]
-    claims.append(ClaimResult(CLAIMS[0], "supported", None))
+    claims = [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None) for claim in CLAIMS[1:]]
+    claims.append(ClaimResult(CLAIMS[0], ClaimStatus.SUPPORTED, None))
     assert words.terminal_summary(results, claims, QUICK) == [
         "Final model: test macro-F1 0.650 ± 0.071 (n = 2), 14.0 points above the first one, CNN-1.",
-        "Changed the model for a better one: dense. Kept the better one: batchnorm.",
-        "Could not be told: dropout.",
-        "0 of 3 choices are as published. Claims: 1 supported, 0 refuted, 9 inconclusive.",
+        "Stages that selected a new trial (better than the incumbent): dense units. "
+        "Stages that kept the incumbent (better than the best other trial): batch normalisation.",
+        "Inconclusive: dropout.",
+        "0 of 3 choices are those of the published study. Claims: 1 supported, 0 refuted, 9 inconclusive.",
         "On colour images: test macro-F1 0.750 ± 0.071 (n = 2).",
     ]
 
 
-def test_in_brief_one_run_each_tells_nothing_from_noise():
+def test_the_terminal_summary_of_one_run_per_trial_has_no_verdicts():
     results = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
     assert words.terminal_summary(results, [], SMOKE) == [
         "Final model: test macro-F1 0.900 (n = 1), 40.0 points above the first one, CNN-1.",
-        "With one run a trial, no difference can be told from noise.",
-        "0 of 1 choices are as published.",
+        "With one run per trial, every verdict is inconclusive.",
+        "0 of 1 choices are those of the published study.",
     ]
     assert words.terminal_summary([], [], SMOKE) == ["No stage has a result."]
 
 
-def test_in_brief_pinned_picks_are_told_by_their_verdicts():
+def test_the_terminal_summary_gives_the_verdicts_of_published_choices():
     results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
-    pinned = [replace(result, decision=replace(result.decision, rule=Rule.PUBLISHED_CHOICE)) for result in results]
-    assert words.terminal_summary(pinned, [], QUICK)[1:] == [
-        "Published picks that are better: dense.",
-        "Could not be told: none.",
+    assert words.terminal_summary(pin(results), [], QUICK)[1:] == [
+        "Stages that selected the published choice (better than the incumbent): dense units.",
+        "Inconclusive: none.",
+        "Each stage selects the published choice, whatever the scores are.",
     ]
 
 
-def test_the_summary_gives_each_choice_with_what_it_rests_on():
+def test_the_stages_table_shows_what_each_choice_rests_on():
     result = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
-    shown = words.summary([make_result("base", base=(0.5, 0.52)), result]).data
-    one = result.decision.evidence
+    shown = words.stages_table([make_result("base", base=(0.5, 0.52)), result]).data
+    comparison = result.decision.evidence
     assert "<td>old</td>" in shown
     assert "<td>+0.400</td>" in shown
-    assert f"<td>{one.low:+.3f} to {one.high:+.3f}</td>" in shown
+    assert f"<td>{comparison.low:+.3f} to {comparison.high:+.3f}</td>" in shown
     assert "<td>better</td>" in shown
+    assert "<td>128</td>" in shown, "the published choice"
 
 
 def test_equal_trials_stand_once_in_the_leaderboard():
@@ -99,25 +115,27 @@ def test_equal_trials_stand_once_in_the_leaderboard():
     assert words.leaderboard(results).data.count("<tr>") == 2
 
 
-def test_colour_is_held_against_gray_with_all_that_differs():
+def test_gray_and_colour_scores_name_all_settings_that_differ():
     gray, colour = make_result("augmentation", none=(0.5, 0.6)), make_result("colour", none=(0.6, 0.7))
-    told = words.colour_against_gray(gray, colour).data
-    assert "0.550 ± 0.071, on colour images 0.650 ± 0.071 (2 and 2 runs): a difference of +10.0 points" in told
-    assert "not the same" not in told
+    sentence = words.gray_and_colour_scores(gray, colour).data
+    assert "0.550 ± 0.071 on grayscale images and of 0.650 ± 0.071 on colour images (2 and 2 runs)" in sentence
+    assert "a difference of +10.0 points" in sentence
+    assert "Other settings" not in sentence
     [trial] = colour.trials
     scrambled = replace(trial, settings=trial.settings.change(colour=True, layout="published", scale=False))
-    told = words.colour_against_gray(gray, replace(colour, trials=(scrambled,))).data
-    assert "the same augmentation (none, but not the same layout, scale)" in told
+    sentence = words.gray_and_colour_scores(gray, replace(colour, trials=(scrambled,))).data
+    assert "the same augmentation (none)" in sentence
+    assert sentence.endswith("Other settings that differ: layout, scale.")
 
 
 def test_claims_are_shown_with_their_figures():
     [comparison] = evidence.compare(
-        {name: Scores(np.array(of), np.zeros((2, 5))) for name, of in {"a": [0.5, 0.52], "b": [0.4, 0.42]}.items()}
+        {name: Scores(np.array(runs), np.zeros((2, 5))) for name, runs in {"a": [0.5, 0.52], "b": [0.4, 0.42]}.items()}
     )
     shown = words.claim_table(
         [
-            ClaimResult(CLAIMS[0], "supported", comparison),
-            ClaimResult(Claim("<b>", ("x", "y"), ("x", "z")), "inconclusive", None),
+            ClaimResult(CLAIMS[0], ClaimStatus.SUPPORTED, comparison),
+            ClaimResult(Claim("<b>", ("x", "y"), ("x", "z")), ClaimStatus.INCONCLUSIVE, None),
         ]
     ).data
     assert "+0.100" in shown
@@ -126,15 +144,43 @@ def test_claims_are_shown_with_their_figures():
     assert "&lt;b&gt;" in shown
 
 
-def test_choices_that_could_not_be_told_are_listed_unless_there_is_one_run_each():
-    told = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
-    untold = make_result("loss", kept=(0.5, 0.6), other=(0.6, 0.7))
-    assert "loss" in words.unclear([told, untold]).data
-    assert "dense" not in words.unclear([told, untold]).data
-    assert words.unclear([told]) is None
-    assert words.unclear([make_result("dense", old=(0.5,), new=(0.9,))]) is None
+def test_inconclusive_choices_are_listed_if_there_are_several_seeds():
+    conclusive = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
+    inconclusive = make_result("loss", kept=(0.5, 0.6), other=(0.6, 0.7))
+    assert "loss" in words.inconclusive_choices([conclusive, inconclusive]).data
+    assert "dense" not in words.inconclusive_choices([conclusive, inconclusive]).data
+    assert words.inconclusive_choices([conclusive]) is None
+    assert words.inconclusive_choices([make_result("dense", old=(0.5,), new=(0.9,))]) is None
 
 
-def test_trials_that_tie_are_compared_in_the_order_of_the_study():
+def test_tied_trials_are_compared_in_the_order_of_the_study():
     tied = make_result("learning-rate", best=(0.9,), **{f"{rate}": (0.5,) for rate in range(20)})
-    assert [one.against for one in tied.decision.comparisons] == [f"{rate}" for rate in range(20)]
+    assert [comparison.against for comparison in tied.decision.comparisons] == [f"{rate}" for rate in range(20)]
+
+
+def test_key_figures_have_intervals_if_there_are_several_seeds(monkeypatch):
+    def read_scores(store, records, part):
+        return Scores(np.array([record.scores[f"{part}_f1"] for record in records]), np.zeros((len(records), 5)))
+
+    monkeypatch.setattr(words.study, "read_scores", read_scores)
+    tuning = SimpleNamespace(store=None)
+    results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
+    figures = {figure.label: (figure.value, figure.detail) for figure in words.key_figures(tuning, results)}
+    assert list(figures) == [
+        "test macro-F1 of the final model",
+        "points above CNN-1, the first model",
+        "parameters",
+        "choices have a conclusive verdict",
+    ]
+    low, high = evidence.mean_interval(read_scores(None, results[1].selected_records, "test"))
+    assert figures["test macro-F1 of the final model"] == ("0.905", f"95 % interval {low:.3f} to {high:.3f}; 2 runs")
+    assert figures["points above CNN-1, the first model"][0] == "+39.5"
+    assert figures["parameters"] == ("101", "CNN-1 has 100")
+    assert figures["choices have a conclusive verdict"] == ("1 of 1", "dense units")
+    one_seed = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
+    assert [(figure.value, figure.detail) for figure in words.key_figures(tuning, one_seed)] == [
+        ("0.900", "1 run, so no interval"),
+        ("+40.0", "from 0.500"),
+        ("101", "CNN-1 has 100"),
+    ]
+    assert words.key_figures(tuning, []) == []

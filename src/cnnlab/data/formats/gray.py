@@ -10,70 +10,66 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cnnlab.data.formats.batch import Batch, _class_name, _content, _pixels, _shown, _side
-from cnnlab.data.untrusted import pickles
-from cnnlab.errors import DataError
+from cnnlab.data.formats.batch import Batch, check_class_name, image_side, read_content, to_pixels
+from cnnlab.data.messages import quote, unexpected
+from cnnlab.data.untrusted.pickle_values import read_frame
 
 _NUMBERED = re.compile(r"(.*?)(\d{1,9})")
 
 
 def read_gray(path: Path) -> Batch:
-    """Read a pickled data frame of grayscale images: a row an image, a column a pixel, and a column `label`.
+    """Read a pickled data frame with a row per image, a column per pixel, and a column `label`.
 
-    Pixel columns whose names end in numbers are put in the order of these.
+    Pixel columns whose names end in numbers are sorted by these numbers.
 
     Raises:
-        DataError: It is none, or not whole.
+        DataError: The file is no such data frame, or parts of it are missing.
     """
     name = path.name
-    frame = pickles.frame(_content(path), name)
-    if list(frame.columns).count("label") != 1 or len(frame.columns) < 2:
-        raise DataError(
-            f"Expected rows of pixels and one column named label in {name}. Received: {len(frame)} rows, columns "
-            f"{', '.join(map(_shown, frame.columns[:3]))} ... {', '.join(map(_shown, frame.columns[-1:]))}."
+    frame = read_frame(read_content(path), name)
+    columns = list(frame.columns)
+    if columns.count("label") != 1 or len(columns) < 2:
+        received = (
+            f"{len(frame)} rows, columns {', '.join(map(quote, columns[:3]))} ... {', '.join(map(quote, columns[-1:]))}"
         )
-    table = frame.drop(columns="label")
-    order, names = _order(list(table.columns), name)
-    values = table.to_numpy()
-    if order != sorted(order):
-        values = values[:, np.argsort(order)]
-    images = _pixels(values, name)
-    side = _side(images.shape[1], 1, name)
-    return Batch(name, images.reshape(-1, side, side, 1), _labels(frame["label"], name), names)
+        raise unexpected(f"rows of pixels and one column named label in {name}", received)
+    pixels = frame.drop(columns="label")
+    numbers, names = _column_order(list(pixels.columns), name)
+    values = pixels.to_numpy()
+    if numbers != sorted(numbers):
+        values = values[:, np.argsort(numbers)]
+    images = to_pixels(values, name)
+    side = image_side(images.shape[1], 1, name)
+    return Batch(name, images.reshape(-1, side, side, 1), _read_labels(frame["label"], name), names)
 
 
-def _order(columns: list[Any], name: str) -> tuple[list[int], tuple[str, ...]]:
-    """Return the place of each pixel column by its number; where they have none, the order they have, and their names.
-
-    Raises:
-        DataError: A column is there twice, or one is missing.
-    """
+def _column_order(columns: list[Any], name: str) -> tuple[list[int], tuple[str, ...]]:
+    """Return the numbers in the names of the pixel columns, or the order and names of columns without numbers."""
     column, count = Counter(map(str, columns)).most_common(1)[0]
     if count > 1:
-        raise DataError(f"Expected each pixel column once in {name}. Received: {_shown(column)} {count} times.")
-    found = [_NUMBERED.fullmatch(str(column)) for column in columns]
-    if len({match and match[1] for match in found}) > 1 or None in found:
+        raise unexpected(f"each pixel column once in {name}", f"{quote(column)} {count} times")
+    matches = [_NUMBERED.fullmatch(str(column)) for column in columns]
+    if None in matches or len({match and match[1] for match in matches}) > 1:
         return list(range(len(columns))), tuple(map(str, columns))
-    numbers = [int(match[2]) for match in found if match]
-    for number, after in pairwise(sorted(numbers)):
-        if after != number + 1:
-            raise DataError(
-                f"Expected pixel columns in {name} that are numbered without a gap, each once. Received: {after} after "
-                f"{number}. Write all pixels of an image."
-            )
+    numbers = [int(match[2]) for match in matches if match]
+    for number, following in pairwise(sorted(numbers)):
+        if following != number + 1:
+            expected = f"pixel columns in {name} that are numbered without a gap, each once"
+            raise unexpected(expected, f"{following} after {number}", "Write all pixels of an image.")
     return numbers, ()
 
 
-def _labels(labels: "pd.Series[Any]", name: str) -> NDArray[Any]:
+def _read_labels(labels: "pd.Series[Any]", name: str) -> NDArray[Any]:
+    """Return labels as int64, or as strings."""
     if labels.isna().any():
-        raise DataError(f"Expected a label in every row of {name}. Received: {labels.isna().sum()} without one.")
+        raise unexpected(f"a label in every row of {name}", f"{labels.isna().sum()} without one")
     values = labels.to_numpy()
     if values.dtype.kind in "fiu":
-        whole = values.astype(np.float64)
-        if not (np.abs(whole) < 2**53).all() or (whole % 1).any():
-            raise DataError(f"Expected whole numbers or strings as labels in {name}. Received: {values[0]!r:.40}.")
+        numbers = values.astype(np.float64)
+        if not (np.abs(numbers) < 2**53).all() or (numbers % 1).any():
+            raise unexpected(f"whole numbers or strings as labels in {name}", f"{values[0]!r:.40}")
         return values.astype(np.int64)
     names = [value.decode("ascii", "replace") if isinstance(value, bytes) else str(value) for value in values]
-    for unusual in set(names):
-        _class_name(unusual, name)
+    for class_name in set(names):
+        check_class_name(class_name, name)
     return np.array(names)

@@ -1,92 +1,89 @@
-"""From the published study's mistakes to what is said of them: what each was, and what it cost."""
+"""Tables and sentences about the published study's mistakes and their effects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from IPython.display import HTML, Markdown
 
-from cnnlab import study
 from cnnlab.data import Dataset, Split
-from cnnlab.evidence import Comparison
-from cnnlab.models import scramble_channels
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import table, text
-from cnnlab.report.words.comparison import comparison_table, verdict
-from cnnlab.report.words.stage import score_columns
-from cnnlab.study import MISTAKES
+from cnnlab.report.tables import count, table, text
+from cnnlab.report.words.comparison import comparison_table, comparison_text
+from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
+from cnnlab.study import MISTAKES, mistake_model
 from cnnlab.tuning import MistakeResult, Tuning
 
 
-def intro(tuning: Tuning) -> Markdown:
-    """Say in which model the mistakes are made."""
-    trial, profile = study.mistake_model(tuning.profile), tuning.profile
-    filters = "-".join(map(str, trial.architecture.filters))
-    said = [
-        f"The model: the published study's CNN-8 as it was meant, filters {filters}"
-        f"{'' if profile.expensive else ' (half of its own, to suit a CPU)'}, {trial.training.optimizer} at "
-        f"{trial.training.learning_rate:g} (the rate that had scored highest), batch size {trial.training.batch_size}, "
-        f"run by the corrected protocol, at most {profile.epochs} epochs. A positive difference is what the mistake "
-        "cost, in macro-F1 on the test images; no choice is made by it. Each mistake is judged by itself, at 5 %."
+def mistakes_intro(tuning: Tuning) -> Markdown:
+    """Return which model is run with and without each mistake, and what this budget cannot show."""
+    profile = tuning.profile
+    trial = mistake_model(profile)
+    half = "" if profile.expensive else " (half of the study's, to suit a CPU)"
+    lines = [
+        f"The model is the published study's CNN-8 as intended: filters "
+        f"{'-'.join(map(str, trial.architecture.filters))}{half}, {trial.training.optimizer} with a learning rate of "
+        f"{trial.training.learning_rate:g} (the rate with the highest published score), batch size "
+        f"{trial.training.batch_size}, corrected protocol, at most {count(profile.epochs, 'epoch')}."
     ]
     if profile.epochs < 50:
-        said.append(
-            "With so few epochs, early stopping hardly ever stops a fit, and what needs time to show cannot: the "
-            "last weights are mostly the best ones."
+        lines.append(
+            "With so few epochs, early stopping rarely stops a fit, the last weights are mostly the best, and slow "
+            "effects cannot show."
         )
     if tuning.images.folder.colour is None:
-        said.append("The colour mistakes are left out: there are no colour images.")
-    return Markdown(" ".join(said))
+        lines.append("The mistakes with colour images are skipped, because there are no colour images.")
+    return Markdown(" ".join(lines))
 
 
-def heading(found: MistakeResult) -> Markdown:
-    """Give a mistake's heading and what it was."""
-    return Markdown(f"## {found.mistake.title}\n\n{found.mistake.what}")
+def mistake_heading(result: MistakeResult) -> Markdown:
+    """Return a mistake's heading and what the study did."""
+    return Markdown(f"## {result.mistake.title}\n\n{result.mistake.description}")
 
 
-def mistake_table(found: MistakeResult) -> HTML:
-    """Return the trials of a mistake, the one without it first."""
-    rows = [{"model": name, **score_columns(records)} for name, records in found.records_by_trial.items()]
-    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+def mistake_trials_table(result: MistakeResult) -> HTML:
+    """Return the trials of a mistake, first the one without it."""
+    rows = [{"trial": name, **score_columns(records)} for name, records in result.records_by_trial.items()]
+    return table(rows, SCORE_FORMATS)
 
 
-def verdicts(found: MistakeResult) -> Markdown:
-    """Say what a mistake cost."""
+def mistake_verdicts(result: MistakeResult) -> Markdown:
+    """Return the effects of a mistake as sentences."""
     return Markdown(
         "\n\n".join(
-            f"**{text(c.trial)}** against **{text(c.against)}**, `test_f1`: {verdict(c)}" for c in found.effects
+            f"**{text(effect.trial)}** against **{text(effect.against)}**, `test_f1`: {comparison_text(effect)}"
+            for effect in result.effects
         )
     )
 
 
-def cost_table(found: Sequence[MistakeResult]) -> HTML:
-    """Return what each mistake cost, one row a mistake."""
-    costs = [(cost, result.mistake.name) for result in found for cost in result.effects]
-    return comparison_table([cost for cost, _ in costs], {"mistake": [name for _, name in costs]})
+def mistake_effects_table(results: Sequence[MistakeResult]) -> HTML:
+    """Return the effects of all mistakes, one row per trial with a mistake."""
+    pairs = [(result.mistake.name, effect) for result in results for effect in result.effects]
+    return comparison_table([effect for _, effect in pairs], mistake=[name for name, _ in pairs])
 
 
-def costs(found: Sequence[MistakeResult]) -> Picture:
-    """Draw what each mistake cost."""
-    labelled: Mapping[str, Comparison] = {
-        f"{result.mistake.name}: {cost.against}": cost for result in found for cost in result.effects
-    }
-    return plots.differences(labelled, "test_f1, without the mistake less with it")
+def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture:
+    """Return a plot of the effects of all mistakes."""
+    effects = {f"{result.mistake.name}: {effect.against}": effect for result in results for effect in result.effects}
+    return plots.differences(effects, "test_f1, without the mistake minus with it")
 
 
-def no_cost() -> Markdown:
-    """List the mistakes that change no result."""
-    return Markdown("\n".join(f"- **{mistake.title}.** {mistake.what}" for mistake in MISTAKES if not mistake.trials))
+def mistakes_without_effect() -> Markdown:
+    """Return a list of the mistakes that change no result."""
+    return Markdown(
+        "\n".join(f"- **{mistake.title}.** {mistake.description}" for mistake in MISTAKES if not mistake.trials)
+    )
 
 
-def layouts(dataset: Dataset, split: Split) -> Picture:
-    """Show training images as they are and, below, as the published study's networks saw them."""
-    shown = dataset.train_images[split.train[:8]]
-    scrambled = scramble_channels(shown)
-    names = [dataset.class_names[label] for label in dataset.train_labels[split.train[:8]]]
+def scrambled_images(dataset: Dataset, split: Split) -> Picture:
+    """Return training images and, below them, what the published study's networks were shown."""
+    indices = split.train[:8]
+    images, names = dataset.train_images[indices], [dataset.class_names[i] for i in dataset.train_labels[indices]]
     return plots.images(
-        np.concatenate([shown, scrambled]),
+        np.concatenate([images, scramble_channels(images)]),
         [*names, *["scrambled"] * len(names)],
-        f"Eight colour images ({', '.join(names)}), and below them what a reshape without a transpose makes of each: "
-        "nine small, nearly gray copies.",
+        f"Eight colour images ({', '.join(names)}). Below each, what a reshape without a transpose makes of it: nine "
+        "small, nearly gray copies.",
         columns=len(names),
     )

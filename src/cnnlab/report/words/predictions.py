@@ -1,4 +1,4 @@
-"""Tables and pictures of a trial's predictions on the test images."""
+"""Tables and pictures of a trial's predictions on the test images, all seeds together."""
 
 from collections.abc import Sequence
 
@@ -8,37 +8,31 @@ from numpy.typing import NDArray
 
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import mean_sd, table, text
+from cnnlab.report.tables import count, mean_sd, table, text
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
-def classification(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown, Picture]:
-    """Return the selected trial's classification report, its summary and its confusion matrix, all seeds together."""
-    found = result.selected_records
-    true, guesses, _ = read_predictions(tuning.store, found, "test")
-    names = found[0].data["class_names"]
-    # By a worker, which has scikit-learn loaded: in a notebook's kernel that would take longer than all else.
-    report, matrix = tuning.engine.call(_counted, np.tile(true, len(found)), guesses.ravel(), names)
+def classification_report(tuning: Tuning, result: StageResult) -> tuple[HTML, Markdown, Picture]:
+    """Return the selected trial's scores by class, a summary, and its confusion matrix."""
+    records = result.selected_records
+    true, predicted, _ = read_predictions(tuning.store, records, "test")
+    names = records[0].data["class_names"]
+    # On a worker, which has loaded scikit-learn. In a notebook's kernel, loading takes longer than everything else.
+    report, matrix = tuning.engine.call(_report_and_matrix, np.tile(true, len(records)), predicted.ravel(), names)
+    scores = ("precision", "recall", "f1-score")
     rows = [
-        {"class": name, **{key: report[name][key] for key in ("precision", "recall", "f1-score")},
-         "predictions": int(report[name]["support"])}
+        {"class": name, **{score: report[name][score] for score in scores}, "predictions": int(report[name]["support"])}
         for name in [*names, "macro avg", "weighted avg"]
-    ]  # fmt: skip
-    f1 = mean_sd([record.scores["test_f1"] for record in found])
-    accuracy = mean_sd([record.scores["test_accuracy"] for record in found])
-    runs = f"{len(found)} run{'s' * (len(found) > 1)}"
+    ]
+    f1, accuracy = (mean_sd([record.scores[name] for record in records]) for name in ("test_f1", "test_accuracy"))
     summary = Markdown(
-        f"**{text(result.decision.selected)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
-        f"({runs}; the table and the matrix count the predictions of all of them)."
+        f"Trial **{text(result.decision.selected)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
+        f"({count(len(records), 'run')}; the table and the matrix count the predictions of all of them)."
     )
-    return (
-        table(rows, dict.fromkeys(("precision", "recall", "f1-score"), ".3f")),
-        summary,
-        plots.confusion(matrix, names),
-    )
+    return table(rows, dict.fromkeys(scores, ".3f")), summary, plots.confusion(matrix, names)
 
 
-def _counted(
+def _report_and_matrix(
     true: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]
 ) -> tuple[dict[str, dict[str, float]], NDArray[np.int64]]:
     """Return scikit-learn's classification report, by class, and the confusion matrix (n_classes, n_classes)."""
@@ -51,55 +45,54 @@ def _counted(
     return report, confusion_matrix(true, predicted, labels=labels)
 
 
-def confused_pairs(tuning: Tuning, result: StageResult, most: int = 10) -> HTML:
+def confused_pairs_table(tuning: Tuning, result: StageResult, most: int = 10) -> HTML:
     """Return the classes that the selected trial's runs confuse most often, with their share of the true class."""
-    found = result.selected_records
-    true, guesses, n_classes = read_predictions(tuning.store, found, "test")
-    names = found[0].data["class_names"]
-    counts = np.bincount((true * n_classes + guesses).ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
+    true, predicted, n_classes = read_predictions(tuning.store, result.selected_records, "test")
+    names = result.selected_records[0].data["class_names"]
+    counts = np.bincount((true * n_classes + predicted).ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
     of_class = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
-    places = [divmod(int(place), n_classes) for place in counts.ravel().argsort(kind="stable")[::-1][:most]]
-    return table(
-        [
-            {
-                "true": names[one],
-                "taken for": names[other],
-                "times": int(counts[one, other]),
-                "share of the class": counts[one, other] / of_class[one],
-            }
-            for one, other in places
-            if counts[one, other]
-        ],
-        {"share of the class": ".1%"},
-    )
+    cells = [divmod(int(cell), n_classes) for cell in counts.ravel().argsort(kind="stable")[::-1][:most]]
+    rows = [
+        {
+            "true": names[label],
+            "predicted": names[other],
+            "times": int(counts[label, other]),
+            "share of the class": counts[label, other] / of_class[label],
+        }
+        for label, other in cells
+        if counts[label, other]
+    ]
+    return table(rows, {"share of the class": ".1%"})
 
 
-def misclassified(tuning: Tuning, result: StageResult, most: int = 20) -> tuple[Markdown, Picture | Markdown]:
-    """Return how many test images the final model gets wrong, and those of them of which it is surest."""
+def misclassified_images(tuning: Tuning, result: StageResult, most: int = 20) -> tuple[Markdown, Picture | Markdown]:
+    """Return how many test images the final model misclassifies, and the ones with the highest probabilities."""
     record = result.best_run
     arrays = tuning.store.arrays(record.digest, "test_labels", "test_probs")
     labels, probs = arrays["test_labels"], arrays["test_probs"]
-    names, said, sure = record.data["class_names"], probs.argmax(axis=1), probs.max(axis=1)
-    wrong = np.flatnonzero(said != labels)
-    summary = Markdown(
-        f"The run that `model.keras` holds (seed {record.seed}) gets {len(wrong):,} of {len(labels):,} test images "
-        "wrong."
-        + " Those of which it was surest: true class, what it said, and with which probability."
-        * bool(len(wrong))
+    names, predicted, probability = record.data["class_names"], probs.argmax(axis=1), probs.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    summary = (
+        f"The run in `model.keras` (seed {record.seed}) misclassifies {len(wrong):,} of {len(labels):,} test images."
     )
     if not len(wrong):
-        return summary, Markdown("")
-    shown = wrong[(-sure[wrong]).argsort(kind="stable")[:most]]
+        return Markdown(summary), Markdown("")
+    shown = wrong[(-probability[wrong]).argsort(kind="stable")[:most]]
     dataset = tuning.images.dataset(result.selected.settings.input.colour)
-    titles = [f"{names[labels[i]]}\nas {names[said[i]]}\n{sure[i]:.2f}" for i in shown]
-    listed = ", ".join(f"{names[labels[i]]} as {names[said[i]]} {sure[i]:.2f}" for i in shown)
-    images = dataset.test_images[tuning.images.split(dataset).test[shown]]
-    return summary, plots.images(images, titles, f"{len(shown)} misclassified test images: {listed}.")
+    triples = [(names[labels[i]], names[predicted[i]], f"{probability[i]:.2f}") for i in shown]
+    listed = ", ".join(f"{true} as {guess} {p}" for true, guess, p in triples)
+    return Markdown(
+        f"{summary} Those with the highest probabilities: true class, predicted class, probability."
+    ), plots.images(
+        dataset.test_images[tuning.images.split(dataset).test[shown]],
+        [f"{true}\nas {guess}\n{p}" for true, guess, p in triples],
+        f"{len(shown)} misclassified test images: {listed}.",
+    )
 
 
-def calibration(tuning: Tuning, result: StageResult) -> Picture:
-    """Draw how often the selected trial's runs are right on the test images, by how sure they were."""
-    found = result.selected_records
-    arrays = [tuning.store.arrays(record.digest, "test_labels", "test_probs") for record in found]
-    return plots.calibration(*(np.concatenate([of[name] for of in arrays]) for name in ("test_probs", "test_labels")))
+def calibration_plot(tuning: Tuning, result: StageResult) -> Picture:
+    """Return how often predictions of a certain probability are right, for all runs of the selected trial."""
+    runs = [tuning.store.arrays(record.digest, "test_labels", "test_probs") for record in result.selected_records]
+    probs, labels = (np.concatenate([run[name] for run in runs]) for name in ("test_probs", "test_labels"))
+    return plots.calibration(probs, labels)

@@ -1,9 +1,9 @@
-"""Tables and sentences about the noise of the published study and of our runs."""
+"""The noise of the published study and of our runs: first the numbers, then tables and sentences."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -11,242 +11,191 @@ from IPython.display import HTML, Markdown
 from scipy.special import stdtrit
 
 from cnnlab import evidence, study
-from cnnlab.evidence import pooled_sd
 from cnnlab.records import Record
 from cnnlab.report.tables import mean_sd, table
-from cnnlab.study import SPARSE_LOSS, STAGES, PublishedFit, Trial
+from cnnlab.study import SPARSE_LOSS, STAGES, PublishedFit, Stage, Trial
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
+def _fits(stage: Stage) -> tuple[tuple[PublishedFit, Trial], ...]:
+    """Return a stage's published fits with the settings that they really had."""
+    trials = study.plan_trials(stage, Trial(), study.PROFILES["full"], study.PROTOCOLS["published"])
+    return tuple((trial.published, trial.settings) for trial in trials if trial.published)
+
+
 @cache
-def _fits() -> dict[str, tuple[tuple[PublishedFit, Trial], ...]]:
-    """Return each stage's published fits with the settings they really had."""
-    full, published = study.PROFILES["full"], study.PROTOCOLS["published"]
-    found = {}
-    for stage in STAGES:
-        trials = study.plan_trials(stage, Trial(), full, published)
-        found[stage.name] = tuple((c.published, c.settings) for c in trials if c.published)
-    return found
-
-
-def replicates() -> list[tuple[PublishedFit, ...]]:
-    """Return the groups of two or more fits of one model with the same settings, found from what really ran."""
+def replicates() -> tuple[tuple[PublishedFit, ...], ...]:
+    """Return the groups of two or more published fits that really had the same settings."""
     groups: dict[Trial, list[PublishedFit]] = defaultdict(list)
-    for fits in _fits().values():
-        for fit, trial in fits:
-            groups[trial].append(fit)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
+    for fit, settings in (pair for stage in STAGES for pair in _fits(stage)):
+        groups[settings].append(fit)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def noise() -> tuple[float, int]:
-    """Return the SD of one published fit's F1, pooled over the replicates, and its degrees of freedom."""
-    rows = [(number, fit.test_f1) for number, group in enumerate(replicates()) for fit in group]
-    return evidence.pooled_sd(pd.DataFrame(rows, columns=["trial", "test_f1"]), "test_f1")
+def _pooled_sd(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
+    rows = [(number, value) for number, group in enumerate(groups) for value in group]
+    return evidence.pooled_sd(pd.DataFrame(rows, columns=["trial", "score"]), "score")
 
 
-def least_difference() -> float:
-    """Return how far two published fits must differ before the difference is worth a word (95 %, Student's t)."""
-    sd, freedom = noise()
-    return float(stdtrit(freedom, (1 + evidence.CONFIDENCE) / 2) * sd * np.sqrt(2))
+def published_sd() -> tuple[float, int]:
+    """Return the SD of one published fit's test macro-F1, pooled over the replicates, and its degrees of freedom."""
+    return _pooled_sd([fit.test_f1 for fit in group] for group in replicates())
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A choice of the published study.
+def significant_difference() -> float:
+    """Return the smallest significant difference between two published fits (95 %, Student's t)."""
+    sd, dof = published_sd()
+    return float(stdtrit(dof, (1 + evidence.CONFIDENCE) / 2) * sd * np.sqrt(2))
 
-    Attributes:
-        stage: The stage.
-        published_choice: What it picked.
-        f1: The pick's test macro-F1.
-        rival: The best other trial of the stage, or "".
-        lead: How far the pick stands above it; NaN without one.
-        gain: How far the pick stands above what the stage before handed on.
-        spoilt: Whether the rival was given labels that its loss cannot use, so that the lead over it says nothing.
+
+def published_choices() -> pd.DataFrame:
+    """Return the published choices of the grayscale stages, one row per stage that had something to choose.
+
+    The difference is that from the best other trial, the gain that over the choice of the previous stage. A choice is
+    significant by its difference, or by its gain if there was no other trial; "unknown" if the other trial had labels
+    that its loss cannot use.
     """
-
-    stage: str
-    published_choice: str
-    f1: float
-    rival: str
-    lead: float
-    gain: float
-    spoilt: bool
-
-
-def choices() -> list[Choice]:
-    """Return the published choices of the grayscale stages that had something to choose."""
-    found = []
-    before = None
-    for stage in STAGES:
-        scores = {fit.trial: fit.test_f1 for fit, _ in reversed(_fits()[stage.name])}
-        trials = {fit.trial: trial.training for fit, trial in _fits()[stage.name]}
-        if stage.on_colour or stage.published_choice not in scores:
-            continue
-        f1 = scores.pop(stage.published_choice)
-        if before is not None and stage.trials:
-            rival = max(scores, key=scores.__getitem__, default="")
-            lead = f1 - scores[rival] if rival else np.nan
-            spoilt = bool(rival) and trials[rival].loss != SPARSE_LOSS and not trials[rival].one_hot
-            found.append(Choice(stage.name, stage.published_choice, f1, rival, lead, f1 - before, spoilt))
-        before = f1
-    return found
-
-
-def replicate_table() -> HTML:
-    """Return the groups of published fits that are one model with the same settings."""
-    return table(
-        [
-            {
-                "fits": ", ".join(fit.fit for fit in group),
-                "stages": ", ".join(dict.fromkeys(fit.stage for fit in group)),
-                "F1": ", ".join(f"{fit.test_f1:.3f}" for fit in group),
-                "SD": float(np.std([fit.test_f1 for fit in group], ddof=1)),
-            }
-            for group in replicates()
-        ],
-        {"SD": ".4f"},
-    )
-
-
-def published_noise() -> Markdown:
-    """Say how noisy one published fit is, and how far two must differ."""
-    groups = replicates()
-    sd, freedom = noise()
-    return Markdown(
-        f"The published study's slips made replicates: {sum(map(len, groups))} of its fits are {len(groups)} models "
-        f"with the same settings, fitted again. From them, the standard deviation of one fit's macro-F1 is "
-        f"**{sd:.4f}** ({freedom} degrees of freedom), so two single fits must differ by "
-        f"**{least_difference():.3f}** "
-        f"before the difference is worth a word (95 %, Student's t; {1.96 * np.sqrt(2) * sd:.3f} if the SD were known)."
-    )
-
-
-def published_choices() -> tuple[HTML, Markdown]:
-    """Return the published choices with what they rest on, and how many survive the study's own noise."""
-    least = least_difference()
     rows = []
-    survive: list[str] = []
-    spoilt: list[str] = []
-    gains: list[str] = []
-    for choice in choices():
-        rests_on = choice.lead if choice.rival else choice.gain
-        if rests_on > least:
-            (spoilt if choice.spoilt else survive).append(choice.stage)
-        if choice.gain > least:
-            gains.append(choice.stage)
-        rows.append(
-            {
-                "stage": choice.stage,
-                "pick": choice.published_choice,
-                "F1": choice.f1,
-                "best other trial": choice.rival,
-                "lead over it": choice.lead,
-                "over the stage before": choice.gain,
-                "survives": "no" if rests_on <= least else "cannot be said" if choice.spoilt else "yes",
-            }
-        )
-    formats = {"F1": ".3f", "lead over it": "+.3f", "over the stage before": "+.3f"}
-    return table(rows, formats), Markdown(
-        f"A choice survives if the pick leads the best other trial (where it had none, the model of the stage before) "
-        f"by more than {least:.3f}. **{len(survive)} of {len(rows)}**: {', '.join(survive) or 'none'}."
-        + (
-            f" Of {', '.join(spoilt)} it cannot be said: the others were given labels that their losses cannot use."
-            if spoilt
-            else ""
-        )
-        + f" Above the model of the stage before by more than that: {', '.join(gains) or 'none'}."
+    previous_f1 = np.nan
+    for stage in STAGES:
+        # Of fits with the same name, the first one counts.
+        fits = {fit.trial: (fit.test_f1, settings.training) for fit, settings in reversed(_fits(stage))}
+        if stage.on_colour or stage.published_choice not in fits:
+            continue
+        f1, _ = fits.pop(stage.published_choice)
+        gain, previous_f1 = f1 - previous_f1, f1
+        if not stage.trials or np.isnan(gain):
+            continue
+        best_other, difference, wrong_labels = "", np.nan, False
+        if fits:
+            best_other, (other_f1, training) = max(fits.items(), key=lambda fit: fit[1][0])
+            difference = f1 - other_f1
+            wrong_labels = training.loss != SPARSE_LOSS and not training.one_hot
+        significant = (difference if best_other else gain) > significant_difference()
+        answer = "unknown" if significant and wrong_labels else "yes" if significant else "no"
+        rows.append((stage.name, stage.published_choice, f1, best_other, difference, gain, answer))
+    return pd.DataFrame(
+        rows, columns=["stage", "choice", "F1", "best other trial", "difference", "gain", "significant"]
     )
 
 
-def our_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
-    """Say how much our own runs of one trial differ, and what scoring the best epoch does about it."""
-    groups: dict[Trial, list[Record]] = defaultdict(list)
+def replicates_table() -> HTML:
+    """Return the groups of published fits that really had the same settings."""
+    rows = [
+        {
+            "fits": ", ".join(fit.fit for fit in group),
+            "stages": ", ".join(dict.fromkeys(fit.stage for fit in group)),
+            "F1": ", ".join(f"{fit.test_f1:.3f}" for fit in group),
+            "SD": float(np.std([fit.test_f1 for fit in group], ddof=1)),
+        }
+        for group in replicates()
+    ]
+    return table(rows, {"SD": ".4f"})
+
+
+def published_noise_summary() -> Markdown:
+    """Return how noisy one published fit is, and how much two must differ."""
+    sd, dof = published_sd()
+    return Markdown(
+        f"Through its mistakes, the published study ran some models more than once: {sum(map(len, replicates()))} of "
+        f"its fits are {len(replicates())} models. The standard deviation of one fit's macro-F1, estimated from these "
+        f"replicates, is **{sd:.4f}** ({dof} degrees of freedom). A difference between two single fits is therefore "
+        f"significant only above **{significant_difference():.3f}** (95 %, Student's t; it would be "
+        f"{1.96 * np.sqrt(2) * sd:.3f} if the standard deviation were known)."
+    )
+
+
+def published_choices_report() -> tuple[HTML, Markdown]:
+    """Return the published choices as a table, and which of them are significant."""
+    choices, limit = published_choices(), significant_difference()
+    stages = choices["stage"]
+    yes, unknown = (list(stages[choices["significant"] == answer]) for answer in ("yes", "unknown"))
+    gains = ", ".join(stages[choices["gain"] > limit]) or "none"
+    summary = (
+        f"A choice is significant if it scores more than {limit:.3f} above the best other trial (or above the choice "
+        f"of the previous stage, if there was no other trial). **{len(yes)} of {len(choices)}** choices: "
+        f"{', '.join(yes) or 'none'}. Gains of more than {limit:.3f} over the previous stage: {gains}."
+    )
+    if unknown:
+        summary += f" Unknown for {', '.join(unknown)}: the other trials had labels that their losses cannot use."
+    return table(choices, {"F1": ".3f", "difference": "+.3f", "gain": "+.3f"}), Markdown(summary)
+
+
+def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
+    """Return how much our own runs of one trial differ, at their last and at their best epoch."""
+    groups: dict[Trial, dict[str, Record]] = defaultdict(dict)  # by digest: a run that stages share counts once
     for result in results:
         for trial in result.trials:
-            known = {record.digest for record in groups[trial.settings]}
-            groups[trial.settings] += [r for r in result.records(trial.name) if r.digest not in known]
-    frame = pd.DataFrame(
-        [
-            {
-                "trial": number,
-                "test_f1": record.scores["test_f1"],
-                "last": record.history["val_accuracy"][-1],
-                "best": record.history["val_accuracy"][record.best_epoch - 1],
-            }
-            for number, found in enumerate(groups.values())
-            for record in found
-        ]
-    )
-    sd, freedom = pooled_sd(frame, "test_f1")
-    if not freedom:
-        return Markdown("These runs have one seed a trial, so they say nothing about noise.")
-    last, best = (pooled_sd(frame, score)[0] for score in ("last", "best"))
-    theirs, _ = noise()
-    at_best = np.mean([record.best_epoch == record.epochs for found in groups.values() for record in found])
-    split = next(iter(groups.values()))[0].split
+            groups[trial.settings] |= {record.digest: record for record in result.records(trial.name)}
+    runs = [list(group.values()) for group in groups.values()]
+    sd, dof = _pooled_sd([run.scores["test_f1"] for run in group] for group in runs)
+    if not dof:
+        return Markdown("These runs have one seed per trial, so they say nothing about noise.")
+    last, _ = _pooled_sd([run.history["val_accuracy"][-1] for run in group] for group in runs)
+    best, _ = _pooled_sd([run.history["val_accuracy"][run.best_epoch - 1] for run in group] for group in runs)
+    change = f"{abs(100 * (1 - best / last)) if last else 0:.0f} % {'less' if best <= last else 'more'}"
+    ended_at_best = 100 * np.mean([run.best_epoch == run.epochs for group in runs for run in group])
+    split = runs[0][0].split
     return Markdown(
-        f"**Our runs** under the {tuning.protocol.name} protocol, {split['train']:,} training and {split['test']:,} "
-        f"test images: the standard deviation of one run's `test_f1` is **{sd:.4f}** ({freedom} degrees of freedom, "
-        f"pooled over {len(groups)} trials), {sd / theirs:.1f} times that of the published fits, which had 40,000 "
-        "and 10,000 images. A smaller test set alone makes a score noisier.\n\n"
-        "How much of it comes from scoring the last epoch can be read off the same runs: the validation accuracy of "
-        f"runs of one trial differs with an SD of **{last:.4f}** at their last epoch, which the published study "
-        f"scored, and of **{best:.4f}** at the epoch with the lowest `val_loss`, which the corrected protocol scores: "
-        f"{abs(100 * (1 - best / last)) if last else 0:.0f} % {'less' if best <= last else 'more'}. "
-        f"({100 * at_best:.0f} % of the runs ended with that epoch.)"
+        f"**Our runs** under the {tuning.protocol.name} protocol, with {split['train']:,} training and "
+        f"{split['test']:,} test images: the standard deviation of one run's `test_f1` is **{sd:.4f}** ({dof} degrees "
+        f"of freedom, pooled over {len(runs)} trials), {sd / published_sd()[0]:.1f} times that of the published fits, "
+        "which had 40,000 and 10,000 images. A smaller test set alone makes a score noisier.\n\n"
+        "The same runs show how much of the noise comes from scoring the last epoch, as the published study did. The "
+        f"validation accuracy of runs of one trial has a standard deviation of **{last:.4f}** at the last epoch and of "
+        f"**{best:.4f}** at the epoch with the lowest `val_loss`, which the corrected protocol scores: {change}. (For "
+        f"{ended_at_best:.0f} % of the runs these are the same epoch.)"
     )
 
 
-def selection(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
-    """Say what choosing by one run, and by its test score, as the published study did, would have cost here."""
-    rises, same, choices = [], 0, 0
+def selection_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
+    """Return what selecting by one run, and by its test score as the published study did, would do here."""
+    optimism, n_same, n_selections = [], 0, 0
     for result in results:
-        found = [result.records(trial.name) for trial in result.trials]
-        if len(found) < 2 or result.decision.n_seeds < 2:
+        records = list(result.records_by_trial.values())
+        if len(records) < 2 or result.decision.n_seeds < 2:
             continue
-        labels, predicted, n_classes = read_predictions(tuning.store, [record for of in found for record in of], "test")
-        rises.append(evidence.optimism(labels, predicted.reshape(len(found), -1, len(labels)), n_classes))
-        score = np.array([[record.scores["val_f1"] for record in of] for of in found])
-        same += int((score.argmax(axis=0) == score.mean(axis=1).argmax()).sum())
-        choices += score.shape[1]
-    if not rises:
-        return Markdown(
-            "With one seed, or one trial a stage, nothing can be said about what choosing by one run costs."
-        )
+        labels, predicted, n_classes = read_predictions(tuning.store, [*chain(*records)], "test")
+        optimism.append(evidence.optimism(labels, predicted.reshape(len(records), -1, len(labels)), n_classes))
+        val_f1 = np.array([[record.scores["val_f1"] for record in of_trial] for of_trial in records])
+        n_same += int((val_f1.argmax(axis=0) == val_f1.mean(axis=1).argmax()).sum())
+        n_selections += val_f1.shape[1]
+    if not optimism:
+        return Markdown("The cost of selecting by one run cannot be estimated from one seed or from one trial a stage.")
+    mean, low, high = (100 * value for value in (np.mean(optimism), min(optimism), max(optimism)))
     return Markdown(
-        f"Choosing each stage's trial by the test score of one run, as the published study did, would have overstated "
-        f"the selected score by about **{100 * np.mean(rises):z.1f} points** on average over {len(rises)} stages "
-        f"({100 * min(rises):z.1f} to {100 * max(rises):z.1f}; selected on one random half of the test images, held "
-        f"against the trial's other runs on the other half). Choosing by one run's `val_f1` picks the trial with the "
-        f"best mean in **{same} of {choices}** cases."
+        "Selecting each stage's trial by the test score of one run, as the published study did, would have overstated "
+        f"the score of the selected trial by about **{mean:z.1f} points** on average over {len(optimism)} stages "
+        f"({low:z.1f} to {high:z.1f}; the score of the selected run on a random half of the test images, minus the "
+        "mean of the trial's other runs on the other half). Selecting by the `val_f1` of one run finds the trial with "
+        f"the best mean in **{n_same} of {n_selections}** cases."
     )
 
 
-def agreement_table(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
+def agreement_report(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
     """Return each published fit beside our runs of it, and whether they agree within two standard deviations.
 
     The SD is that of the difference between one published run and the mean of ours: the SD of our runs pooled over the
-    stage, times the root of 1 + 1/n; with one run each, the published replicates' SD takes its place.
+    stage, times the root of 1 + 1/n. With one run per trial, the SD of the published replicates is used instead.
     """
     rows = []
     for result in results:
-        ours = pd.DataFrame(
-            [(name, record.scores["test_f1"]) for name, found in result.records_by_trial.items() for record in found],
-            columns=["trial", "test_f1"],
-        )
-        sd, freedom = pooled_sd(ours, "test_f1") if result.decision.n_seeds > 1 else noise()
+        scores = {
+            name: [record.scores["test_f1"] for record in records] for name, records in result.records_by_trial.items()
+        }
+        sd, dof = _pooled_sd(scores.values()) if result.decision.n_seeds > 1 else published_sd()
         for trial in result.trials:
-            if trial.published is None:
+            if not trial.published:
                 continue
-            scores = [record.scores["test_f1"] for record in result.records(trial.name)]
-            difference = float(np.mean(scores)) - trial.published.test_f1
-            limit = 2 * sd * float(np.sqrt(1 + 1 / len(scores))) if freedom else float("nan")
+            ours = scores[trial.name]
+            difference = float(np.mean(ours)) - trial.published.test_f1
+            limit = 2 * sd * float(np.sqrt(1 + 1 / len(ours))) if dof else float("nan")
             rows.append(
                 {
                     "stage": result.stage.name,
                     "fit": trial.published.fit,
                     "published F1": trial.published.test_f1,
-                    "our test_f1": mean_sd(scores),
+                    "our test_f1": mean_sd(ours),
                     "difference": difference,
                     "two SD": limit,
                     "agree": "yes" if abs(difference) <= limit else "no",
@@ -254,10 +203,10 @@ def agreement_table(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
             )
     if not rows:
         return table([]), Markdown("None of these trials was a fit of the published study.")
-    split = results[0].records(results[0].decision.selected)[0].split
-    count = sum(row["agree"] == "yes" for row in rows)
+    split = results[0].selected_records[0].split
+    n_agree = sum(row["agree"] == "yes" for row in rows)
     formats = {"published F1": ".3f", "difference": "+.3f", "two SD": ".3f"}
     return table(rows, formats), Markdown(
-        f"{count} of {len(rows)} fits agree with the published figure within two standard deviations. The published "
+        f"{n_agree} of {len(rows)} fits agree with the published score within two standard deviations. The published "
         f"fits had 40,000 training and 10,000 test images; these had {split['train']:,} and {split['test']:,}."
     )

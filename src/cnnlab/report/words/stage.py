@@ -1,6 +1,7 @@
 """Tables and sentences about one stage. No sentence says more than its numbers."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -10,164 +11,150 @@ from cnnlab.evidence import Rule
 from cnnlab.records import Record
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import mean_sd, table, text
-from cnnlab.report.words.comparison import comparison_table, verdict
-from cnnlab.study import StageTrial
+from cnnlab.report.tables import count, mean_sd, table, text
+from cnnlab.report.words.comparison import comparison_table, comparison_text
+from cnnlab.study import PublishedFit
 from cnnlab.tuning import StageResult
 
 
 def stage_intro(result: StageResult) -> Markdown:
-    """Give a stage's heading, question and reason, and what is left out of it."""
+    """Return a stage's heading, question and reason, and which of its trials were not run in full."""
     stage = result.stage
-    skipped = (
-        f"\n\nNot run in this profile, being 4 to 16 times as costly: {', '.join(result.skipped)}."
-        if result.skipped
-        else ""
-    )
-    dropped = "".join(
-        f"\n- {text(one.name)}: `val_accuracy` {one.val_accuracy:.3f} "
-        f"{f'after {one.epochs} epochs' if one.epochs else 'after a whole fit'}, where the best had {one.best:.3f}"
-        for one in result.dropped
-    )
-    if dropped:
-        dropped = f"\n\nDropped early, by successive halving on one seed; nothing more is known of them:\n{dropped}"
-    return Markdown(f"# CNN-{stage.cnn}: {stage.title}\n\n**{stage.question}**\n\n{stage.why}{skipped}{dropped}")
+    lines = [f"# CNN-{stage.cnn}: {stage.title}", f"**{stage.question}**", stage.why]
+    if result.skipped:
+        lines.append(
+            f"Skipped in this profile, because they cost 4 to 16 times the usual fit: {', '.join(result.skipped)}."
+        )
+    if result.dropped:
+        lines.append("Dropped early by successive halving on one seed, so little is known about them:")
+        lines.append(
+            "\n".join(
+                f"- {text(trial.name)}: `val_accuracy` {trial.val_accuracy:.3f} "
+                f"{f'after {trial.epochs} epochs' if trial.epochs else 'after a full fit'}; the best trial had "
+                f"{trial.best:.3f}"
+                for trial in result.dropped
+            )
+        )
+    return Markdown("\n\n".join(lines))
 
 
-def model_table(layers: Sequence[Mapping[str, str | int]]) -> HTML:
+def layers_table(layers: Sequence[Mapping[str, str | int]]) -> HTML:
     """Return a model's layers with output shapes and parameters, and their sum."""
     total = {"layer": "total", "output": "", "params": sum(int(row["params"]) for row in layers)}
     return table([*layers, total], {"params": ",d"})
 
 
-def model_picture(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Picture:
+def model_drawing(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Picture:
     """Return a visualkeras drawing with its text alternative."""
-    from io import BytesIO
-
     from PIL import Image
 
     names = ", ".join(str(row["layer"]) for row in layers)
-    return Picture(
-        png, f"Drawing of the model, layer by layer: {names}.", Image.open(BytesIO(png)).width // plots.SHARPNESS
-    )
+    width = Image.open(BytesIO(png)).width // plots.SHARPNESS
+    return Picture(png, f"Drawing of the model, layer by layer: {names}.", width)
 
 
-def trial_table(result: StageResult) -> HTML:
+def trials_table(result: StageResult) -> HTML:
     """Return the stage's trials with size, cost and scores; the selected one is marked."""
-    rows = []
-    for trial in result.trials:
-        found = result.records(trial.name)
-        mark = " (selected)" if trial.name == result.decision.selected else ""
-        rows.append(
-            {
-                "trial": trial.name + mark,
-                "incumbent": "yes" if trial.incumbent else "",
-                **score_columns(found),
-                "published F1": _published(trial),
-            }
-        )
-    return table(rows, {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
-
-
-def _published(trial: StageTrial) -> str:
-    """Return the published study's figure, with a star where its fit was not what it says."""
-    fit = trial.published
-    return f"{fit.test_f1:.3f}{'*' * bool(fit.changes)}" if fit else ""
-
-
-def published_note(result: StageResult) -> Markdown:
-    """Say how the published fits differ from our trials of the same name."""
-    notes = [
-        f"{text(fit.trial)}: {', '.join(f'{text(name)} {value}' for name, value in fit.changes.items())}"
-        for fit in (trial.published for trial in result.trials)
-        if fit and fit.changes
+    rows = [
+        {
+            "trial": f"{trial.name} (selected)" if trial == result.selected else trial.name,
+            "incumbent": "yes" if trial.incumbent else "",
+            **score_columns(result.records(trial.name)),
+            "published F1": _published_f1(trial.published) if trial.published else "",
+        }
+        for trial in result.trials
     ]
-    about = "Published F1: macro-F1 on the published study's own test images, one run each."
-    slips = f" \\* The study's fit was not what it says; it ran with {'; '.join(notes)}." if notes else ""
-    return Markdown(about + slips)
+    return table(rows, SCORE_FORMATS)
 
 
-def score_columns(found: Sequence[Record]) -> dict[str, Any]:
+SCORE_FORMATS = {"params": ",d", "epochs": ".1f", "seconds": ".1f"}
+"""Formats of `score_columns`."""
+
+
+def score_columns(records: Sequence[Record]) -> dict[str, Any]:
     """Return the columns that every table of trials has: size, cost, mean and SD of the scores."""
     return {
-        "params": found[0].params,
-        "runs": len(found),
-        "epochs": float(np.mean([record.epochs for record in found])),
-        "seconds": float(
-            np.median([record.train_seconds for record in found])
-        ),  # the first one may have traced the model
-        "val_f1": mean_sd([record.scores["val_f1"] for record in found]),
-        "test_f1": mean_sd([record.scores["test_f1"] for record in found]),
+        "params": records[0].params,
+        "runs": len(records),
+        "epochs": float(np.mean([record.epochs for record in records])),
+        # The median, because the first run may include the time to trace the model.
+        "seconds": float(np.median([record.train_seconds for record in records])),
+        "val_f1": mean_sd([record.scores["val_f1"] for record in records]),
+        "test_f1": mean_sd([record.scores["test_f1"] for record in records]),
     }
 
 
-def overfitting(result: StageResult) -> Markdown:
-    """Say how far training and validation are apart in the selected trial, and what happened after the best epoch."""
-    found = result.selected_records
-    at_best = [record.best_epoch - 1 for record in found]
+def _published_f1(fit: PublishedFit) -> str:
+    """Return the published score, with a star if the settings of the fit differ from its description."""
+    return f"{fit.test_f1:.3f}*" if fit.changes else f"{fit.test_f1:.3f}"
+
+
+def published_differences(result: StageResult) -> Markdown:
+    """Return in which settings the published fits differ from our trials of the same name; "" if in none."""
+    notes = [
+        f"{text(fit.trial)} with {', '.join(f'{text(name)} {value}' for name, value in fit.changes.items())}"
+        for fit in (trial.published for trial in result.trials)
+        if fit and fit.changes
+    ]
+    return Markdown(f"\\* What the published study really ran: {'; '.join(notes)}." if notes else "")
+
+
+def overfitting_summary(result: StageResult) -> Markdown:
+    """Return how far training and validation accuracy are apart, and what happened after the best epoch."""
+    records = result.selected_records
     train, val = (
-        float(np.mean([record.history[name][epoch] for record, epoch in zip(found, at_best, strict=True)]))
-        for name in ("accuracy", "val_accuracy")
+        float(np.mean([record.history[metric][record.best_epoch - 1] for record in records]))
+        for metric in ("accuracy", "val_accuracy")
     )
     gap = 100 * (train - val)
-    rise = float(np.mean([r.history["val_loss"][-1] - min(r.history["val_loss"]) for r in found]))
-    later = float(np.mean([record.epochs - record.best_epoch for record in found]))
+    reading = "There is little overfitting, as far as a training accuracy averaged over the epoch can show."
     if gap > 5:
-        reading = "the model fits the training images better than new ones: it overfits"
+        reading = "The model overfits: it fits the training images better than new ones."
     elif gap < -5:
         reading = (
-            "training accuracy is the lower one, being a mean over the epoch, with dropout and augmentation at work; "
-            "no sign of overfitting"
+            "Training accuracy is lower; it is averaged over the epoch, with any dropout and augmentation switched on. "
+            "There is no sign of overfitting."
         )
-    else:
-        reading = "little overfitting at that epoch, as far as a training accuracy averaged over the epoch can tell"
-    after = (
-        f" In the {later:.1f} epochs after it, `val_loss` ended {rise:.3f} above its lowest value."
-        if later
-        else " It was the last one: the fit may have had more to gain."
-    )
+    later = float(np.mean([record.epochs - record.best_epoch for record in records]))
+    after = "It was the last epoch, so more epochs might have improved the model."
+    if later:
+        rise = float(np.mean([r.history["val_loss"][-1] - min(r.history["val_loss"]) for r in records]))
+        after = f"In the {later:.1f} epochs after it, `val_loss` ended {rise:.3f} above its lowest value."
     return Markdown(
         f"At the epoch with the lowest `val_loss`, training accuracy is {train:.3f} and validation accuracy {val:.3f} "
-        f"(mean of {len(found)}), {abs(gap):.1f} points apart: {reading}.{after}"
+        f"(mean of {count(len(records), 'run')}), {abs(gap):.1f} points apart. {reading} {after}"
     )
 
 
-def decision(result: StageResult) -> Markdown:
-    """Say what the stage hands on and why."""
-    made = result.decision
-    spread = "" if np.isnan(made.val_f1_se) else f" with a standard error of {made.val_f1_se:.3f}"
+def decision_summary(result: StageResult) -> Markdown:
+    """Return which trial a stage selects, and why."""
+    decision, selected = result.decision, result.selected
+    se = "" if np.isnan(decision.val_f1_se) else f" (standard error {decision.val_f1_se:.3f})"
     lines = [
-        f"**{text(made.selected)}** goes on: mean `val_f1` {made.val_f1_mean:.3f}{spread}, "
-        f"{made.selected_params:,} parameters. Rule: {made.rule}."
+        f"**{text(selected.name)}** is selected: mean `val_f1` {decision.val_f1_mean:.3f}{se}, "
+        f"{decision.selected_params:,} parameters. Rule: {decision.rule}."
     ]
-    if made.selected != made.best:
-        best = float(np.mean([record.scores["val_f1"] for record in result.records(made.best)]))
-        lines.append(f"The best mean is that of {text(made.best)}, {best:.3f}.")
-    if result.selected.incumbent and len(result.trials) > 1:
-        lines.append("It is what the stage before handed on: this stage changes nothing.")
-    if made.evidence:
-        against = next(c for c in result.trials if c.name == made.evidence.against)
-        name = "the incumbent" if against.incumbent else f"the best other trial, {text(against.name)}"
-        lines.append(f"Against {name}: {verdict(made.evidence)}")
-    fit = next((c.published for c in result.trials if c.published and c.name == made.published_choice), None)
-    if fit and len(result.trials) > 1 and made.rule != Rule.PUBLISHED_CHOICE:
-        agreement = "the same" if made.agrees else "another one"
-        star = "*" if fit.changes else ""
-        lines.append(f"The published study picked {text(fit.trial)} (test F1 {fit.test_f1:.3f}{star}): {agreement}.")
+    if selected.name != decision.best:
+        best = float(np.mean([record.scores["val_f1"] for record in result.records(decision.best)]))
+        lines.append(f"The best mean is {best:.3f}, of the trial {text(decision.best)}.")
+    if selected.incumbent and len(result.trials) > 1:
+        lines.append("It is the incumbent, so this stage changes nothing.")
+    if decision.evidence:
+        other = result.trial(decision.evidence.against)
+        name = "the incumbent" if other.incumbent else f"the best other trial ({text(other.name)})"
+        lines.append(f"Difference from {name}: {comparison_text(decision.evidence)}")
+    fits = [trial.published for trial in result.trials if trial.published and trial.name == decision.published_choice]
+    if fits and len(result.trials) > 1 and decision.rule != Rule.PUBLISHED_CHOICE:
+        same = "the same trial" if decision.agrees else f"the trial {text(fits[0].trial)}"
+        lines.append(f"The published study chose {same} (test F1 {_published_f1(fits[0])}).")
     return Markdown(" ".join(lines))
 
 
-def evidence(result: StageResult) -> tuple[HTML | Markdown, Markdown]:
-    """Return the selected trial's comparisons with all others, and how to read them."""
+def comparisons(result: StageResult) -> tuple[Markdown | HTML, ...]:
+    """Return what a stage's comparisons rest on, and a table of the selected trial against every other one."""
     if not result.decision.comparisons:
-        return Markdown("There is one trial, so nothing to compare."), Markdown("")
-    images = result.selected_records[0].split["val"]
-    n_seeds = result.decision.n_seeds
-    return comparison_table(result.decision.comparisons), Markdown(
-        f"Differences of mean `val_f1` over {n_seeds} seed{'s' * (n_seeds > 1)} and {images:,} validation images. An "
-        "interval is that of one comparison named in advance, over new seeds and new validation images, on the same "
-        "training images; like the probability, it flatters a trial that was selected as the best of several. The "
-        "verdict does not: it uses Holm's correction over all pairs of the stage's trials, for any of them might have "
-        "come out best. Could have shown: what the difference had to exceed for a verdict. Seeds to settle: how many a "
-        "trial would find a difference of this size in 80 % of repetitions."
-    )
+        return (Markdown("There is only one trial, so there is nothing to compare."),)
+    n_images = result.selected_records[0].split["val"]
+    seeds = count(result.decision.n_seeds, "seed")
+    basis = f"Differences in mean `val_f1` over {seeds} and {count(n_images, 'validation image')}."
+    return Markdown(basis), comparison_table(result.decision.comparisons)

@@ -1,6 +1,6 @@
-"""From the whole study to tables and sentences: its answer, its choices and its claims."""
+"""Tables and sentences about the whole study: its answer, its stages and its claims."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,78 +9,27 @@ import numpy as np
 from IPython.display import HTML, Markdown
 
 from cnnlab import evidence
-from cnnlab.evidence import Rule, Verdict
-from cnnlab.report.tables import mean_sd, table, text
-from cnnlab.report.words.comparison import comparison_table, interval
-from cnnlab.report.words.stage import score_columns
-from cnnlab.study import STAGES, Profile, Trial
-from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, read_scores
+from cnnlab.evidence import Rule
+from cnnlab.records import Record
+from cnnlab.report.tables import count, mean_sd, table, text
+from cnnlab.report.words.comparison import comparison_table, interval_text
+from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
+from cnnlab.study import STAGES, Profile, Stage, Trial
+from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_gray, read_scores
 
 
-def stage_table() -> HTML:
-    """Return the study's stages: the name by which a notebook takes one, what it asks, and its trials."""
-    return table(
-        [
-            {"stage": stage.name, "asks": stage.question, "trials": ", ".join(one.name for one in stage.trials)}
-            for stage in STAGES
-        ]
-    )
+def study_table() -> HTML:
+    """Return the stages of the study: name, question and trials."""
+    return table([{"stage": stage.name, "question": stage.question, "trials": _names(stage)} for stage in STAGES])
 
 
-class _Answer:
-    """What all that is said of a study rests on, where a grayscale stage has a result.
-
-    Attributes:
-        first: The first grayscale stage.
-        last: The last one, whose choice is the final model.
-        choosing: The grayscale stages that have trials to choose between.
-        colour: The colour stage, or nothing.
-    """
-
-    def __init__(self, results: Sequence[StageResult]) -> None:
-        gray = [result for result in results if not result.stage.on_colour]
-        self.first, self.last = gray[0], gray[-1]
-        self.choosing = [result for result in gray if len(result.trials) > 1]
-        self.colour = [result for result in results if result.stage.on_colour]
-
-    @staticmethod
-    def scores(result: StageResult) -> list[float]:
-        """Return `test_f1` of the runs of what a stage hands on."""
-        return [record.scores["test_f1"] for record in result.selected_records]
-
-    @property
-    def gain(self) -> float:
-        """Mean `test_f1` of the final model less that of the first one, in points."""
-        return 100 * float(np.mean(self.scores(self.last)) - np.mean(self.scores(self.first)))
-
-    @property
-    def pinned(self) -> bool:
-        """Whether the choices are those of the published study, whatever the scores."""
-        return any(result.decision.rule == Rule.PUBLISHED_CHOICE for result in self.choosing)
-
-    @property
-    def agreeing(self) -> list[bool]:
-        """Of each choice that the published study made too, whether it is the same."""
-        return [result.decision.agrees for result in self.choosing if result.stage.published_choice]
-
-    def stages(self, outcome: str, kept: bool | None = None) -> list[StageResult]:
-        """Return the choices of a verdict ("" for any), of those that kept the incumbent or did not (None for both)."""
-        return [
-            result
-            for result in self.choosing
-            if outcome in ("", result.decision.verdict) and kept in (None, result.selected.incumbent)
-        ]
+def _names(stage: Stage) -> str:
+    return ", ".join(trial.name for trial in stage.trials)
 
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """One figure of a study's answer, as text.
-
-    Attributes:
-        label: What it is.
-        value: The figure.
-        detail: What stands behind it.
-    """
+    """One figure of a study's answer, as text: what it is, its value, and its interval or basis."""
 
     label: str
     value: str
@@ -89,81 +38,85 @@ class KeyFigure:
 
 def key_figures(tuning: Tuning, results: Sequence[StageResult]) -> list[KeyFigure]:
     """Return the study's answer in figures: the final model's test macro-F1, its gain, its size, the choices."""
-    if all(result.stage.on_colour for result in results):
+    first, last = _first_gray(results), final_gray(results)
+    if not first or not last:
         return []
-    answer = _Answer(results)
-    first, last = answer.first, answer.last
-    found = last.selected_records
-    final = read_scores(tuning.store, found, "test")
+    name, records, start = f"CNN-{first.stage.cnn}", last.selected_records, first.selected_records
+    final, several, runs = read_scores(tuning.store, records, "test"), len(records) > 1, count(len(records), "run")
     low, high = evidence.mean_interval(final)
-    count = f"{len(found)} run{'s' * (len(found) > 1)}"
-    said = [
-        KeyFigure(
-            "test macro-F1 of the final model",
-            f"{final.runs.mean():.3f}",
-            f"95 % interval {low:.3f} to {high:.3f}; {count}" if len(found) > 1 else f"{count}, so no interval",
-        )
-    ]
-    begun = first.selected_records
-    if [record.digest for record in begun] != [record.digest for record in found]:
-        (gain,) = evidence.compare({"final": final, "first": read_scores(tuning.store, begun, "test")})
-        said.append(
-            KeyFigure(
-                f"points over CNN-{first.stage.cnn}, the first model",
-                f"{100 * gain.difference:+.1f}",
-                f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-                if len(found) > 1
-                else f"from {final.runs.mean() - gain.difference:.3f}",
-            )
-        )
-    said.append(
-        KeyFigure(
-            "parameters",
-            f"{last.decision.selected_params:,}",
-            f"CNN-{first.stage.cnn} has {first.decision.selected_params:,}",
-        )
-    )
-    if answer.choosing and len(found) > 1 and not answer.pinned:
-        settled = [one for one in answer.choosing if one.decision.evidence and one.decision.evidence.is_conclusive]
-        said.append(
-            KeyFigure(
-                "choices rest on a difference that can be told from noise",
-                f"{len(settled)} of {len(answer.choosing)}",
-                ", ".join(result.stage.title.lower() for result in settled) or "none",
-            )
-        )
-    return said
+    detail = f"95 % interval {low:.3f} to {high:.3f}; {runs}" if several else f"{runs}, so no interval"
+    figures = [KeyFigure("test macro-F1 of the final model", f"{final.runs.mean():.3f}", detail)]
+    if [record.digest for record in start] != [record.digest for record in records]:
+        [gain] = evidence.compare({"final": final, "first": read_scores(tuning.store, start, "test")})
+        detail = f"from {final.runs.mean() - gain.difference:.3f}"
+        if several:
+            detail = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+        figures.append(KeyFigure(f"points above {name}, the first model", f"{100 * gain.difference:+.1f}", detail))
+    params, first_params = last.decision.selected_params, first.decision.selected_params
+    figures.append(KeyFigure("parameters", f"{params:,}", f"{name} has {first_params:,}"))
+    choices = _choices(results)
+    if choices and several and not _is_pinned(choices):
+        conclusive = [result for result in choices if _is_conclusive(result)]
+        value = f"{len(conclusive)} of {len(choices)}"
+        figures.append(KeyFigure("choices have a conclusive verdict", value, _titles(conclusive)))
+    return figures
 
 
-def unclear(results: Sequence[StageResult]) -> HTML | None:
-    """Return the choices of which the runs cannot tell whether they matter; None if there are none, or one run each."""
-    found = [
-        (result, result.decision.evidence)
+def _first_gray(results: Sequence[StageResult]) -> StageResult | None:
+    return next((result for result in results if not result.stage.on_colour), None)
+
+
+def _choices(results: Sequence[StageResult]) -> list[StageResult]:
+    """Return the grayscale stages that have trials to choose between."""
+    return [result for result in results if not result.stage.on_colour and len(result.trials) > 1]
+
+
+def _is_pinned(choices: Sequence[StageResult]) -> bool:
+    """Return whether the choices are those of the published study, whatever the scores."""
+    return any(result.decision.rule == Rule.PUBLISHED_CHOICE for result in choices)
+
+
+def _is_conclusive(result: StageResult) -> bool:
+    return result.decision.evidence is not None and result.decision.evidence.is_conclusive
+
+
+def _test_f1(records: Sequence[Record]) -> list[float]:
+    return [record.scores["test_f1"] for record in records]
+
+
+def _titles(results: Sequence[StageResult]) -> str:
+    return ", ".join(result.stage.title.lower() for result in results) or "none"
+
+
+def inconclusive_choices(results: Sequence[StageResult]) -> HTML | None:
+    """Return the choices with several seeds and an inconclusive verdict; None if there are none."""
+    pairs = [
+        (result.stage.name, result.decision.evidence)
         for result in results
-        if result.decision.evidence and not result.decision.evidence.is_conclusive and result.decision.n_seeds > 1
+        if result.decision.evidence and not _is_conclusive(result) and result.decision.n_seeds > 1
     ]
-    if not found:
-        return None
-    return comparison_table([one for _, one in found], {"stage": [result.stage.name for result, _ in found]})
+    return comparison_table([pair[1] for pair in pairs], stage=[pair[0] for pair in pairs]) if pairs else None
 
 
-def summary(results: Sequence[StageResult]) -> HTML:
-    """Return the model that each stage handed on with what that rests on, one row a stage."""
+def stages_table(results: Sequence[StageResult]) -> HTML:
+    """Return the model that each stage selected and what the choice rests on, one row per stage."""
     rows = []
     for result in results:
-        made = result.decision
-        found = result.records(made.selected)
+        decision = result.decision
+        scores = {
+            name: mean_sd([record.scores[name] for record in result.selected_records]) for name in ("val_f1", "test_f1")
+        }
         rows.append(
             {
                 "stage": result.stage.name,
-                "handed on": made.selected,
-                "as published": "yes" if made.agrees else made.published_choice,
-                "params": made.selected_params,
-                **{name: mean_sd([record.scores[name] for record in found]) for name in ("val_f1", "test_f1")},
-                "against": made.evidence.against if made.evidence else "",
-                "difference": made.evidence.difference if made.evidence else None,
-                "95 % interval": interval(made.evidence),
-                "verdict": made.verdict,
+                "selected": decision.selected,
+                "published choice": "the same" if decision.agrees else decision.published_choice,
+                "params": decision.selected_params,
+                **scores,
+                "against": decision.evidence.against if decision.evidence else "",
+                "difference": decision.evidence.difference if decision.evidence else None,
+                "95 % interval": interval_text(decision.evidence),
+                "verdict": decision.verdict,
             }
         )
     return table(rows, {"params": ",d", "difference": "+.3f"})
@@ -174,143 +127,150 @@ def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
     best: dict[Trial, tuple[float, dict[str, Any]]] = {}
     for result in results:
         for trial in result.trials:
-            found = result.records(trial.name)
-            score = float(np.mean([record.scores["val_f1"] for record in found]))
-            line = {"stage": result.stage.name, "trial": trial.name, **score_columns(found)}
-            best.setdefault(trial.settings, (score, line))
+            records = result.records(trial.name)
+            score = float(np.mean([record.scores["val_f1"] for record in records]))
+            row = {"stage": result.stage.name, "trial": trial.name, **score_columns(records)}
+            best.setdefault(trial.settings, (score, row))
     ranked = sorted(best.values(), key=lambda pair: -pair[0])[:rows]
-    return table([line for _, line in ranked], {"params": ",d", "epochs": ".1f", "seconds": ".1f"})
+    return table([row for _, row in ranked], SCORE_FORMATS)
 
 
-def colour_against_gray(gray: StageResult, colour: StageResult) -> Markdown:
-    """Say how the network of a grayscale stage does on colour images, and what else differs between the two trials.
+def gray_and_colour_scores(gray: StageResult, colour: StageResult) -> Markdown:
+    """Return the scores of a grayscale stage's network on both kinds of images, and which other settings differ.
 
-    It makes no claim beyond their means and spreads.
+    It makes no claim beyond means and standard deviations.
     """
     before = gray.selected.settings
-    trial = next(c for c in colour.trials if c.settings.input.augmentation == before.input.augmentation)
-    old, new = before.canonical(), trial.settings.canonical()
-    others = ", ".join(n for part, of in new.items() for n in of if n != "colour" and of[n] != old[part][n])
-    found = gray.records(gray.decision.selected), colour.records(trial.name)
-    scores = [[record.scores["test_f1"] for record in of] for of in found]
+    trial = next(trial for trial in colour.trials if trial.settings.input.augmentation == before.input.augmentation)
+    old, new = (
+        {name: value for part in settings.canonical().values() for name, value in part.items()}
+        for settings in (before, trial.settings)
+    )
+    others = ", ".join(name for name, value in new.items() if name != "colour" and value != old[name])
+    differ = f" Other settings that differ: {others}." if others else ""
+    on_gray, on_colour = _test_f1(gray.selected_records), _test_f1(colour.records(trial.name))
     return Markdown(
-        f"The same network with the same augmentation ({text(before.input.augmentation)}"
-        f"{f', but not the same {others}' if others else ''}): on grayscale images it scores a `test_f1` of "
-        f"{mean_sd(scores[0])}, on colour images {mean_sd(scores[1])} ({len(found[0])} and {len(found[1])} runs): a "
-        f"difference of {100 * float(np.mean(scores[1]) - np.mean(scores[0])):+.1f} points."
+        f"The same network with the same augmentation ({text(before.input.augmentation)}) has a `test_f1` of "
+        f"{mean_sd(on_gray)} on grayscale images and of {mean_sd(on_colour)} on colour images ({len(on_gray)} and "
+        f"{len(on_colour)} runs), a difference of {100 * float(np.mean(on_colour) - np.mean(on_gray)):+.1f} points."
+        + differ
     )
 
 
-_OUTCOMES: dict[tuple[bool, bool], tuple[tuple[str, bool | None, str], ...]] = {
-    (False, True): (
-        ("Changed the model for a better one", False, "better"),
-        ("Changed the model, without evidence that the new one is better", False, Verdict.INCONCLUSIVE),
-        ("Kept the model, which is better than the best other trial", True, "better"),
-        ("Kept the model, from which the best other trial cannot be told", True, Verdict.INCONCLUSIVE),
-    ),
-    (False, False): (
-        ("Changed the model, though one run each says nothing about noise", False, ""),
-        ("Kept the model", True, ""),
-    ),
-    (True, False): (),
-    (True, True): (
-        ("Published picks that are better than the best other trial", None, "better"),
-        ("Published picks that are worse than the best other trial", None, "worse"),
-        ("Published picks that cannot be told from the best other trial", None, Verdict.INCONCLUSIVE),
-    ),
-}
-"""By whether the picks are pinned and there are several seeds: sentence; whether the incumbent was kept; verdict."""
+@dataclass(frozen=True)
+class _Finding:
+    """A result of the study: plain text for the terminal, where "" is omitted; Markdown if the page says more."""
+
+    short: str
+    long: str | None = None
+
+
+def _findings(
+    results: Sequence[StageResult], profile: Profile, claim_results: Sequence[ClaimResult] = ()
+) -> list[_Finding]:
+    """Return the results of the study, most important first."""
+    first, last = _first_gray(results), final_gray(results)
+    if not first or not last:
+        return [_Finding("No stage has a result.")]
+    choices = _choices(results)
+    published = [result.decision.agrees for result in choices if result.stage.published_choice]
+    agreement = ""
+    if _is_pinned(choices):
+        agreement = "Each stage selects the published choice, whatever the scores are."
+    elif published:
+        agreement = f"{sum(published)} of {len(published)} choices are those of the published study."
+    statuses = Counter(result.status for result in claim_results)
+    claims = f"Claims: {', '.join(f'{statuses[status]} {status}' for status in ClaimStatus)}." if statuses else ""
+    colour = [_test_f1(result.selected_records) for result in results if result.stage.on_colour]
+    split = first.selected_records[0].split
+    basis = (
+        f"These results come from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test "
+        f"images, with {count(profile.seeds, 'run')} per trial."
+    )
+    if profile.seeds > 1:
+        basis += (
+            " Better or worse means: by more than the noise between seeds and between images, at 5 % after Holm's "
+            "correction over all pairs of a stage's trials."
+        )
+    return [
+        _final_model(first, last),
+        *(_verdicts(choices, profile) if choices else []),
+        _Finding(f"{agreement} {claims}".strip(), agreement),
+        *(_Finding(f"On colour images: test macro-F1 {mean_sd(f1)} (n = {len(f1)}).") for f1 in colour),
+        _Finding("", basis),
+    ]
+
+
+def _final_model(first: StageResult, last: StageResult) -> _Finding:
+    before, after = _test_f1(first.selected_records), _test_f1(last.selected_records)
+    gain, name = 100 * float(np.mean(after) - np.mean(before)), f"CNN-{first.stage.cnn}"
+    return _Finding(
+        f"Final model: test macro-F1 {mean_sd(after)} (n = {len(after)}), {abs(gain):.1f} points "
+        f"{'above' if gain >= 0 else 'below'} the first one, {name}.",
+        f"The final grayscale model has {last.decision.selected_params:,} parameters and a test macro-F1 of "
+        f"**{mean_sd(after)}** (n = {len(after)}). The first one, {name}, has {first.decision.selected_params:,} "
+        f"parameters and {mean_sd(before)}: **{gain:+.1f} points**.",
+    )
+
+
+def _verdicts(choices: Sequence[StageResult], profile: Profile) -> list[_Finding]:
+    """Return which choices are conclusive, and which are not."""
+    groups: dict[tuple[bool, str], list[StageResult]] = defaultdict(list)
+    for result in choices:
+        groups[_is_conclusive(result), _outcome(result)].append(result)
+    conclusive, inconclusive = (
+        " ".join(
+            f"Stages that {outcome}: {_titles(stages)}."
+            for (is_conclusive, outcome), stages in groups.items()
+            if is_conclusive == wanted
+        )
+        for wanted in (True, False)
+    )
+    if profile.seeds == 1:
+        reason = "With one run per trial, every verdict is inconclusive."
+        return [_Finding(reason, f"{reason} {inconclusive}")]
+    titles = _titles([result for result in choices if not _is_conclusive(result)])
+    return [
+        _Finding(conclusive or "No choice has a conclusive verdict."),
+        _Finding(f"Inconclusive: {titles}.", inconclusive),
+    ]
+
+
+def _outcome(result: StageResult) -> str:
+    """Return what a stage did, with its verdict, to follow "Stages that"."""
+    act = "kept the incumbent" if result.selected.incumbent else "selected a new trial"
+    if result.decision.rule == Rule.PUBLISHED_CHOICE:
+        act = "selected the published choice"
+    if not result.decision.evidence or not result.decision.evidence.is_conclusive:
+        return f"{act} (inconclusive)"
+    other = result.trial(result.decision.evidence.against)
+    return f"{act} ({result.decision.verdict} than {'the incumbent' if other.incumbent else 'the best other trial'})"
 
 
 def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
-    """Return what the study came to, as Markdown sentences, most important first."""
-    if all(result.stage.on_colour for result in results):
-        return ["No stage has a result."]
-    answer = _Answer(results)
-    first, last, reached = answer.first, answer.last, answer.scores(answer.last)
-    lines = [
-        f"The final grayscale model, {last.decision.selected_params:,} parameters, reaches a test macro-F1 of "
-        f"**{mean_sd(reached)}** (n = {len(reached)}); the first one, CNN-{first.stage.cnn} with "
-        f"{first.decision.selected_params:,} parameters, {mean_sd(answer.scores(first))}: **{answer.gain:+.1f} points**."
-    ]
-    for said, kept, outcome in _OUTCOMES[answer.pinned, profile.seeds > 1]:
-        if stages := answer.stages(outcome, kept):
-            lines.append(f"{said}: {', '.join(result.stage.title.lower() for result in stages)}.")
-    if answer.pinned:
-        lines.append("The choices are the published study's own, whatever the scores here say.")
-    elif answer.agreeing:
-        agreeing = answer.agreeing
-        lines.append(f"{sum(agreeing)} of {len(agreeing)} choices are those of the published study.")
-    for result in answer.colour:
-        scores = answer.scores(result)
-        lines.append(f"On the colour images the same network reaches {mean_sd(scores)} (n = {len(scores)}).")
-    split = first.selected_records[0].split
-    noise = (
-        ". Better, or worse: by more than the noise between seeds and between images, at 5 % after Holm's correction "
-        "over all pairs of a stage's trials."
-    )
-    lines.append(
-        f"All this from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test images, "
-        f"{profile.seeds} run{'s' * (profile.seeds > 1)} a trial{noise if profile.seeds > 1 else '.'}"
-    )
-    return lines
+    """Return the results of the study as Markdown sentences, most important first."""
+    texts = [finding.short if finding.long is None else finding.long for finding in _findings(results, profile)]
+    return [line for line in texts if line]
 
 
 def terminal_summary(
     results: Sequence[StageResult], claim_results: Sequence[ClaimResult], profile: Profile
 ) -> list[str]:
-    """Return what the study came to, in at most five lines of plain text, most important first."""
-    if all(result.stage.on_colour for result in results):
-        return ["No stage has a result."]
-    answer = _Answer(results)
-    reached, gain = answer.scores(answer.last), answer.gain
-    lines = [
-        f"Final model: test macro-F1 {mean_sd(reached)} (n = {len(reached)}), {abs(gain):.1f} points "
-        f"{'above' if gain >= 0 else 'below'} the first one, CNN-{answer.first.stage.cnn}."
-    ]
-
-    def names(outcome: str, kept: bool | None = None) -> str:
-        return ", ".join(result.stage.name for result in answer.stages(outcome, kept))
-
-    if answer.choosing and profile.seeds == 1:
-        lines.append("With one run a trial, no difference can be told from noise.")
-    elif answer.choosing:
-        better = (
-            {"Published picks that are better": names("better"), "Published picks that are worse": names("worse")}
-            if answer.pinned
-            else {
-                "Changed the model for a better one": names("better", False),
-                "Kept the better one": names("better", True),
-            }
-        )
-        found = " ".join(f"{said}: {stages}." for said, stages in better.items() if stages)
-        lines.append(found or "No choice is better, or worse, beyond noise.")
-        lines.append(f"Could not be told: {names(Verdict.INCONCLUSIVE) or 'none'}.")
-    told = answer.agreeing
-    said = [f"{sum(told)} of {len(told)} choices are as published."] if told and not answer.pinned else []
-    if claim_results:
-        counts = Counter(claim_result.status for claim_result in claim_results)
-        said.append(f"Claims: {', '.join(f'{counts[one]} {one}' for one in ClaimStatus)}.")
-    if said:
-        lines.append(" ".join(said))
-    for result in answer.colour:
-        scores = answer.scores(result)
-        lines.append(f"On colour images: test macro-F1 {mean_sd(scores)} (n = {len(scores)}).")
-    return lines
+    """Return the results of the study in at most five lines of plain text, most important first."""
+    lines = [finding.short for finding in _findings(results, profile, claim_results) if finding.short]
+    return lines[:5]
 
 
 def claim_table(claim_results: Sequence[ClaimResult]) -> HTML:
-    """Return the declared claims, each with what the runs say of it."""
-    rows = []
-    for claim_result in claim_results:
-        one = claim_result.comparison
-        rows.append(
-            {
-                "claim": claim_result.claim.sentence,
-                "status": claim_result.status,
-                "difference of test_f1": one.difference if one else "not run",
-                "95 % interval": interval(one),
-                "claimed": f"> {claim_result.claim.by:g}",
-            }
-        )
-    return table(rows, {"difference of test_f1": "+.3f"})
+    """Return the declared claims with their status and the difference that was measured."""
+    rows = [
+        {
+            "claim": result.claim.sentence,
+            "status": result.status,
+            "difference in test_f1": result.comparison.difference if result.comparison else "not run",
+            "95 % interval": interval_text(result.comparison),
+            "claimed": f"> {result.claim.by:g}",
+        }
+        for result in claim_results
+    ]
+    return table(rows, {"difference in test_f1": "+.3f"})

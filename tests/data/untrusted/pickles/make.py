@@ -1,14 +1,14 @@
 """Write small pickled data frames and CIFAR-10 batches: fixtures for the tests of the reader of pickles.
 
-Run it in any environment with Python 3.6 or newer and pandas 1.0 or newer; it writes its files beside itself:
+Run it in any environment with Python 3.6 or newer and pandas 1.0 or newer; it writes its files into its own folder:
 
     python make.py                                  # every case at every protocol of this Python, from 2 on
     python make.py uint8-str batch --protocols 5    # these cases (see FRAMES and BATCHES) at these protocols
     python make.py batch meta --python2 /usr/bin/python2.7    # what that Python 2 (it needs numpy) writes
 
-A file is named `<case>.<what wrote it>-p<protocol>.pkl`; `expected` tells from the name what it holds, without reading
-it. The files kept here are a selection from many environments in which every structure occurs. "infer" after the number
-of a pandas 2 says that `future.infer_string` was on; pyarrow is named where it was installed.
+A file is named `<case>.<what wrote it>-p<protocol>.pkl`; `expected` returns its content from the name alone. The files
+kept here are a selection from many environments in which every structure occurs. "infer" after the number of a pandas 2
+means that `future.infer_string` was on; pyarrow is named if it was installed.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def make_pixels(columns):
 
 
 def expected(name):
-    """Tell what the file of that name holds.
+    """Return the content of the file of that name.
 
     Returns:
         Of a frame: a dictionary of columns and index (lists of names), dtype (of the pixels), pixels (lists of
@@ -126,7 +126,7 @@ def _batch(key, label):
 
 
 def make_batch(case):
-    """Make a batch in the form a program would pickle."""
+    """Make the batch of a case."""
     import numpy as np
 
     key, label = BATCHES[case]
@@ -142,7 +142,7 @@ def make_batch(case):
 
 
 def make_frame(case):
-    """Make a frame in the way that its case is named for."""
+    """Make the frame of a case."""
     import numpy as np
     import pandas as pd
 
@@ -226,7 +226,7 @@ sys.stdout.write(cPickle.dumps(batch, 2))
 
 
 def write_python2(cases, program):
-    """Write batches of these cases with another Python."""
+    """Write batches of these cases with Python 2."""
     for case in cases:
         code = PYTHON2 % _batch(*BATCHES[case])
         process = subprocess.Popen([program, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

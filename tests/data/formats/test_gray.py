@@ -1,14 +1,12 @@
-"""Batches as they come: in other orders, shapes and types, with pieces missing; each read right, or named in a line."""
+"""Pickled data frames of grayscale images: columns in other orders, pixels and labels of other types, wrong ones."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from cnnlab import data
-from cnnlab.cli import main
 from cnnlab.data.formats import gray
-from cnnlab.errors import CnnlabError, DataError
+from cnnlab.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 16), dtype=np.uint8)
 LABELS = [0, 1, 2] * 3
@@ -33,7 +31,8 @@ NUMBERED = {
 
 
 @pytest.mark.parametrize("columns", NUMBERED.values(), ids=NUMBERED)
-def test_numbered_columns_in_another_order_are_put_into_theirs(tmp_path, columns):
+def test_shuffled_columns(tmp_path, columns):
+    """Numbered columns are sorted by their numbers."""
     table = frame(columns)
     shuffled = table[[*np.random.default_rng(1).permutation(columns), "label"]] if columns[0] != 0 else table[
         [15, "label", *range(15)]
@@ -43,19 +42,20 @@ def test_numbered_columns_in_another_order_are_put_into_theirs(tmp_path, columns
     assert batch.labels.tolist() == LABELS
 
 
-def test_columns_sorted_as_text_are_put_into_the_order_of_their_numbers(tmp_path):
+def test_columns_sorted_as_text(tmp_path):
     batch = read(tmp_path, frame(NUMBERED["prefix"]).sort_index(axis=1))
     np.testing.assert_array_equal(batch.images.reshape(9, 16), IMAGES)
 
 
-def test_columns_without_numbers_keep_their_order(tmp_path):
+def test_columns_without_numbers(tmp_path):
+    """They keep their order."""
     columns = [f"{row}x{column}" for row in range(1, 5) for column in range(1, 5)]
     batch = read(tmp_path, frame(columns))
     np.testing.assert_array_equal(batch.images.reshape(9, 16), IMAGES)
     assert batch.columns == tuple(columns)
 
 
-def test_batches_whose_unnumbered_columns_differ_in_order_are_refused(tmp_path):
+def test_unnumbered_columns_in_two_orders(tmp_path):
     columns = list("abcdefghijklmnop")
     frame(columns).to_pickle(tmp_path / "train_batch1.pkl")
     frame(columns)[[*columns[::-1], "label"]].to_pickle(tmp_path / "test_batch1.pkl")
@@ -84,60 +84,13 @@ def test_batches_whose_unnumbered_columns_differ_in_order_are_refused(tmp_path):
         (frame().set_index(pd.MultiIndex.from_product([[0, 1, 2], [0, 1, 2]])), "MultiIndex.*df.reset_index"),
     ],
 )  # fmt: skip
-def test_a_frame_that_cannot_be_right_is_named_in_a_line(tmp_path, table, words):
+def test_wrong_frame(tmp_path, table, words):
+    """The error has one line."""
     with pytest.raises(DataError, match=words) as caught:
         read(tmp_path, table)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("labels", [[0.0, 1.0, 2.0], ["a", "b", "c"], [True, False, True], [np.uint8(4), 5, 6]])
-def test_labels_of_other_types_are_read(tmp_path, labels):
+def test_label_types(tmp_path, labels):
     assert len(set(read(tmp_path, frame(labels=labels * 3)).labels.tolist())) == len(set(labels))
-
-
-def write_study(path, train, test, side=24):
-    """Two batches with labels as told; the images are noise."""
-    for name, labels in (("train_batch1", train), ("test_batch1", test)):
-        images = np.random.default_rng(len(labels)).integers(0, 256, (len(labels), side * side), dtype=np.uint8)
-        frame(None, images, labels).to_pickle(path / f"{name}.pkl")
-
-
-@pytest.mark.parametrize(
-    ("train", "test", "side", "words"),
-    [
-        ([0, 1, 2], [0, 1, 2], 24, "enough images to train on"),
-        ([0, 1, 2] * 20, [], 24, "without rows"),
-        ([0] * 60, [0] * 10, 24, "at least two classes"),
-        ([0, 1, 2] * 20, [0, 1, 2] * 5, 8, "images large enough for 3 blocks.*8x8"),
-        ([0, 1] * 30 + [2], [0, 1, 2] * 5, 24, "1 of class '2'"),
-    ],
-    ids=["three images", "no test image", "one class", "small images", "a lonely class"],
-)
-def test_check_says_in_a_line_why_a_folder_cannot_be_studied(tmp_path, train, test, side, words):
-    write_study(tmp_path, train, test, side)
-    done = CliRunner().invoke(main, ["data", "check", str(tmp_path)])
-    assert done.exit_code == 2
-    (line,) = done.output.splitlines()
-    assert pd.Series([line]).str.contains(words, regex=True).all(), line
-
-
-@pytest.mark.parametrize("side", [22, 28, 40])
-def test_a_class_without_test_images_and_other_sizes_can_be_studied(tmp_path, side):
-    write_study(tmp_path, [0, 1, 2] * 20, [0, 1] * 10, side)
-    done = CliRunner().invoke(main, ["data", "check", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    assert f"{side} x {side}, 3 classes" in done.output
-    assert "No test image of 2" in done.output
-
-
-def test_a_batch_that_is_a_folder_a_pipe_or_huge_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    import os
-
-    write_study(tmp_path, [0, 1] * 20, [0, 1] * 10)
-    monkeypatch.setattr("cnnlab.data.untrusted.pickles.MAX_BYTES", 1000)
-    with pytest.raises(DataError, match="at most 1,000 bytes"):
-        data.load_gray_batches(tmp_path)
-    (tmp_path / "train_batch1.pkl").unlink()
-    os.mkfifo(tmp_path / "train_batch1.pkl")
-    with pytest.raises(CnnlabError, match="Received: none"):
-        data.load_gray_batches(tmp_path)

@@ -1,0 +1,228 @@
+"""Send runs to workers: one per thread, to a worker that has traced the model, again if the worker ends."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from distributed import Future, KilledWorker, get_worker
+
+from cnnlab.data import Dataset, Split
+from cnnlab.engine import cluster as clusters
+from cnnlab.engine.cluster import Cluster, ClusterError
+from cnnlab.engine.images import carried
+from cnnlab.errors import RunError, WorkerError
+from cnnlab.records import Record, Run, RunStore
+
+KILLED_WORKERS = 3
+"""Workers that a run may kill before it has failed."""
+
+EPOCHS = "cnnlab-epochs"
+"""Dask's topic for events that say which epoch of which run starts."""
+
+EPOCH_SECONDS = 0.25
+"""Least time between two such events of a worker: nobody reads faster."""
+
+Work = tuple[Run, Dataset, Split]
+
+_Result = tuple[Record, dict[str, Any]]
+
+
+def fit_run(run: Run, images: str, checkpoints: str) -> _Result:
+    """Do a run on a worker, with images that the worker was given under names with a prefix."""
+    from cnnlab.models import fit  # loads Keras: seconds, once per worker
+
+    dataset, split = carried(images, run.data_digest), carried(images, run.split_digest)
+    return fit.run(run, dataset, split, checkpoints, partial(report_epoch, run.digest))
+
+
+_reported = 0.0
+"""When this worker last reported an epoch."""
+
+
+def report_epoch(digest: str, epoch: int) -> None:
+    """Report to all clients which epoch of a run starts, unless this worker has just reported another."""
+    global _reported
+    if time.monotonic() - _reported >= EPOCH_SECONDS:
+        _reported = time.monotonic()
+        with suppress(Exception):  # a fit must not fail because of it
+            get_worker().log_event(EPOCHS, {"run": digest, "epoch": epoch})
+
+
+class RunQueue:
+    """The digests of runs that wait, by trace key."""
+
+    def __init__(self) -> None:
+        self._digests: dict[Hashable, list[str]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._digests.values()))
+
+    def add(self, trace_key: Hashable, digest: str) -> None:
+        """Add a run, after those that wait."""
+        self._digests.setdefault(trace_key, []).append(digest)
+
+    def take(self, own: Hashable, others: Collection[Hashable]) -> str:
+        """Return the next run for a worker; there must be one.
+
+        Tracing a model takes seconds, so it is a run with the worker's own trace key, else one with a key that no
+        other worker has, else the first.
+        """
+        first = next(iter(self._digests))
+        key = own if own in self._digests else next((key for key in self._digests if key not in others), first)
+        digest = self._digests[key].pop(0)
+        if not self._digests[key]:
+            del self._digests[key]
+        return digest
+
+
+class Dispatch:
+    """Does runs on the workers of a cluster; `Engine.run_all` describes the arguments.
+
+    Args:
+        work: Runs that are not stored, with their images, by digest.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        work: Mapping[str, Work],
+        store: RunStore,
+        on_run_end: Callable[[Record, bool], None],
+        on_epoch: Callable[[Run, int], None],
+    ) -> None:
+        self._cluster, self._work, self._store = cluster, work, store
+        self._on_run_end, self._on_epoch = on_run_end, on_epoch
+        self._checkpoints = str(store.prepare())
+        self._queue = RunQueue()
+        for digest, (run, *_) in work.items():
+            self._queue.add(run.trace_key, digest)
+        self._sent: dict[Future, tuple[str, str | None]] = {}
+        self._killed = Counter[str]()
+        self._failures: list[str] = []
+        # Not `distributed.as_completed`: its timeout is for the whole iteration, but epochs must be reported and
+        # workers looked at meanwhile. Dask puts into this queue from other threads; callbacks run in the caller's.
+        self._events: SimpleQueue[Future | Mapping[str, Any]] = SimpleQueue()
+
+    def run(self) -> dict[str, Record]:
+        """Do all runs and return their records by digest."""
+        client, records = self._cluster.client, dict[str, Record]()
+        self._cluster.restart_clock()
+        try:
+            client.subscribe_topic(EPOCHS, lambda event: self._events.put(event[1]))
+            self._fill()
+            while self._sent:
+                future = self._next_finished()
+                digest, _ = self._sent.pop(future)  # else Dask would do the run again if the worker ends
+                result = self._collect(digest, future)
+                self._fill()  # before storing, so that no worker waits for the disk
+                if result:
+                    records[digest] = self._store.put(*result)
+                    self._on_run_end(records[digest], False)
+        finally:
+            with suppress(Exception):  # without a scheduler there is nothing to cancel
+                client.unsubscribe_topic(EPOCHS)
+                client.cancel(list(self._sent))
+        if self._failures:
+            raise RunError(
+                f"Expected {len(self._work)} runs to finish. Received: {len(self._failures)} failed. "
+                f"First, {self._failures[0]}"
+            )
+        return records
+
+    def _fill(self) -> None:
+        """Keep exactly one run per worker thread, so that a worker's unexpected end can be blamed on its run."""
+        threads = self._cluster.look()
+        self._looked = time.monotonic()
+        self._follow(threads)
+        busy = Counter(worker for _, worker in self._sent.values())
+        for worker, count in threads.items():
+            for _ in range(min(count - busy[worker], len(self._queue))):
+                self._send(worker)
+        if self._queue and not self._sent:  # there is no worker, but one may join
+            self._send(None)
+
+    def _follow(self, threads: Mapping[str, int]) -> None:
+        """Note where Dask has sent the runs whose worker is gone, and send those again that it has not.
+
+        It leaves a run where it is if no other worker was there to take it (distributed 2026.8).
+        """
+        trace_keys = self._cluster.trace_keys
+        for worker in trace_keys.keys() - threads.keys():
+            del trace_keys[worker]
+        astray = [future for future, (_, worker) in self._sent.items() if worker not in threads]
+        tasks = self._cluster.client.processing() if astray else {}
+        places = {task: place for place, its_tasks in tasks.items() for task in its_tasks}
+        for future in astray:
+            digest, worker = self._sent[future]
+            if new := places.get(future.key):
+                self._sent[future] = digest, new
+                trace_keys[new] = self._work[digest][0].trace_key
+            elif worker and future.status == "pending":
+                del self._sent[future]
+                future.cancel()
+                self._send_again(digest, killed=1)
+
+    def _send(self, worker: str | None) -> None:
+        """Send a run to a worker, or to any other if that one is gone."""
+        images, trace_keys = self._cluster.images, self._cluster.trace_keys
+        others = {key for other, key in trace_keys.items() if other != worker}
+        digest = self._queue.take(trace_keys.get(worker) if worker else None, others)
+        run, dataset, split = self._work[digest]
+        images.carry(dataset)
+        images.carry(split)
+        if worker:
+            trace_keys[worker] = run.trace_key
+        place = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        future = self._cluster.submit(f"run-{digest}", fit_run, run, images.prefix, self._checkpoints, **place)
+        self._sent[future] = digest, worker
+        future.add_done_callback(self._events.put)
+
+    def _next_finished(self) -> Future:
+        """Wait until a task has finished. Report epochs and look at the workers meanwhile."""
+        while True:
+            if time.monotonic() - self._looked >= clusters.POLL_SECONDS:
+                self._fill()
+            try:
+                event = self._events.get(timeout=clusters.POLL_SECONDS)
+            except Empty:
+                continue
+            if isinstance(event, Future):
+                if event in self._sent:  # else it was cancelled
+                    return event
+            elif event["run"] in [digest for digest, _ in self._sent.values()]:  # else finished, or another client's
+                self._on_epoch(self._work[event["run"]][0], event["epoch"])
+
+    def _collect(self, digest: str, future: Future) -> _Result | None:
+        """Return the result of a finished task; None if the run failed or must be sent again."""
+        run = self._work[digest][0]
+        try:
+            result: _Result = self._cluster.result(future)
+        except KilledWorker as error:
+            self._send_again(digest, killed=error.allowed_failures + 1)  # a cluster may have tried several workers
+        except CancelledError:  # the connection to the scheduler was interrupted
+            self._cluster.images.forget()
+            self._send_again(digest, killed=0)
+        except (ClusterError, WorkerError):
+            raise
+        except Exception as error:  # whatever failed on the worker, the other runs continue
+            self._cluster.check_versions()
+            self._failures.append(f"seed {run.seed}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        else:
+            return result
+        return None
+
+    def _send_again(self, digest: str, killed: int) -> None:
+        """Queue a run again whose workers ended unexpectedly, unless there were too many of them."""
+        run = self._work[digest][0]
+        self._killed[digest] += killed
+        if self._killed[digest] < KILLED_WORKERS:
+            self._queue.add(run.trace_key, digest)
+        else:
+            reason = f"it killed {self._killed[digest]} workers (perhaps out of memory)"
+            self._failures.append(f"seed {run.seed}: {reason}, with {json.dumps(run.trial.canonical())}")

@@ -1,0 +1,127 @@
+"""The engine: sends runs and calls to workers."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
+from typing import Any, TypeVar
+
+from distributed import Client, KilledWorker
+
+from cnnlab.engine.cluster import ADDRESS, Cluster
+from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Work
+from cnnlab.errors import RunError
+from cnnlab.records import Record, Run, RunStore
+
+_Result = TypeVar("_Result")
+
+
+class Engine:
+    """Workers for runs: those of a scheduler, or processes of this machine that live as long as the engine.
+
+    Nothing is started before the first run needs it. Use it as a context manager, or `close` it.
+
+    Args:
+        scheduler: A Dask scheduler's address; None takes `DASK_SCHEDULER_ADDRESS`, or starts one worker per core.
+    """
+
+    def __init__(self, scheduler: str | None = None) -> None:
+        self._scheduler = scheduler or os.environ.get(ADDRESS)
+        self._connected: Cluster | None = None
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers that this engine started."""
+        if self._connected:
+            self._connected.close()
+        self._connected = None
+
+    @property
+    def _cluster(self) -> Cluster:
+        if self._connected and self._connected.client.status == "closed":  # its scheduler was gone, and may be back
+            self.close()
+        self._connected = self._connected or Cluster(self._scheduler)
+        return self._connected
+
+    @property
+    def client(self) -> Client:
+        """The Dask client, connected or started when it is first asked for.
+
+        Raises:
+            ConfigError: No scheduler answers at the address, or workers cannot be started here.
+            WorkerError: Workers have other versions than this client.
+        """
+        return self._cluster.client
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address, as this machine reaches it; workers are started if there are none yet."""
+        return self._scheduler or str(self.client.scheduler_info()["address"])
+
+    def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+        """Call a function on a worker, which has Keras loaded, before the runs that wait.
+
+        Raises:
+            ConfigError: There is no scheduler, or there are no workers.
+            RunError: The function killed workers.
+            WorkerError: The worker has other versions than this client.
+        """
+        cluster, killed = self._cluster, 0
+        cluster.restart_clock()
+        while killed < KILLED_WORKERS:
+            cluster.look()  # a client whose scheduler is gone would wait for it
+            future = cluster.submit(function.__name__, partial(function, *args, **kwargs), priority=10)
+            try:
+                result: _Result = cluster.result(future)
+            except KilledWorker as error:
+                killed += error.allowed_failures + 1
+            except CancelledError:  # the connection was interrupted
+                continue
+            else:
+                return result
+        raise RunError(f"Expected {function.__name__} to finish. Received: it killed {killed} workers.")
+
+    def run_all(
+        self,
+        work: Sequence[Work],
+        store: RunStore,
+        on_run_end: Callable[[Record, bool], None] = lambda *_: None,
+        on_epoch: Callable[[Run, int], None] = lambda *_: None,
+    ) -> dict[str, Record]:
+        """Return the record of every run, by digest: stored ones as they are, the others from the workers.
+
+        A run that fails does not stop the others. Each record is stored at once. A run whose worker ends unexpectedly
+        is sent to another one, until it has killed three.
+
+        Args:
+            work: The runs with their images. Equal runs are done once.
+            store: Where records are kept.
+            on_run_end: Called with each record and whether it was stored already.
+            on_epoch: Called with a run and which of its epochs, from 1, starts; not with every epoch if they are short.
+
+        Raises:
+            ConfigError: There is no scheduler, or there are no workers.
+            RunError: Some runs failed. The others are stored.
+            RecordError: The store cannot be written.
+            WorkerError: A worker has other versions than this client.
+        """
+        records: dict[str, Record] = {}
+        missing: dict[str, Work] = {}
+        for item in work:
+            digest = item[0].digest
+            if digest in records or digest in missing:
+                continue
+            record = store.get(digest)
+            if record is None:
+                missing[digest] = item
+            else:
+                records[digest] = record
+                on_run_end(record, True)
+        if missing:
+            records |= Dispatch(self._cluster, missing, store, on_run_end, on_epoch).run()
+        return records

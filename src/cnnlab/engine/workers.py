@@ -1,0 +1,98 @@
+"""The worker processes of this machine."""
+
+import logging
+import os
+from typing import Any
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import LocalCluster, WorkerPlugin
+from distributed.system import MEMORY_LIMIT
+
+from cnnlab.errors import ConfigError
+
+WORKER_ENV = {
+    # One thread per worker: two processes with one thread fit more images per second than one with two.
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    # Workers that share a GPU must each take only the memory that they need.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""Environment of the workers that cnnlab starts, and defaults for the workers of a cluster."""
+
+_MALLOC = {
+    # With Dask's settings, large arrays are mapped page by page in every step of a fit: 5 % of its time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_ARENA_MAX": "1",
+}
+"""glibc's settings for the workers that cnnlab starts. A process reads them only when it starts."""
+
+WORKER_BYTES = 1_500_000_000
+"""Memory that a worker needs for Keras and the images. Where memory is short, some cores get no worker."""
+
+START_TRIES = 3
+"""How often starting the workers is tried: one may be killed as it starts."""
+
+
+def discard_stderr() -> None:
+    """Send this process's stderr to /dev/null: TensorFlow and kernels write to it, and errors return as exceptions."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+class _DiscardStderr(WorkerPlugin):  # type: ignore[misc]
+    def setup(self, worker: object) -> None:  # noqa: ARG002 - Dask's signature
+        discard_stderr()
+
+
+class LocalWorkers:
+    """One worker process per core of this machine.
+
+    Attributes:
+        cluster: Dask's cluster of them.
+        size: Their number.
+
+    Raises:
+        ConfigError: They cannot be started.
+    """
+
+    def __init__(self) -> None:
+        self.cluster = self._start()
+        self.size = len(self.cluster.worker_spec)
+
+    @staticmethod
+    def _start() -> Any:
+        for left in reversed(range(START_TRIES)):
+            try:
+                with dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENV, **_MALLOC}}):
+                    return LocalCluster(
+                        threads_per_worker=1,
+                        n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
+                        memory_limit=0,  # Dask would pause and restart workers that Keras makes large
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                        scheduler_kwargs={"allowed_failures": 0},  # cnnlab itself counts the workers that a run kills
+                        env=WORKER_ENV,
+                        plugins=(_DiscardStderr(),),
+                    )
+            except (OSError, RuntimeError) as error:
+                if not left:
+                    raise ConfigError(
+                        f"Expected to start workers on this machine. Received: {error}. Free space for temporary "
+                        "files (TMPDIR=...), or name a scheduler (SCHEDULER=...)."
+                    ) from error
+        raise AssertionError
+
+    def replace(self, missing: int) -> None:
+        """Start workers for those that are missing.
+
+        Dask replaces a worker that ends unexpectedly, but not one that ends while it starts (distributed 2026.8).
+        """
+        # `scale` starts those of the wanted workers whose end the cluster has noticed; the others come on top.
+        wanted, noticed = len(self.cluster.worker_spec), len(self.cluster.workers)
+        self.cluster.scale(wanted + max(missing - (wanted - noticed), 0))

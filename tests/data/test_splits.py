@@ -1,0 +1,65 @@
+"""Splits into train, val and test: their sizes, their shares of the classes, and their digest."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cnnlab import data
+from cnnlab.errors import ConfigError, DataError
+
+
+def test_stratified(gray):
+    """Every part has the same share of each class, no two parts share an image, and the split is reproducible."""
+    split = data.split(gray, "stratified", 100, 40, 50)
+    assert not set(split.train) & set(split.val)
+    for indices, labels, size in (
+        (split.train, gray.train_labels, 100),
+        (split.val, gray.train_labels, 40),
+        (split.test, gray.test_labels, 50),
+    ):
+        assert len(indices) == size
+        assert np.bincount(labels[indices]).tolist() == [size // 10] * 10
+    assert data.split(gray, "stratified", 100, 40, 50).digest == split.digest
+
+
+def test_digest(gray):
+    """Stored runs are found by these digests: the same split must have the same digest in every version."""
+    parts = [np.arange(3, dtype=np.int64), np.arange(3, 5, dtype=np.int64), np.arange(4, dtype=np.int64)]
+    assert data.Split(*parts).digest == "e093bad30701c063e587b2b63706789a2f50a00e4ef0c7bab4e679ebcdb56add"
+    assert data.Split(parts[1], parts[0], parts[2]).digest != data.Split(*parts).digest
+
+
+def test_more_images_than_there_are(gray):
+    """A fifth is for validation."""
+    split = data.split(gray, "stratified", 40_000, 10_000, 10_000)
+    assert (len(split.train), len(split.val), len(split.test)) == (160, 40, 100)
+
+
+@pytest.mark.parametrize("size", [91, 99, 100, 101])
+def test_few_images_left(gray, size):
+    """A part takes all images if fewer than one per class would be left."""
+    assert len(data.split(gray, "stratified", 100, 40, size).test) == 100
+
+
+def test_fewer_images_than_classes(gray):
+    with pytest.raises(DataError, match=r"as many images as there are classes, 10. Received: one of 7"):
+        data.split(gray, "stratified", 100, 40, 7)
+
+
+def test_last(gray):
+    """The published split validates on the last fifth."""
+    split = data.split(gray, "last", 40_000, 10_000, 10_000)
+    assert split.val.tolist() == list(range(160, 200))
+    assert split.train.tolist() == list(range(160))
+
+
+def test_class_with_one_image(tiny):
+    single = replace(tiny, train_labels=np.array([0] * 29 + [1]))
+    with pytest.raises(DataError, match="1 of class 'bright'"):
+        data.split(single, "stratified", 20, 5, 5)
+
+
+def test_unknown_kind(tiny):
+    with pytest.raises(ConfigError, match="stratified or last"):
+        data.split(tiny, "random", 20, 5, 5)

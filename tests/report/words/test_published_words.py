@@ -1,0 +1,75 @@
+"""Sentences about noise follow from the published table and from the runs."""
+
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+
+from cnnlab import evidence
+from cnnlab.report import words
+from cnnlab.study import PROTOCOLS, published_fits
+from conftest import make_record, make_result
+
+CORRECTED = SimpleNamespace(protocol=PROTOCOLS["corrected"])
+
+
+def test_the_published_noise_and_choices_follow_from_the_table():
+    noise = words.published_noise_summary().data
+    assert "19 of its fits are 8 models" in noise
+    assert "**0.0152** (11 degrees of freedom)" in noise
+    assert "**0.047**" in noise
+    choices, summary = words.published_choices_report()
+    assert choices.data.count("<tr>") == 11
+    assert "**1 of 11** choices: depth." in summary.data
+    assert "Unknown for loss:" in summary.data
+    assert words.replicates_table().data.count("<tr>") == 8
+
+
+def test_our_noise_is_measured_at_the_last_and_at_the_best_epoch():
+    result = make_result("base", base=(0.50, 0.54))
+    for seed, accuracies in ((1, [0.1, 0.50, 0.40]), (2, [0.1, 0.51, 0.48])):
+        history = {"loss": [1, 1, 1], "accuracy": [0, 0, 0], "val_loss": [2, 1, 3], "val_accuracy": accuracies}
+        old = result.runs["base", seed]
+        result.runs["base", seed] = make_record(
+            result.selected.settings, seed, history=history, best_epoch=2, scores=old.scores
+        )
+    summary = words.our_noise_summary(CORRECTED, [result]).data
+    assert "**0.0283** (1 degrees of freedom" in summary
+    assert "**0.0566** at the last epoch" in summary
+    assert "**0.0071** at the epoch" in summary
+    assert "87 % less. (For 0 % of the runs these are the same epoch.)" in summary
+    assert words.our_noise_summary(CORRECTED, [result, result]).data == summary, "a shared run counts once"
+
+
+def test_one_seed_says_nothing_about_our_noise():
+    assert "say nothing about noise" in words.our_noise_summary(CORRECTED, [make_result("base", base=(0.5,))]).data
+
+
+def test_selecting_by_one_run_is_optimistic(monkeypatch):
+    result = make_result("dense", old=(0.50, 0.60, 0.50), new=(0.55, 0.55, 0.65))
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    predicted = rng.integers(0, 2, (6, 40))
+    monkeypatch.setattr(
+        words.published, "read_predictions", lambda store, records, part: (labels, predicted[: len(records)], 2)
+    )
+    tuning = SimpleNamespace(store=None)
+    summary = words.selection_noise(tuning, [result, make_result("base", base=(0.5, 0.6, 0.7))]).data
+    optimism = evidence.optimism(labels, predicted.reshape(2, 3, 40), 2)
+    assert f"**{100 * optimism:.1f} points**" in summary
+    assert "over 1 stages" in summary
+    # new has the best mean, and the higher score with the seeds 1 and 3.
+    assert "**2 of 3**" in summary
+    assert "cannot be estimated" in words.selection_noise(tuning, [make_result("base", base=(0.5, 0.6))]).data
+
+
+def test_published_fits_agree_within_two_standard_deviations_of_a_difference():
+    result = make_result("dense", old=(0.80, 0.84), new=(0.40, 0.44))
+    fit = published_fits()[0]
+    trials = tuple(replace(trial, published=replace(fit, test_f1=0.86)) for trial in result.trials)
+    fits, summary = words.agreement_report([replace(result, trials=trials)])
+    # The SD of one of our runs is 0.0283; of the difference to their mean, 0.0346; 0.86 is 0.04 above 0.82.
+    assert "<td>0.069</td>" in fits.data
+    assert re.findall("<td>(yes|no)</td>", fits.data) == ["yes", "no"]
+    assert "1 of 2 fits agree" in summary.data
