@@ -141,8 +141,9 @@ def _chapter(name: str) -> tuple[str, str]:
 def _execute_apart(*job: Any) -> str:
     """Execute a notebook in a process of its own, whose end affects no other; return the error, or ""."""
     for _ in range(PROCESS_TRIES):
-        with suppress(BrokenProcessPool), ProcessPoolExecutor(1, _CONTEXT, discard_stderr) as process:
-            return process.submit(_execute, *job).result()
+        # EOFError and OSError: the process that is forked was killed itself.
+        with suppress(BrokenProcessPool, EOFError, OSError), ProcessPoolExecutor(1, _CONTEXT, discard_stderr) as pool:
+            return pool.submit(_execute, *job).result()
     return f"its process ended unexpectedly, {PROCESS_TRIES} times"
 
 
