@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from cnnlab import data
 from cnnlab.cli import main
-from test_diff import write_report
+from report.test_diff import write_report
 
 
 def call(*words):
@@ -43,12 +44,12 @@ def test_every_command_has_help_with_an_example(command):
         (["run", "--protocol", "own"], "Expected a protocol named corrected, published. Received: 'own'."),
         (["report", "--data", "nowhere"], "Expected a data folder. Received: 'nowhere'"),
         (["data", "check", "nowhere"], "Expected a data folder."),
-        (["diff", "nowhere", "notebooks"], "Expected a report (with manifest.json) or a folder of stored runs."),
+        (["diff", "nowhere", "notebooks"], "Expected the folder of a report, with manifest.json."),
         (["predict", "image.png"], "Expected a model. Received: 'reports/quick/model.keras', which is no file."),
         (["data", "gray", "nowhere"], "which does not exist"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, tmp_path, monkeypatch):
+def test_an_error_of_the_user_is_one_line_and_exit_code_2(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "02-stage.ipynb").touch()
@@ -56,22 +57,22 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, tmp_path, m
     assert answer.exit_code == 2
     assert message in answer.output
     assert answer.output.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notebooks"], "nothing is half-written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notebooks"], "nothing is written"
 
 
-def test_a_reader_that_has_read_enough_is_no_error(folder):
-    reads, writes = os.pipe()
-    os.close(reads)
+def test_a_closed_pipe_is_no_error(folder):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
     words = [sys.executable, "-m", "cnnlab", "data", "check", folder]
-    done = subprocess.run(words, stdout=writes, stderr=subprocess.PIPE, check=False)
-    os.close(writes)
+    done = subprocess.run(words, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
     assert b"cnnlab:" not in done.stderr
 
 
-def test_a_broken_batch_ends_a_report_before_anything_is_written(folder, tmp_path, monkeypatch):
+def test_a_broken_batch_ends_a_report_before_it_writes_anything(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder, "images")
-    (tmp_path / "images" / "train_batch2.pkl").write_bytes(b"spoilt")
+    (tmp_path / "images" / "train_batch2.pkl").write_bytes(b"broken")
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "02-stage.ipynb").touch()
     answer = call("report", "--data", "images", "--profile", "smoke")
@@ -80,21 +81,21 @@ def test_a_broken_batch_ends_a_report_before_anything_is_written(folder, tmp_pat
     assert not (tmp_path / "reports").exists()
 
 
-def test_outside_the_projects_folder_a_report_says_where_to_go(folder, tmp_path, monkeypatch):
+def test_a_report_outside_the_projects_folder_says_where_to_run_it(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = call("report", "--data", folder)
     assert answer.exit_code == 2
     assert "Run cnnlab in the project's folder" in answer.output
 
 
-def test_check_says_what_a_folder_holds(folder):
+def test_check_describes_a_folder(folder):
     answer = call("data", "check", folder)
     assert answer.exit_code == 0
     assert "200 training and 100 test images of 32 x 32, 10 classes (zero, one" in answer.output
     assert "colour: 200" in answer.output
 
 
-def test_gray_writes_the_luma_of_an_archive_as_batches(folder, tmp_path):
+def test_gray_writes_the_batches_of_an_archive(folder, tmp_path):
     shutil.copy(folder / data.ARCHIVE, tmp_path)
     assert call("data", "gray", tmp_path).exit_code == 0
     assert not data.load(tmp_path).derived_gray
@@ -106,7 +107,7 @@ def test_a_sample_can_be_made_anywhere(tmp_path):
     assert call("data", "check", tmp_path / "new" / "sample").exit_code == 0
 
 
-def test_diff_names_what_changed_and_what_moved(tmp_path):
+def test_diff_prints_settings_that_differ_and_scores_that_moved(tmp_path):
     for side, keras, shift in (("a", "3.15.1", 0.0), ("b", "3.16.0", 0.2)):
         scores = {"base": [0.5, 0.51, 0.52], "dense": [0.6 + shift, 0.61 + shift, 0.62 + shift]}
         write_report(tmp_path / side, {"base": "base", "dense": "128"}, scores, keras=keras)
@@ -115,3 +116,37 @@ def test_diff_names_what_changed_and_what_moved(tmp_path):
     assert "versions.keras: 3.15.1 -> 3.16.0" in answer.output
     assert "base: base\n    0.510 -> 0.510, +0.000: same" in answer.output
     assert "0.610 -> 0.810, +0.200 (+0.177 to +0.223): moved" in answer.output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["predict", "--help"], ["data", "--help"]])
+def test_help_loads_no_keras_and_no_dask(words):
+    code = (
+        f"import sys; from cnnlab.cli import main; main({words}, standalone_mode=False); "
+        "slow = {'keras', 'tensorflow', 'distributed', 'dask', 'matplotlib', 'papermill'} & {*sys.modules}; "
+        "sys.exit(', '.join(slow) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fresh", "command"), [(False, "the same command"), (True, "the same command without --fresh")]
+)
+def test_ctrl_c_prints_how_to_continue(tmp_path, fresh, command):
+    code = (
+        "import os, pathlib, signal; from cnnlab.cli import long_work\n"
+        f"with long_work(pathlib.Path('my-runs'), {fresh}): os.kill(os.getpid(), signal.SIGINT)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGINT
+    assert f"cnnlab: stopped. Finished runs are in 'my-runs'; {command}" in done.stderr
+    assert "continues from there." in done.stderr
+
+
+def test_warnings_about_stored_runs_are_one_line_each(tmp_path):
+    code = (
+        "import pathlib, warnings; from cnnlab.cli import long_work; from cnnlab.errors import RecordWarning\n"
+        "with long_work(pathlib.Path('my-runs')): warnings.warn(RecordWarning('a.run is damaged'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines() == ["cnnlab: a.run is damaged"]

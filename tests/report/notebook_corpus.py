@@ -1,7 +1,7 @@
-"""Markup that tries to run in a page, and notebooks and reports that hold it.
+"""Markup that tries to run in a page, and notebooks and reports that contain it.
 
-RUN stands for a script that tells the outermost window that it ran, from a frame in a frame too; URL for an address
-that nothing should ask for, whose answer is such a script; DOCUMENT for a page that runs one.
+RUN stands for a script that tells the outermost window that it ran, also from a nested frame; URL for an address that
+nothing should request, whose answer is such a script; DOCUMENT for a page that runs one.
 """
 
 import json
@@ -16,12 +16,11 @@ from nbformat import NotebookNode, v4
 from cnnlab import data
 from cnnlab.data import Dataset
 from cnnlab.errors import DataError
-from cnnlab.evidence import Scores
 from cnnlab.report import page, tables, words
 from cnnlab.report.page import Chapter
 from cnnlab.study import PROFILES, PROTOCOLS, Claim
-from cnnlab.tuning import ClaimResult
-from conftest import make_result
+from cnnlab.tuning import ClaimResult, ClaimStatus
+from conftest import make_arrays, make_result
 
 RUN = "top.postMessage(`ran`,`*`)"
 URL = "http://asked.test/x"
@@ -31,7 +30,7 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 
 
 class Payload(NamedTuple):
-    """A text, and where it stands: in an output of a type, in another part of a notebook, or in the report itself."""
+    """A text and its place: an output of a type, another part of a notebook, or the report itself."""
 
     place: str
     name: str
@@ -114,7 +113,7 @@ IN_HTML = {
     "svg as an image": "<img src=\"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' onload='RUN'/>\">",
     "svg in an embed": "<embed src=\"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' onload='RUN'/>\">",
     "math link": '<math href="javascript:RUN">x</math>',
-    # Read once one way and once another
+    # Parsed one way once and another way the next time
     "math style": '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=RUN&gt;">',
     "math form": "<form><math><mtext></form><form><mglyph><style></math><img src=x onerror=RUN>",
     "math annotation": '<math><annotation-xml encoding="text/html"><style><img src=x onerror=RUN></style>',
@@ -140,7 +139,7 @@ IN_HTML = {
     "alt with an end in it": f"<img src=\"data:image/png;base64,{PIXEL}\" alt='\"><img src=x onerror=RUN>'>",
     "table that gives up its content": "<table><tr><img src=x onerror=RUN><td>x</table>",
     "nested encodings": "&amp;lt;img src=x onerror=RUN&amp;gt; &lt;script&gt;RUN&lt;/script&gt; %3Cscript%3E",
-    # What would swallow the rest
+    # Open markup that would swallow what follows
     "open tag": "<img src=x onerror=RUN ",
     "open attribute": "<img src=x onerror=RUN><a title=\"",
     "open script": "<script>RUN;/*",
@@ -216,11 +215,11 @@ PAYLOADS = [
     Payload("trial", "javascript link", "[x](javascript:RUN)"),
 ]  # fmt: skip
 OF_THE_PAGE = {"chapter title", "chapter error", "folder name", "profile", "manifest", "claim", "trial"}
-"""Places that are not in a notebook."""
+"""Places outside of a notebook."""
 
 
 def notebook(payload: Payload) -> NotebookNode:
-    """A notebook that holds a payload between two headings."""
+    """A notebook with a payload between two headings."""
     text, cell = payload.whole, v4.new_code_cell("x = 1")
     metadata: dict = {"language_info": {"name": "python"}}
 
@@ -270,7 +269,7 @@ def notebook(payload: Payload) -> NotebookNode:
             dataset = Dataset(images, labels, images, labels, (text, "x"))
             split = data.split(dataset, PROTOCOLS["corrected"].split, 10, 6, 10)
             picture, about = words.sample_images(dataset, split)._repr_mimebundle_()
-            show({"text/html": words.class_table(dataset, split).data})
+            show({"text/html": words.class_counts_table(dataset, split).data})
             show({"image/png": b64encode(picture["image/png"]).decode(), "text/plain": picture["text/plain"]}, about)
         case "words":
             show({"text/markdown": f"- {tables.text(text)}\n- **{tables.text(text)}**"})
@@ -286,7 +285,7 @@ def notebook(payload: Payload) -> NotebookNode:
 
 
 def report(payload: Payload, folder: Path) -> str:
-    """The page of a report that holds a payload in a chapter, in what it says of the study, or in an error."""
+    """The page of a report with a payload in a chapter, in the overview or in an error."""
     text = payload.whole
     path = folder / "01-chapter.ipynb"
     path.write_text(json.dumps(notebook(payload)), encoding="utf-8")
@@ -299,19 +298,17 @@ def report(payload: Payload, folder: Path) -> str:
         except DataError as error:
             chapters[1].error = str(error)
     results = [make_result("base", **{text: (0.5, 0.52), "x": (0.4, 0.42)})] if payload.place == "trial" else []
-    profile = SimpleNamespace(name=name("profile", "quick"), seeds=PROFILES["quick"].seeds)
+    arrays = make_arrays(np.arange(8) % 2, np.arange(8) % 2, np.random.default_rng(0))
     tuning = SimpleNamespace(
-        profile=profile,
+        profile=SimpleNamespace(name=name("profile", "quick"), seeds=PROFILES["quick"].seeds),
         protocol=PROTOCOLS["corrected"],
-        folder=SimpleNamespace(gray=SimpleNamespace(class_names=(text, "x"))),
-        predictions=lambda records, _: (np.arange(8) % 2, np.zeros((len(records), 8), int), 2),
-        scores=lambda records, _: Scores(np.linspace(0.5, 0.6, len(records)), np.zeros((len(records), 5))),
+        store=SimpleNamespace(arrays=lambda *_: arrays),
     )
-    said = name("manifest", "x")
+    other = name("manifest", "x")
     manifest = {
-        "commit": said, "seeds": [1], "runs": 1, "runs_made_now": 0, "train_seconds": 1.0, "wall_seconds": 1.0,
-        "machine": {"system": said, "cores": 2}, "versions": {said: said}, "data": {"gray_digest": said},
-        "splits": [said],
+        "commit": other, "seeds": [1], "runs": 1, "runs_made_now": 0, "train_seconds": 1.0, "wall_seconds": 1.0,
+        "machine": {"system": other, "cores": 2}, "versions": {other: other}, "splits": [other], "fit_code": other,
+        "data": {"gray_digest": other, "classes": [text, "x"]},
     }  # fmt: skip
     claim = Claim(name("claim", "x"), ("base", name("claim", "x")), ("base", "y"))
-    return page.render(tuning, results, chapters, [ClaimResult(claim, "inconclusive", None)], manifest)
+    return page.render(tuning, results, chapters, [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None)], manifest)

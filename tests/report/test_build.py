@@ -46,10 +46,10 @@ def page(made):
     return BeautifulSoup((made[0] / "index.html").read_text(encoding="utf-8"), "html.parser")
 
 
-def test_the_page_holds_every_stage_and_opens_with_the_findings(page):
+def test_the_page_shows_every_stage_and_starts_with_the_findings(page):
     links = [link["href"] for link in page.select("nav a")]
     chapters = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "mistakes"]
-    parts = [f"#overview-{part}" for part in ("path", "best", "claims")]  # with one run each, nothing is told apart
+    parts = [f"#overview-{part}" for part in ("path", "best", "claims")]  # with one run a trial, nothing is compared
     assert links == ["#answer", *parts, *(f"#{name}" for name in chapters), "#how"]
     for link in links:
         assert page.select_one(link)
@@ -78,12 +78,12 @@ def test_the_page_is_one_file_whose_pictures_have_alt_texts(page, made):
     assert all(len(image["alt"]) > 20 and "No description" not in image["alt"] for image in images)
 
 
-def test_headings_have_ids_of_their_own(page):
+def test_no_id_is_used_twice(page):
     ids = [element["id"] for element in page.select("[id]")]
     assert len(ids) == len(set(ids))
 
 
-def test_the_page_opens_with_the_claims_and_ends_with_what_the_mistakes_cost(page):
+def test_the_page_shows_claims_noise_and_mistakes(page):
     shown = page.select_one("#overview").get_text()
     for claim in CLAIMS:
         assert claim.sentence in shown
@@ -102,7 +102,7 @@ def browser():
 
 @pytest.fixture
 def show(browser, made):
-    """Open the page as a reader with some settings does; afterwards, see that it asked for nothing and met no error."""
+    """Open the page with a browser's settings; afterwards, check that it requested nothing and met no error."""
     contexts, noted = [], []
 
     def show(**settings):
@@ -129,9 +129,9 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touc
 TABLE = "#overview table:has(th:has-text('as published'))"
 
 
-def test_the_contents_lead_to_their_chapters_and_follow_the_reader(show):
+def test_the_contents_lead_to_chapters_and_mark_the_one_in_view(show):
     shown = show()
-    for link in shown.locator("nav a").all()[:-1]:  # what is last cannot come to the top
+    for link in shown.locator("nav a").all()[:-1]:  # the last one cannot scroll to the top
         link.click()
         shown.wait_for_function(
             "link => { const top = document.querySelector(link.hash).getBoundingClientRect().top;"
@@ -149,7 +149,7 @@ def test_every_heading_has_a_link_to_itself(show):
         assert heading.locator("a.anchor").get_attribute("href") == f"#{heading.get_attribute('id')}"
 
 
-def test_a_table_sorts_by_a_click_by_number_or_by_name_and_the_other_way_by_a_second_one(show):
+def test_a_click_sorts_a_table_and_a_second_one_reverses_it(show):
     shown = show()
     table = shown.locator(TABLE).first
 
@@ -182,7 +182,7 @@ def test_a_table_is_copied_as_csv(show):
 
 
 @pytest.mark.parametrize("kind", ["code", "numbers"])
-def test_code_and_numbers_are_folded_away_until_they_are_asked_for(show, kind):
+def test_code_and_numbers_are_folded_away(show, kind):
     part = show().locator(f"#dense details.{kind}").first
     inside = part.locator("pre, table").first
     assert not inside.is_visible()
@@ -190,7 +190,7 @@ def test_code_and_numbers_are_folded_away_until_they_are_asked_for(show, kind):
     assert inside.is_visible()
 
 
-def test_pictures_are_there_and_tell_what_they_show(show):
+def test_pictures_are_sharp_and_have_alt_texts(show):
     pictures = show().locator("img")
     assert pictures.count() > 5 * len(STAGES)
     for picture in pictures.all():
@@ -208,7 +208,7 @@ def test_nothing_is_wider_than_a_small_phone(show):
     assert not shown.locator("nav ol").is_visible()
 
 
-def test_the_page_can_be_read_without_its_script(browser, made):
+def test_the_page_works_without_its_script(browser, made):
     shown = browser.new_page(java_script_enabled=False)
     shown.goto((made[0] / "index.html").as_uri())
     for part in ("nav ol", "#answer .key_figures", TABLE, "#dense h2", "#dense img"):
@@ -216,7 +216,7 @@ def test_the_page_can_be_read_without_its_script(browser, made):
     shown.close()
 
 
-def test_on_paper_there_are_no_buttons_and_the_pictures_are_as_drawn(show):
+def test_the_printed_page_has_no_buttons_and_light_pictures(show):
     shown = show(color_scheme="dark")
     drawn = "getComputedStyle(document.querySelector('#dense img:not(.photo)')).filter"
     assert "invert" in shown.evaluate(drawn)
@@ -233,19 +233,19 @@ def test_axe_finds_nothing_serious(show, settings):
     shown.evaluate("for (const part of document.querySelectorAll('#dense details')) part.open = true")
     shown.evaluate(source)
     found = shown.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    told = [
+    violations = [
         f"{one['id']}: {one['help']}: {one['nodes'][0]['html']}"
         for one in found
         if one["impact"] in ("serious", "critical")
     ]
-    assert told == []
+    assert violations == []
 
 
-def test_the_page_is_small_enough_to_be_sent_by_mail(made):
+def test_the_page_is_small_enough_for_a_mail(made):
     assert (made[0] / "index.html").stat().st_size < 6e6
 
 
-def test_tables_lie_beside_the_page(made):
+def test_the_tables_and_the_manifest_agree(made):
     with (made[0] / "decisions.csv").open(newline="") as stream:
         assert [row["stage"] for row in csv.DictReader(stream)] == [stage.name for stage in STAGES]
     with (made[0] / "results.csv").open(newline="") as stream:
@@ -261,7 +261,7 @@ def test_tables_lie_beside_the_page(made):
     assert manifest["runs"] == manifest["runs_made_now"] == len(digests)
     with (made[0] / "comparisons.csv").open(newline="") as stream:
         assert {row["stage"] for row in csv.DictReader(stream)} <= {stage.name for stage in STAGES}
-    assert len(list(made[1].glob("*.json"))) == manifest["runs"]
+    assert len(list(made[1].glob("*.run"))) == manifest["runs"]
 
 
 def test_every_notebook_was_executed_to_its_end(made):
@@ -281,12 +281,12 @@ def test_the_final_model_takes_raw_pixels(made, gray):
     assert model.predict(gray.test_images[:2].astype("float32"), verbose=0).sum() == pytest.approx(2, rel=1e-4)
 
 
-def test_the_card_beside_the_model_is_that_of_its_run(made):
+def test_the_model_card_is_of_the_models_run(made):
     run = json.loads((made[0] / "manifest.json").read_bytes())["model"]["run"]
     assert f"Run `{run[:12]}`" in (made[0] / "model-card.md").read_text(encoding="utf-8")
 
 
-def test_progress_is_one_line_an_event_where_there_is_no_terminal(made):
+def test_without_a_terminal_progress_is_a_line_an_event(made):
     lines = made[2].stderr.splitlines()
     assert len(lines) == 2 * len(STAGES) + 1
     assert lines[0] == "base: 1 run"
@@ -299,7 +299,7 @@ def test_the_command_ends_with_the_findings_and_the_path(made):
     assert 3 <= len(brief) <= 5
 
 
-def test_a_second_report_repeats_no_run_and_no_notebook_and_leaves_the_page(made):
+def test_a_second_report_repeats_nothing(made):
     kept = [*(made[0] / "notebooks").iterdir(), made[0] / "index.html", made[0] / "model.keras"]
     times = {path: path.stat().st_mtime_ns for path in kept}
     done = command(*made[3])
@@ -311,7 +311,7 @@ def test_a_second_report_repeats_no_run_and_no_notebook_and_leaves_the_page(made
         assert {row["cached"] for row in csv.DictReader(stream)} == {"True"}
 
 
-def test_a_page_that_was_changed_is_made_again(made):
+def test_a_damaged_page_is_made_again(made):
     page = made[0] / "index.html"
     whole = page.read_bytes()
     page.write_bytes(whole[:-10])
@@ -320,9 +320,9 @@ def test_a_page_that_was_changed_is_made_again(made):
     assert page.read_bytes().rstrip().endswith(b"</html>")
 
 
-def test_a_refuted_claim_ends_the_command_with_1_if_that_is_asked_for(made, folder, monkeypatch):
+def test_check_exits_with_1_for_a_refuted_claim(made, folder, monkeypatch):
     refuted = Claim("CNN-1 beats itself.", ("base", SELECTED), ("base", SELECTED), 0.01)
-    monkeypatch.setattr("cnnlab.claims.CLAIMS", (refuted,))
+    monkeypatch.setattr("cnnlab.tuning.claims.CLAIMS", (refuted,))
     monkeypatch.chdir(ROOT)
     plain, checked = (CliRunner().invoke(main, [str(word) for word in (*made[3], *more)]) for more in ([], ["--check"]))
     assert (plain.exit_code, checked.exit_code) == (0, 1)
@@ -337,32 +337,32 @@ def test_a_report_does_not_differ_from_itself(made):
 
 
 @pytest.mark.parametrize("own", [{"seeds": 2}, {"trials": {"dense": ["64"]}}])
-def test_a_report_is_refused_a_study_that_its_notebooks_do_not_know(folder, tmp_path, own):
+def test_a_study_that_the_notebooks_cannot_run_is_refused(folder, tmp_path, own):
     tuning = Tuning(folder, tmp_path / "runs", "smoke", **own)
     with pytest.raises(ConfigError, match="Leave seeds and trials out"):
         report.make(tuning, tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
-def test_a_report_never_overwrites_the_notebooks_it_is_made_from(folder, tmp_path):
+def test_a_report_never_overwrites_its_source_notebooks(folder, tmp_path):
     (tmp_path / "notebooks").mkdir()
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(path, tmp_path / "notebooks")
     done = command("report", "--data", folder, "--report", ".", cwd=tmp_path)
     assert done.returncode == 2
-    assert "a folder of its own" in done.stderr
+    assert "a folder for the report alone" in done.stderr
     assert len(list((tmp_path / "notebooks").iterdir())) == 7
 
 
 @pytest.fixture
 def short(tmp_path):
-    """Notebooks of one cell each, for what does not depend on what they hold."""
+    """Notebooks of one cell each, which are executed faster."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
     for name in ("01-data", "02-stage", "03-colour", "04-comparison", "05-noise", "06-mistakes"):
-        names = nbformat.v4.new_code_cell('stage = data = runs = profile = protocol = without = ""')
+        names = nbformat.v4.new_code_cell('stage = data = runs = profile = protocol = skip = precision = halving = ""')
         names.metadata["tags"] = ["parameters"]
-        check = nbformat.v4.new_code_cell('assert stage != "dense", "no dense layer today"')
+        check = nbformat.v4.new_code_cell('assert stage != "dense", "no dense layer"')
         nbformat.write(
             nbformat.v4.new_notebook(cells=[names, check], metadata={"language_info": {"name": "python"}}),
             folder / f"{name}.ipynb",
@@ -370,30 +370,29 @@ def short(tmp_path):
     return folder
 
 
-def test_a_store_copied_from_elsewhere_is_all_that_a_report_needs(made, folder, short, tmp_path):
+def test_a_copied_store_is_all_that_a_report_needs(made, folder, short, tmp_path):
     shutil.copytree(made[1], tmp_path / "copied", copy_function=shutil.copyfile)
     with Tuning(folder, tmp_path / "copied", "smoke") as tuning:
         report.make(tuning, tmp_path / "out", short)
         assert tuning.made == set()
-    theirs, ours = ((place / "decisions.csv").read_text() for place in (made[0], tmp_path / "out"))
-    assert theirs == ours
+    assert (made[0] / "decisions.csv").read_text() == (tmp_path / "out" / "decisions.csv").read_text()
 
 
-def test_a_notebook_that_fails_is_named_and_the_others_are_there(made, folder, short, tmp_path):
+def test_a_failing_notebook_is_named_and_the_others_are_there(made, folder, short, tmp_path):
     (tmp_path / "out" / "notebooks").mkdir(parents=True)
     (tmp_path / "out" / "notebooks" / "mine.ipynb").write_text("{}")
     with Tuning(folder, made[1], "smoke") as tuning:
         chapters = report.make(tuning, tmp_path / "out", short).chapters
-    assert {c.name: c.error for c in chapters if c.error} == {"dense": "AssertionError: no dense layer today"}
+    assert {c.name: c.error for c in chapters if c.error} == {"dense": "AssertionError: no dense layer"}
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "This report is not complete" in page
-    assert "AssertionError: no dense layer today" in page
+    assert "AssertionError: no dense layer" in page
     names = {path.name for path in (tmp_path / "out" / "notebooks").iterdir()}
     assert len(names) == len(STAGES) + 4
     assert "mine.ipynb" in names, "a notebook that is not ours is left alone"
 
 
-def test_a_stage_that_fails_does_not_lose_the_others(made, folder, short, tmp_path, monkeypatch):
+def test_a_failing_stage_does_not_affect_the_others(made, folder, short, tmp_path, monkeypatch):
     def fail(self, name, whole=Tuning.result):
         if name == "dense":
             raise RunError("Expected 5 runs to finish. Received: 1 failed.")
@@ -416,16 +415,16 @@ def test_notebooks_run_in_jupyter_with_their_default_parameters(tmp_path):
         notebook = nbformat.read(tmp_path / "notebooks" / f"{name}.ipynb", as_version=4)
         resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
         NotebookClient(notebook, kernel_name="python3", timeout=300, resources=resources).execute()
-    assert len(list((tmp_path / "reports" / "runs").glob("*.json"))) == 3
+    assert len(list((tmp_path / "reports" / "runs").glob("*.run"))) == 3
 
 
-def test_a_reader_changes_the_settings_and_adds_a_trial_whose_runs_are_those_that_a_report_finds(folder, tmp_path):
+def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(folder, tmp_path):
     from nbclient import NotebookClient
 
     notebook = nbformat.read(ROOT / "notebooks" / "02-stage.ipynb", as_version=4)
-    without = [stage.name for stage in STAGES if stage.name not in ("base", "dense")]
+    skip = [stage.name for stage in STAGES if stage.name not in ("base", "dense")]
     settings = {"stage": "dense", "data": str(folder), "runs": str(tmp_path), "profile": "smoke", "seeds": 2}
-    settings |= {"trials": "32", "without": ",".join(without), "mine": {"fast": {"learning_rate": 0.002}}}
+    settings |= {"trials": "32", "skip": ",".join(skip), "mine": {"fast": {"learning_rate": 0.002}}}
     for cell in notebook.cells:
         for name, value in settings.items():
             cell.source = re.sub(rf"^{name} = .*", f"{name} = {value!r}", cell.source, flags=re.MULTILINE)
@@ -433,37 +432,37 @@ def test_a_reader_changes_the_settings_and_adds_a_trial_whose_runs_are_those_tha
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     tables = [output["data"].get("text/html", "") for output in outputs if "data" in output]
     assert any("<td>fast" in table and "<td>32" in table and "<td>64" in table for table in tables)
-    with Tuning(folder, tmp_path, "smoke", skip=without, seeds=2, trials={"dense": ["32"]}) as tuning:
+    with Tuning(folder, tmp_path, "smoke", skip=skip, seeds=2, trials={"dense": ["32"]}) as tuning:
         tuning.result("dense")
         assert tuning.made == set()
         assert len(tuning.store.records()) == 6
 
 
-def test_a_study_of_grayscale_batches_alone_has_no_colour_stage(folder, tmp_path):
+def test_without_colour_images_there_is_no_colour_stage(folder, tmp_path):
     for path in folder.glob("*.pkl"):
         shutil.copy(path, tmp_path)
-    without = [*(stage.name for stage in STAGES[1:-1]), "mistakes"]
-    with Tuning(tmp_path, tmp_path / "runs", "smoke", skip=without) as tuning:
+    skip = [*(stage.name for stage in STAGES[1:-1]), "mistakes"]
+    with Tuning(tmp_path, tmp_path / "runs", "smoke", skip=skip) as tuning:
         chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks").chapters
     assert [(c.name, c.error) for c in chapters] == [("data", ""), ("base", ""), ("comparison", ""), ("noise", "")]
-    assert "Part B is left out" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "the colour stage is skipped" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
-def test_the_published_protocol_runs_the_published_fits_repeats_and_defects_and_all(folder, tmp_path):
+def test_the_published_protocol_runs_the_published_fits_with_their_repeats(folder, tmp_path):
     stages = ("dropout", "optimizer", "loss", "colour")
     others = [stage.name for stage in STAGES if stage.name not in stages]
     with Tuning(folder, tmp_path, "smoke", "published", skip=others) as tuning:
         results = tuning.results()
-        fits, agreement = words.agreement_table(results)
+        fits, agreement = words.agreement_report(results)
     assert [result.stage.name for result in results] == list(stages)
     assert fits.data.count("<tr>") == sum(len(result.trials) for result in results)
     assert "agree with the published figure" in agreement.data
     assert all(result.decision.agrees and result.decision.rule == Rule.PUBLISHED_CHOICE for result in results)
-    # Two pairs of the dropout fits are one trial each, by a slip of the study's, and adam was fitted twice.
+    # Two pairs of the dropout fits are one trial each, by a mistake of the study, and adam was fitted twice.
     assert len(tuning.store.records()) == len([fit for fit in published_fits() if fit.stage in stages])
 
 
-def test_run_makes_the_runs_without_notebooks(made, folder):
+def test_run_makes_all_runs_without_notebooks(made, folder):
     done = command("run", "--profile", "smoke", "--data", folder, "--runs", made[1])
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == [stage.name for stage in STAGES]

@@ -1,4 +1,4 @@
-"""No markup that comes from data runs in a report's page, by two locks, each of which is enough by itself."""
+"""No markup from data runs in a report's page: the sanitiser and the policy both prevent it, each by itself."""
 
 import functools
 import hashlib
@@ -46,7 +46,7 @@ CLICKS = """addEventListener("load", () => {
       element.dispatchEvent(new MouseEvent(kind, {bubbles: true, cancelable: true}));
   }
 });"""
-"""What a reader may do to a page, done to all of it, but for following its links to other sites."""
+"""Does all that a reader can do with a page, but does not follow links to other sites."""
 
 TELL = """const say = (kind, frame) => document.documentElement.append(`{${kind} ${frame.id}}`);
 document.addEventListener("load", event => say("read", event.target), true);
@@ -55,22 +55,22 @@ addEventListener("message", event => {
   while (one && one.parent !== top) one = one.parent;
   say("ran", [...document.querySelectorAll("iframe")].find(frame => frame.contentWindow === one) ?? {id: "?"});
 });"""
-"""Notes which frames have been read to their end, and in which of them, or in a frame of theirs, a script ran."""
+"""Notes which frames were read to their end, and in which of them, or in a frame inside, a script ran."""
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """The page of each payload, as it is and as it would be without the sanitiser."""
+    """The page of each payload, with and without the sanitiser."""
     folder = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "_exporter", functools.cache(page._exporter))  # to compile its templates takes longest
+        patch.setattr(page, "_exporter", functools.cache(page._exporter))  # compiling its templates takes longest
         clean = {payload: report(payload, folder) for payload in PAYLOADS}
         patch.setattr(page, "sanitise", lambda fragment: fragment)
         return clean, {payload: report(payload, folder) for payload in PAYLOADS}
 
 
 def faults(html: str) -> list[str]:
-    """What a page holds that could run, load or hide something, or that a report does not have."""
+    """Everything in a page that could run, load or hide something, or that no report has."""
     soup = BeautifulSoup(html, "html.parser")
     found = []
     *others, script = soup.find_all("script") or [soup.new_tag("script")]
@@ -98,11 +98,11 @@ def faults(html: str) -> list[str]:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: f"{payload.place}: {payload.name}")
-def test_nothing_of_a_payload_is_left_that_could_run_or_load_something(pages, payload):
+def test_nothing_in_a_page_can_run_or_load(pages, payload):
     assert faults(pages[0][payload]) == []
 
 
-def test_what_a_cell_leaves_open_takes_nothing_from_the_cells_after_it(pages):
+def test_open_markup_does_not_swallow_later_cells(pages):
     for payload in PAYLOADS:
         soup = BeautifulSoup(pages[0][payload], "html.parser")
         headings = [
@@ -112,12 +112,11 @@ def test_what_a_cell_leaves_open_takes_nothing_from_the_cells_after_it(pages):
         assert all(headings), payload
 
 
-def test_the_check_of_pages_finds_what_is_wrong_with_them(pages):
-    """Without the sanitiser, it finds something in nearly all that stands in HTML."""
+def test_faults_finds_what_is_wrong_without_the_sanitiser(pages):
     assert sum(bool(faults(pages[1][payload])) for payload in PAYLOADS if payload.place == "text/html") > 80
 
 
-def test_what_stands_in_an_attribute_does_not_get_out_of_it_even_without_the_sanitiser(pages):
+def test_attributes_are_escaped_even_without_the_sanitiser(pages):
     places = {"image/png", "image/jpeg", "picture", "picture's width", "cell tag", "kernel", "class name"}
     for payload in PAYLOADS:
         if payload.place in places:
@@ -127,8 +126,8 @@ def test_what_stands_in_an_attribute_does_not_get_out_of_it_even_without_the_san
 
 
 @pytest.mark.parametrize("name", IN_HTML)
-def test_a_sanitised_fragment_is_not_changed_by_being_read_again(name):
-    """What one reading makes harmless and the next one would make run again, changes when it is read twice."""
+def test_sanitising_again_changes_nothing(name):
+    """Markup that one parse makes harmless and the next one would make run again changes when it is parsed twice."""
     once = page.sanitise(Payload("", name, IN_HTML[name]).whole)
     assert page.sanitise(once) == once
     assert BeautifulSoup(once, "html.parser").decode(formatter="minimal").count("<") == once.count("<")
@@ -150,7 +149,7 @@ def test_a_sanitised_fragment_is_not_changed_by_being_read_again(name):
         "<ul><li>a</li></ul><ol><li>b</li></ol><blockquote><p>c</p></blockquote><hr><pre><code>d\n</code></pre>",
     ],
 )
-def test_what_chapters_are_made_of_is_kept_as_it_is(kept):
+def test_markup_that_chapters_need_is_kept(kept):
     assert page.sanitise(kept) == kept
 
 
@@ -172,11 +171,11 @@ def test_what_chapters_are_made_of_is_kept_as_it_is(kept):
         'crossorigin="anonymous"',
     ],
 )
-def test_an_attribute_that_is_not_on_the_list_or_holds_something_else_is_dropped(dropped):
+def test_other_attributes_and_values_are_dropped(dropped):
     assert page.sanitise(f"<img {dropped}>") == "<img>"
 
 
-def test_outputs_are_shown_by_the_list_of_types_whatever_else_comes_with_them(tmp_path):
+def test_outputs_are_shown_in_the_order_of_their_types(tmp_path):
     others = ["application/javascript", "image/svg+xml", "text/latex", "application/vnd.jupyter.widget-view+json"]
     cells = [
         v4.new_code_cell(outputs=[v4.new_output("display_data", {**dict.fromkeys(others, "no"), kind: content})])
@@ -200,7 +199,7 @@ def test_outputs_are_shown_by_the_list_of_types_whatever_else_comes_with_them(tm
     assert "no" not in shown.get_text().split()
 
 
-def test_a_chapter_keeps_its_code_headings_tables_and_pictures(tmp_path):
+def test_a_chapter_keeps_code_headings_tables_and_pictures(tmp_path):
     result = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
     picture = plots.scores(result)
     files, about = picture._repr_mimebundle_()
@@ -211,9 +210,9 @@ def test_a_chapter_keeps_its_code_headings_tables_and_pictures(tmp_path):
         v4.new_code_cell(
             "import os  # code",
             outputs=[
-                v4.new_output("display_data", {"text/html": words.trial_table(result).data}),
+                v4.new_output("display_data", {"text/html": words.trials_table(result).data}),
                 v4.new_output("display_data", files, metadata=about),
-                v4.new_output("display_data", {"text/markdown": words.decision(result).data}),
+                v4.new_output("display_data", {"text/markdown": words.decision_summary(result).data}),
             ],
         ),
     )
@@ -235,8 +234,8 @@ def test_a_chapter_keeps_its_code_headings_tables_and_pictures(tmp_path):
     assert shown.select_one("p a")["href"] == "https://example.org"
 
 
-def test_a_chapter_takes_no_id_but_those_of_its_headings(tmp_path):
-    """What a link in the contents leads to is the page's own."""
+def test_a_chapter_has_no_ids_but_those_of_its_headings(tmp_path):
+    """A link in the contents leads to an id of the page itself."""
     body = chapter(tmp_path, v4.new_markdown_cell('# How\n\n<p id="how">x</p>\n\n<h3 id="findings">Findings</h3>'))
     ids = [element["id"] for element in BeautifulSoup(body, "html.parser").select("[id]")]
     assert ids == ["chapter-how", "chapter-findings"]
@@ -250,7 +249,7 @@ def chapter(folder: Path, *cells) -> str:
         return page.sanitise(page._body(page._exporter(templates), Chapter("chapter", "", path)))
 
 
-def test_the_policy_comes_first_and_lets_nothing_in_but_pictures_in_the_page_and_its_own_style_and_script(pages):
+def test_the_policy_comes_first_and_allows_embedded_pictures_and_the_pages_own_style_and_script(pages):
     html = pages[0][PAYLOADS[0]]
     assert re.search(r"<head>\s*<meta http-equiv=\"Content-Security-Policy\"", html)
     own = {
@@ -272,27 +271,27 @@ def test_every_fragment_of_html_goes_through_the_sanitiser_last():
     template = (Path(page.__file__).parent / "templates" / "page.html.j2").read_text(encoding="utf-8")
     assert re.findall(r"\{\{ *(\S+) *\| *safe *\}\}", template) == ["style", "script"]
     assert re.findall(r"\{\{ *(\S+) *\| *sanitise *\}\}", template) == [
-        "finding", "path", "summary", "leaderboard", "unclear", "claims", "chapter.body",
+        "finding", "path.folded", "stages", "leaderboard", "inconclusive", "claims", "chapter.body",
     ]  # fmt: skip
 
 
-def test_sanitising_a_page_of_three_megabytes_takes_no_time_to_speak_of():
+def test_sanitising_three_megabytes_takes_less_than_two_seconds():
     rng = np.random.default_rng(0)
     image = f'<div><img src="data:image/png;base64,{b64encode(rng.bytes(30_000)).decode()}" alt="A picture."></div>'
     table = tables.table([dict.fromkeys("abcdefgh", 0.5)] * 20).data
     whole = (image + table) * 75
     assert len(whole) > 3e6
-    begin = time.perf_counter()
+    start = time.perf_counter()
     clean = page.sanitise(whole)
-    assert time.perf_counter() - begin < 2
+    assert time.perf_counter() - start < 2
     assert clean.count("<img src=") == 75
 
 
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
-    """Show pages in a real browser; return which of them ran a script, and what their frames asked for.
+    """Show pages in a real browser; return which of them ran a script, and what their frames requested.
 
-    Chromium 156 asks for updates of its own in spite of all flags, so what reaches the server is not counted.
+    Chromium 156 requests updates in spite of all flags, so requests that only reach the server do not count.
     """
     path = chromium("that no payload runs in a browser")
 
@@ -326,11 +325,11 @@ def browse(tmp_path_factory):
             context.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
             shown = context.new_page()
             shown.goto((folder / "all.html").as_uri(), timeout=300_000)
-            shown.wait_for_timeout(2000)  # for what a payload does later
+            shown.wait_for_timeout(2000)  # some payloads run later
             document = shown.content()
-        told = {kind: set(re.findall(rf"\{{{kind} (.+?)\}}", document)) for kind in ("read", "ran")}
-        assert told["read"] == set(map(str, range(len(names)))), "a page was not read to its end"
-        ran = {names[int(number)] for number in told["ran"]}
+        noted = {kind: set(re.findall(rf"\{{{kind} (.+?)\}}", document)) for kind in ("read", "ran")}
+        assert noted["read"] == set(map(str, range(len(names)))), "a page was not read to its end"
+        ran = {names[int(number)] for number in noted["ran"]}
         assert "control" in ran
         return ran - {"control"}, [line for line in asked if " http" in line]
 
@@ -341,39 +340,39 @@ def browse(tmp_path_factory):
 
 
 def clicked(html: str, policy: str = "") -> str:
-    """A page with a reader who clicks on everything, and with another policy or none."""
+    """A page with a reader who clicks on everything, with another policy or none."""
     return re.sub("<head>", lambda _: f"<head>{policy}<script>{CLICKS}</script>", POLICY.sub("", html), count=1)
 
 
 @pytest.mark.slow
 def test_no_payload_runs_in_a_browser(pages, browse):
-    """Not in the page as it is, nor without its policy, when only the sanitiser stands in the way."""
+    """Neither in the page nor without its policy, where only the sanitiser prevents it."""
     for changed in (str, clicked):
         assert browse({payload[:2]: changed(html) for payload, html in pages[0].items()}) == (set(), [])
 
 
 @pytest.mark.slow
-def test_no_payload_runs_in_a_browser_where_the_policy_alone_stands_in_the_way(pages, browse):
+def test_no_payload_runs_with_the_policy_alone(pages, browse):
     clicks = b64encode(hashlib.sha256(CLICKS.encode()).digest()).decode()
     htmls = {}
     for payload, html in pages[1].items():
         policy = POLICY.search(html)[0].replace('content="', f"content=\"script-src 'sha256-{clicks}'; ")
         htmls[payload[:2]] = clicked(html, policy)
-    ran, _ = browse(htmls)  # no policy keeps a page from going elsewhere by `meta`
+    ran, _ = browse(htmls)  # no policy prevents a redirect by `meta`
     assert ran == set()
 
 
 @pytest.mark.slow
-def test_payloads_do_run_and_ask_for_files_where_neither_stands_in_the_way(pages, browse):
-    """So it is these two that keep them from it, and the browser is one that shows it."""
+def test_payloads_do_run_without_the_sanitiser_and_the_policy(pages, browse):
+    """So these two prevent it, and the browser can show it."""
     ran, asked = browse({payload[:2]: clicked(html) for payload, html in pages[1].items()})
     assert len(ran) > 60
     assert f"GET {URL}" in asked
 
 
 @pytest.mark.slow
-def test_payloads_run_in_the_page_that_nbconvert_makes_by_itself(browse):
-    """Fewer of them where it is told to sanitise; offline, so without the scripts that its page asks for."""
+def test_payloads_run_in_a_page_of_nbconvert(browse):
+    """Fewer of them with its own sanitiser. Offline, so without the scripts that its page loads."""
     inside = [payload for payload in PAYLOADS if payload.place not in OF_THE_PAGE]
     ran = {}
     for sanitised in (False, True):

@@ -1,5 +1,5 @@
 """The report: words, plots, executed notebooks, and the page."""
 
-from cnnlab.report.build import _write_model, make
+from cnnlab.report.build import Report, StudyResults, make, run_study, write_model
 
-__all__ = ["_write_model", "make"]
+__all__ = ["Report", "StudyResults", "make", "run_study", "write_model"]

@@ -1,47 +1,99 @@
 """Run the study and write its report."""
 
-import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from cnnlab import files, models
 from cnnlab.engine import code_digest
-from cnnlab.errors import ConfigError, DataError, RunError
+from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError
 from cnnlab.evidence import mean_interval
 from cnnlab.records import json_digest
 from cnnlab.report import page
-from cnnlab.report.manifest import _manifest, _missing
-from cnnlab.report.notebooks import _Book, _key, _notebook_processes
+from cnnlab.report.manifest import make_manifest
+from cnnlab.report.notebooks import NotebookRunner, read_key
 from cnnlab.report.page import Chapter
-from cnnlab.study import ALL_MISTAKES, Stage, Trial, find_profile
-from cnnlab.tuning import ClaimResult, MistakeResult, StageResult, Tuning, check_claims, progress, read_scores, tables
+from cnnlab.study import ALL_MISTAKES, Trial, find_profile
+from cnnlab.tuning import (
+    ClaimResult,
+    MistakeResult,
+    StageResult,
+    Tuning,
+    check_claims,
+    final_gray,
+    progress,
+    read_scores,
+    tables,
+)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `make` wrote.
-
-    Attributes:
-        chapters: In order; those with an `error` are missing.
-        claim_results: The judged claims.
-        findings: What the study came to, in a few lines of plain text.
-    """
+    """A report that `make` wrote: its chapters (one with an `error` is missing), claims, and findings as plain text."""
 
     chapters: list[Chapter]
     claim_results: list[ClaimResult]
     findings: list[str]
 
 
+@dataclass(frozen=True)
+class StudyResults:
+    """The results of a whole study; `failures` has the error of each stage, or of the "mistakes", that failed."""
+
+    stages: list[StageResult]
+    mistakes: list[MistakeResult]
+    failures: dict[str, CnnlabError]
+
+
+def run_study(
+    tuning: Tuning,
+    bar: progress.Bar,
+    on_result: Callable[[str, Sequence[StageResult | MistakeResult]], None] = lambda *_: None,
+    on_failure: Callable[[str, CnnlabError], None] = lambda *_: None,
+) -> StudyResults:
+    """Run every stage, then the mistakes. One that fails is skipped, and later stages ignore it.
+
+    It raises what `Tuning.result` does, except for errors of runs and images.
+
+    Args:
+        tuning: The study.
+        bar: Shows the progress.
+        on_result: Called with the name of each chapter that can be made now, and the results that it needs.
+        on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
+    """
+    study, tuning.callback = StudyResults([], [], {}), bar
+
+    def fail(name: str, error: CnnlabError) -> None:
+        study.failures[name] = error
+        bar.write(f"{name}: {error}")
+        on_failure(name, error)
+
+    on_result("data", [])
+    for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
+        study.stages.append(result)
+        on_result(result.stage.name, study.stages)
+    if study.stages:
+        on_result("comparison", study.stages)
+        on_result("noise", study.stages)
+    if tuning.mistake_trials:
+        try:
+            study.mistakes.extend(tuning.mistake_results())
+        except (RunError, DataError) as error:
+            fail(ALL_MISTAKES, error)
+        else:
+            on_result(ALL_MISTAKES, [*study.stages, *study.mistakes])
+    return study
+
+
 def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -> Report:
     """Run the study and write its report.
 
-    Runs that are stored are not repeated; notebooks whose text, parameters and results are those of the last time are
-    not executed again. A stage that fails does not lose the others.
+    Stored runs are not repeated; a notebook with the same text, parameters and results as last time is not executed
+    again. A stage that fails is skipped.
 
     Args:
         tuning: The study.
@@ -49,19 +101,44 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         notebooks: Folder of the notebooks.
 
     Raises:
-        ConfigError: The notebooks are not there, the report's folder cannot be made, the study has numbers of seeds or
-            a choice of trials of its own, or there is no scheduler, or no workers.
+        ConfigError: The notebooks are missing, the report's folder cannot be used, the study has its own number of
+            seeds or its own selection of trials, or there is no scheduler, or no workers.
         DataError: The images cannot be used.
         RecordError: The run store cannot be written.
-        WorkerError: A worker of a cluster is of other versions.
+        WorkerError: A worker of a cluster has other versions.
     """
-    begin = time.time()
-    out, notebooks = Path(out), Path(notebooks)
+    started, out, notebooks = time.time(), Path(out), Path(notebooks)
+    _check(tuning, out, notebooks)
+    _prepare(out)
+    with progress.Bar(tuning.planned_runs()) as bar, NotebookRunner(tuning, out / "notebooks", notebooks) as runner:
+        study = run_study(tuning, bar, runner.add, runner.add_failed)
+        claim_results = check_claims(tuning, study.stages)
+        chapters = runner.wait(bar)
+    for name, table in (
+        ("results", tables.runs_table(tuning, study.stages)),
+        ("decisions", tables.decisions_table(study.stages)),
+        ("comparisons", tables.comparisons_table(study.stages)),
+        ("mistakes", tables.mistakes_table(study.mistakes)),
+    ):
+        files.write(out / f"{name}.csv", table.to_csv(index=False).encode())
+    manifest = make_manifest(tuning, [*study.stages, *study.mistakes], started)
+    try:
+        manifest["model"] = write_model(tuning, study.stages, out)
+    except Exception as error:  # a damaged store or a failing worker, say: the rest of the report is still written
+        chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
+    manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, manifest, out)
+    manifest["missing"] = {chapter.name: chapter.error for chapter in chapters if chapter.error}
+    files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
+    return Report(chapters, claim_results, manifest["page"]["findings"])
+
+
+def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
+    """Refuse now what would fail after hours."""
     if tuning.trials or tuning.profile.seeds != find_profile(tuning.profile.name).seeds:
         raise ConfigError(
-            "Expected a study with all trials and its profile's seeds, for that is what a report's notebooks take. "
+            "Expected a study with all trials and its profile's seeds, as the notebooks of a report run it. "
             f"Received: {'some trials' if tuning.trials else f'{tuning.profile.seeds} seeds'}. Leave seeds and trials "
-            "out, or take the runs alone from Tuning.results."
+            "out, or use Tuning.results without a report."
         )
     if not (notebooks / "02-stage.ipynb").is_file():
         raise ConfigError(
@@ -69,70 +146,32 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         )
     if (out / "notebooks").resolve() == notebooks.resolve():
         raise ConfigError(
-            f"Expected a folder of its own for the report. Received: {str(out)!r}. Name one (REPORT=...)."
+            f"Expected a folder for the report alone. Received: {str(out)!r}, which holds the notebooks. "
+            "Name another (REPORT=...)."
         )
-    stages = tuning.stages  # reads the images, so that bad ones end the command before anything is written
-    for colour in {False, any(stage.on_colour for stage in stages)}:
+    for colour in {False, *(stage.on_colour for stage in tuning.stages)}:
         tuning.images.split(tuning.images.dataset(colour))
+
+
+def _prepare(out: Path) -> None:
+    """Make the folders of the report, and check that they can be written."""
     try:
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
         for folder in (out, out / "notebooks"):
-            files.temporary_file(folder).unlink()  # hours before it would be found out otherwise
+            files.temporary_file(folder).unlink()
             files.remove_stale_files(folder)
     except OSError as error:
         raise ConfigError(
             f"Expected to write the report to {str(out)!r}. Received: {error.strerror}. Name another (REPORT=...)."
         ) from error
-    book = _Book(tuning, out / "notebooks", notebooks)
-    results: list[StageResult] = []
-    with progress.Bar(tuning.planned_runs()) as bar, _notebook_processes() as executor:
-        tuning.callback = bar
 
-        def lose(name: str, title: str, error: Exception) -> None:
-            book.lose(name, title, str(error))
-            bar.write(f"{name}: {error}")
 
-        def title(stage: Stage) -> str:
-            return f"CNN-{stage.cnn}: {stage.title}"
-
-        book.add(executor, "data", "The images", "01-data.ipynb", [])
-        for result in tuning.iter_results(lambda stage, error: lose(stage.name, title(stage), error)):
-            results.append(result)
-            stage = result.stage
-            if stage.on_colour:
-                book.add(executor, stage.name, title(stage), "03-colour.ipynb", results)
-            else:
-                book.add(executor, stage.name, title(stage), "02-stage.ipynb", results, stage=stage.name)
-        if results:
-            book.add(executor, "comparison", "Comparison and final model", "04-comparison.ipynb", results)
-            book.add(executor, "noise", "How noisy was the published study?", "05-noise.ipynb", results)
-        mistakes: list[MistakeResult] = []
-        if tuning.mistake_trials:
-            costs = "What each mistake cost"
-            try:
-                mistakes = tuning.mistake_results()
-                book.add(executor, ALL_MISTAKES, costs, "06-mistakes.ipynb", [*results, *mistakes])
-            except (RunError, DataError) as error:
-                lose(ALL_MISTAKES, costs, error)
-        claim_results = check_claims(tuning, results)
-        chapters = book.finish(bar)
-    for name, frame in (
-        ("results", tables.runs_table(tuning, results)),
-        ("decisions", tables.decisions_table(results)),
-        ("comparisons", tables.comparisons_table(results)),
-        ("mistakes", tables.mistakes_table(mistakes)),
-    ):
-        files.write(out / f"{name}.csv", frame.to_csv(index=False).encode())
-    model: dict[str, Any] = {}
+def _read_manifest(out: Path, part: str) -> dict[str, Any]:
+    """Return a part of the manifest that an earlier command wrote; {} if it is missing."""
     try:
-        model = _write_model(tuning, results, out)
-    except Exception as error:  # a damaged store, or a worker that cannot: the page is worth having all the same
-        chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
-    manifest = {**_manifest(tuning, [*results, *mistakes], chapters, begin), "model": model}
-    manifest["page"] = _write_page(tuning, results, chapters, claim_results, manifest, out)
-    manifest["missing"] = _missing(chapters)  # some may not have been fit to be rendered
-    files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
-    return Report(chapters, claim_results, manifest["page"]["findings"])
+        return dict(json.loads((out / "manifest.json").read_bytes())[part])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _write_page(
@@ -143,83 +182,66 @@ def _write_page(
     manifest: Mapping[str, Any],
     out: Path,
 ) -> dict[str, Any]:
-    """Write the page unless it is there and would be the same.
-
-    Returns:
-        What it was made from, its hash, and the findings in brief.
-    """
+    """Write the page unless it is there already; return the digest of its origin, its hash, and the findings."""
     target = out / "index.html"
     key = json_digest(
         {
-            "chapters": [[chapter.name, chapter.title, _key(chapter.path)] for chapter in chapters],
+            "chapters": [[chapter.name, chapter.title, read_key(chapter.path)] for chapter in chapters],
             "code": code_digest(),
             "templates": page.templates_digest(),
             "made_with": [manifest["commit"], manifest["versions"]],
         }
     )
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        made = json.loads((out / "manifest.json").read_bytes())["page"]
-        same = made == {
-            "key": key,
-            "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
-            "findings": made["findings"],
-        }
-        if same and not any(chapter.error for chapter in chapters):
-            return {**made}
-    from cnnlab.report import words  # and Matplotlib, which a page that is kept as it is does without
+    before, is_complete = _read_manifest(out, "page"), not any(chapter.error for chapter in chapters)
+    old = sha256(target.read_bytes()).hexdigest() if target.exists() else ""
+    if is_complete and before == {"key": key, "sha256": old, "findings": before.get("findings")}:
+        return before
+    from cnnlab.report import words  # imports Matplotlib, which takes seconds
 
     content = page.render(tuning, results, chapters, claim_results, manifest).encode()
     files.write(target, content)
-    lost = any(chapter.error for chapter in chapters)  # some only now: the next command is to try them again
+    is_complete = not any(chapter.error for chapter in chapters)  # rendering may have failed for some
     return {
-        "key": "" if lost else key,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "key": key if is_complete else "",  # so that the next command tries again
+        "sha256": sha256(content).hexdigest(),
         "findings": words.terminal_summary(results, claim_results, tuning.profile),
     }
 
 
-def _write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
-    """Write the final grayscale model, of the last such stage's choice the run with the best `val_f1`, and its card."""
-    gray = [result for result in results if not result.stage.on_colour]
-    if not gray:
+def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
+    """Write the final grayscale model with its card, unless they are there already; return their origin.
+
+    The model is the run with the best `val_f1` of the trial that the last grayscale stage selected; without such a
+    stage, nothing is written and {} is returned.
+    """
+    final = final_gray(results)
+    if final is None:
         return {}
-    last = gray[-1]
-    record, found = last.best_run, last.selected_records
-    about = {
+    record, records = final.best_run, final.selected_records
+    origin = {
         "run": record.digest,
-        "stage": last.stage.name,
-        "trial": last.decision.selected,
+        "stage": final.stage.name,
+        "trial": final.decision.selected,
         "seed": record.seed,
-        "train_seconds": record.train_seconds,  # tells a run from its repetition
-        "runs": [of.digest for of in found],
+        "train_seconds": record.train_seconds,  # differs if the run was repeated
+        "runs": [run.digest for run in records],
         "code": code_digest(),
     }
-    target, described = out / "model.keras", out / "model-card.md"
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        written = json.loads((out / "manifest.json").read_bytes())["model"]
-        if written == about and target.exists() and described.exists():
-            return about
-    from cnnlab.report import card  # and Matplotlib, which a card that is kept as it is does without
+    model, model_card = out / "model.keras", out / "model-card.md"
+    if _read_manifest(out, "model") == origin and model.exists() and model_card.exists():
+        return origin
+    from cnnlab.report import card  # imports Matplotlib, which takes seconds
 
     arrays = tuning.store.arrays(record.digest)
     trial = Trial.from_canonical(record.trial)
+    weights = [arrays[name] for name in sorted(arrays) if name.startswith("weight_")]
+    shape, n_classes = tuple(record.data["shape"]), len(record.data["class_names"])
     content = tuning.engine.call(
-        models.deployable,
-        trial.architecture,
-        [arrays[name] for name in sorted(arrays) if name.startswith("weight_")],
-        tuple(record.data["shape"]),
-        len(record.data["class_names"]),
-        scale=trial.input.scale,
+        models.deployable, trial.architecture, weights, shape, n_classes, scale=trial.input.scale
     )
-    files.write(target, content)
-    said = card.markdown(
-        last,
-        record,
-        arrays["test_labels"],
-        arrays["test_probs"],
-        tuning.profile,
-        tuning.protocol,
-        interval=mean_interval(read_scores(tuning.store, found, "test")),
-    )
-    files.write(described, said.encode())
-    return about
+    files.write(model, content)
+    labels, probs = arrays["test_labels"], arrays["test_probs"]
+    interval = mean_interval(read_scores(tuning.store, records, "test"))
+    text = card.markdown(final, record, labels, probs, tuning.profile, tuning.protocol, interval=interval)
+    files.write(model_card, text.encode())
+    return origin

@@ -1,9 +1,9 @@
-"""Compare two reports, or two folders of stored runs: what changed, and whether a score moved by more than noise."""
+"""Compare two reports: their settings, and whether a score moved by more than the noise between seeds."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,173 +13,145 @@ import pandas as pd
 from cnnlab import evidence
 from cnnlab.errors import ConfigError
 from cnnlab.evidence import Comparison, Scores
-from cnnlab.records import RunStore
-from cnnlab.study import Trial
 
-_CHANGES_EVERY_TIME = ("wall_seconds", "train_seconds", "runs_made_now", "model", "page", "run_on")
+_NO_SETTINGS = ("wall_seconds", "train_seconds", "runs_made_now", "model", "page", "run_on")
+"""Parts of a manifest that differ from command to command."""
+
+
+class ChangeVerdict(StrEnum):
+    """What happened to the score of a stage."""
+
+    SAME = "same"
+    MOVED = "moved"
+    INCONCLUSIVE = "inconclusive"
+    ONLY_IN_A = "only in A"
+    ONLY_IN_B = "only in B"
+    OTHER_IMAGES = "other images"
+    TOO_FEW_RUNS = "too few runs"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two things compared.
+    """One of two reports.
 
     Attributes:
-        settings: What it was made with, name to value.
-        images: What they were scored on; "" for a folder of runs, whose trials name it themselves.
-        scores: By stage (of a report) or trial (of a folder of runs): the model's name, the `test_f1` of its runs, and
-            their digests.
+        settings: Name to value of what the report was made with.
+        images: Identifies the images behind the scores.
+        runs: One row a run of each selected trial: stage, selected, test_f1, digest.
     """
 
     settings: dict[str, str]
     images: str
-    scores: dict[str, tuple[str, list[float], list[str]]]
-
-
-def read(path: str | Path) -> Side:
-    """Read a report's folder, or a folder of stored runs.
-
-    Raises:
-        ConfigError: It is neither, or a file in it is broken.
-    """
-    path = Path(path)
-    try:
-        if (path / "manifest.json").is_file():
-            return _report(path)
-        if (found := _store(path)).scores:
-            return found
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"Expected a whole report in {str(path)!r}. Received: {type(error).__name__}: {error}. Make it again."
-        ) from error
-    raise ConfigError(
-        f"Expected a report (with manifest.json) or a folder of stored runs. Received: {str(path)!r}, which is neither."
-    )
-
-
-def _report(path: Path) -> Side:
-    manifest = json.loads((path / "manifest.json").read_bytes())
-    settings = _flat({name: value for name, value in manifest.items() if name not in _CHANGES_EVERY_TIME})
-    results = pd.read_csv(path / "results.csv", dtype={"trial": str})
-    scores = {}
-    for stage, selected in pd.read_csv(path / "decisions.csv", dtype={"selected": str})[
-        ["stage", "selected"]
-    ].itertuples(index=False):
-        runs = results[(results["stage"] == stage) & (results["trial"] == selected)]
-        scores[stage] = selected, runs["test_f1"].tolist(), runs["digest"].tolist()
-    return Side(settings, json.dumps([manifest["data"], manifest["splits"]]), scores)
-
-
-def _store(path: Path) -> Side:
-    settings: dict[str, set[str]] = defaultdict(set)
-    scores: dict[str, tuple[str, list[float], list[str]]] = {}
-    for record in RunStore(path).records():
-        for name, value in {
-            **record.provenance,
-            "data digest": record.data["digest"],
-            "split digest": record.split["digest"],
-        }.items():
-            settings[name].add(str(value))
-        name = f"{_changes(record.trial)} on {record.data['digest'][:8]}, split {record.split['digest'][:8]}"
-        _, runs, digests = scores.setdefault(name, ("", [], []))
-        runs.append(record.scores["test_f1"])
-        digests.append(record.digest)
-    return Side({name: ", ".join(sorted(values)) for name, values in settings.items()}, "", scores)
-
-
-def _changes(trial: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a trial's settings as far as they are not the defaults."""
-    default = Trial().canonical()
-    changed = {
-        name: value for part, of in trial.items() for name, value in of.items() if value != default[part].get(name)
-    }
-    return ", ".join(f"{name} {value}" for name, value in changed.items()) or "the default trial"
-
-
-def _flat(form: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in form.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value if isinstance(value, str) else json.dumps(value)
-    return found
+    runs: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a stage of two reports, or of a trial in two folders of runs.
+    """A stage in reports A and B.
 
     Attributes:
-        name: The stage or trial.
-        models: What each chose; "" for a trial.
-        means: Mean `test_f1` in each; NaN where it has none.
-        comparison: B against A, over seeds; None where there are not two runs of each to compare.
-        verdict: "same" (equal scores of the same runs), "only in A", "only in B", "other images" or "too few runs" (so
-            that nothing can be said), "moved" (more than noise, after Holm's correction over all) or "within noise".
+        stage: The stage.
+        trials: The selected trials; "" where a report lacks the stage.
+        means: Their mean `test_f1`; NaN where a report lacks the stage.
+        verdict: SAME for equal scores of the same runs, MOVED for a difference that is significant at 5 % after Holm's
+            correction over all stages.
+        comparison: B against A, over seeds; None where they cannot be compared.
     """
 
-    name: str
-    models: tuple[str, str]
+    stage: str
+    trials: tuple[str, str]
     means: tuple[float, float]
+    verdict: ChangeVerdict
     comparison: Comparison | None
-    verdict: str
+
+
+def read(path: str | Path) -> Side:
+    """Read the folder of a report.
+
+    Raises:
+        ConfigError: It is no report, a file in it is damaged, or cnnlab 0.1.0 made it.
+    """
+    path = Path(path)
+    if not (path / "manifest.json").is_file():
+        raise ConfigError(
+            f"Expected the folder of a report, with manifest.json. Received: {str(path)!r}, which has none. Make a "
+            "report; for folders of stored runs, compare tables of cnnlab.records.to_frame."
+        )
+    try:
+        manifest = json.loads((path / "manifest.json").read_bytes())
+        decisions = pd.read_csv(path / "decisions.csv", dtype=str)
+        if "chosen" in decisions:
+            raise ConfigError(
+                f"Expected a report of this version. Received: {str(path)!r}, made by cnnlab 0.1.0; make it again."
+            )
+        results = pd.read_csv(path / "results.csv", dtype={"trial": str}).rename(columns={"trial": "selected"})
+        runs = decisions[["stage", "selected"]].merge(results[["stage", "selected", "test_f1", "digest"]])
+        settings = _flatten({name: value for name, value in manifest.items() if name not in _NO_SETTINGS})
+        return Side(settings, json.dumps([manifest["data"], manifest["splits"]]), runs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"Expected a complete report in {str(path)!r}. Received: {type(error).__name__}: {error}. Make it again."
+        ) from error
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
+    return flat
 
 
 def settings(a: Side, b: Side) -> dict[str, tuple[str, str]]:
-    """Return the settings that differ, with their values in each; "" where one has none."""
-    names = {**a.settings, **b.settings}
-    values = {name: (a.settings.get(name, ""), b.settings.get(name, "")) for name in names}
-    return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+    """Return the settings that differ, with their values in A and B; "" where one lacks it."""
+    values = {name: (a.settings.get(name, ""), b.settings.get(name, "")) for name in a.settings | b.settings}
+    return {name: (old, new) for name, (old, new) in values.items() if old != new}
 
 
 def scores(a: Side, b: Side) -> list[Change]:
-    """Compare the scores of two reports stage by stage, or of two folders of runs trial by trial.
-
-    Raises:
-        ConfigError: One is a report, the other a folder of runs.
-    """
-    if bool(a.images) != bool(b.images):
-        raise ConfigError("Expected two reports, or two folders of stored runs. Received: one of each.")
-    changes = []
-    for name in {**a.scores, **b.scores}:
-        sides = [side.scores.get(name, ("", [], [])) for side in (a, b)]
-        runs = [np.array(scores) for _, scores, _ in sides]
-        comparison, verdict = None, ""
-        if not all(map(len, runs)):
-            verdict = "only in A" if len(runs[0]) else "only in B"
-        elif dict(zip(sides[0][2], runs[0], strict=True)) == dict(zip(sides[1][2], runs[1], strict=True)):
-            verdict = "same"
-        elif a.images != b.images:
-            verdict = "other images"
-        elif min(map(len, runs)) < 2:
-            verdict = "too few runs"
-        else:
-            # On the same images; other images are not in the interval, for the predictions are not in a report.
-            as_scores = {side: Scores(of, np.zeros((len(of), 2))) for side, of in zip("AB", runs, strict=True)}
-            [comparison] = evidence.compare({"B": as_scores["B"], "A": as_scores["A"]})
-        means = [float(of.mean()) if len(of) else float("nan") for of in runs]
-        changes.append(Change(name, (sides[0][0], sides[1][0]), (means[0], means[1]), comparison, verdict))
-    tested = np.array([change.comparison.p_value for change in changes if change.comparison])
-    moved = iter(evidence.holm(tested) <= 1 - evidence.CONFIDENCE)
+    """Compare the scores of two reports, stage by stage."""
+    changes = [_change(stage, a, b) for stage in pd.unique(pd.concat([a.runs["stage"], b.runs["stage"]]))]
+    p_values = np.array([change.comparison.p_value for change in changes if change.comparison])
+    is_significant = iter(evidence.holm(p_values) <= 1 - evidence.CONFIDENCE)
     return [
-        replace(change, verdict="moved" if next(moved) else "within noise") if change.comparison else change
+        replace(change, verdict=ChangeVerdict.MOVED) if change.comparison and next(is_significant) else change
         for change in changes
     ]
 
 
+def _change(stage: str, a: Side, b: Side) -> Change:
+    """Compare a stage. The verdict MOVED needs the p values of all stages: until then, it is INCONCLUSIVE."""
+    old, new = (side.runs[side.runs["stage"] == stage].set_index("digest") for side in (a, b))
+    verdict, comparison = ChangeVerdict.INCONCLUSIVE, None
+    if old.empty or new.empty:
+        verdict = ChangeVerdict.ONLY_IN_B if old.empty else ChangeVerdict.ONLY_IN_A
+    elif old["test_f1"].to_dict() == new["test_f1"].to_dict():
+        verdict = ChangeVerdict.SAME
+    elif a.images != b.images:
+        verdict = ChangeVerdict.OTHER_IMAGES
+    elif min(len(old), len(new)) < 2:
+        verdict = ChangeVerdict.TOO_FEW_RUNS
+    else:  # over seeds, on the same images: a report has no predictions from which to resample images
+        groups = {"B": new["test_f1"].to_numpy(), "A": old["test_f1"].to_numpy()}
+        pair = {name: Scores(runs, np.zeros((len(runs), 2))) for name, runs in groups.items()}
+        [comparison] = evidence.compare(pair)
+    trials = ["" if runs.empty else str(runs["selected"].iloc[0]) for runs in (old, new)]
+    means = float(old["test_f1"].mean()), float(new["test_f1"].mean())
+    return Change(stage, (trials[0], trials[1]), means, verdict, comparison)
+
+
 def lines(a: Side, b: Side) -> list[str]:
-    """Return what differs, in lines of text."""
-    changed = settings(a, b)
-    said = ["Settings that differ:" if changed else "No setting differs."]
-    said += [f"  {name}: {left or '(none)'} -> {right or '(none)'}" for name, (left, right) in changed.items()]
-    said += ["", "Mean test_f1, A -> B, with the 95 % interval of the difference over seeds, on these images:"]
+    """Return the differences as lines of text."""
+    differing = settings(a, b)
+    text = ["Settings that differ:" if differing else "No setting differs."]
+    text += [f"  {name}: {old or '(none)'} -> {new or '(none)'}" for name, (old, new) in differing.items()]
+    text += ["", "Mean test_f1, A -> B, with the 95 % interval of the difference over seeds, on these images:"]
     for change in scores(a, b):
-        models = " -> ".join(dict.fromkeys(model or "(none)" for model in change.models))
-        said.append(f"  {change.name}" + (f": {models}" if any(change.models) else ""))
-        one, figures = change.comparison, ""
-        if "only" not in change.verdict:
-            interval = f" ({one.low:+.3f} to {one.high:+.3f})" if one else ""
-            left, right = change.means
-            figures = f"{left:.3f} -> {right:.3f}, {right - left:+.3f}{interval}: "
-        said.append(f"    {figures}{change.verdict}")
-    return said
+        text.append(f"  {change.stage}: {' -> '.join(dict.fromkeys(trial or '(none)' for trial in change.trials))}")
+        (old, new), one = change.means, change.comparison
+        interval = f" ({one.low:+.3f} to {one.high:+.3f})" if one else ""
+        figures = "" if np.isnan(new - old) else f"{old:.3f} -> {new:.3f}, {new - old:+.3f}{interval}: "
+        text.append(f"    {figures}{change.verdict}")
+    return text

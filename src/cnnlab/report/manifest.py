@@ -1,4 +1,4 @@
-"""The manifest: what it takes to repeat a report."""
+"""The manifest: everything needed to repeat a report."""
 
 import hashlib
 import importlib.metadata
@@ -9,25 +9,32 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cnnlab.engine import WORKER_ENV
-from cnnlab.report.notebooks import _records
-from cnnlab.report.page import Chapter
+from cnnlab.records import fit_code_digest
+from cnnlab.report.notebooks import all_records
 from cnnlab.tuning import MistakeResult, StageResult, Tuning
 
+_PACKAGES = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
 
-def _manifest(
-    tuning: Tuning, results: Sequence[StageResult | MistakeResult], chapters: Sequence[Chapter], begin: float
-) -> dict[str, Any]:
-    folder = tuning.images.folder
-    records = {record.digest: record for record in _records(results)}
-    packages = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
+
+def make_manifest(tuning: Tuning, results: Sequence[StageResult | MistakeResult], started: float) -> dict[str, Any]:
+    """Return the settings, data, code, versions and machines behind some results, as JSON values.
+
+    Args:
+        tuning: The study.
+        results: Its results.
+        started: When the command started, as `time.time` returns.
+    """
+    folder, profile, protocol = tuning.images.folder, tuning.profile, tuning.protocol
+    records = {record.digest: record for record in all_records(results)}
     return {
-        "profile": asdict(tuning.profile),
-        "protocol": {**asdict(tuning.protocol), "settings": dict(tuning.protocol.settings)},
+        "profile": asdict(profile),
+        "protocol": {**asdict(protocol), "settings": dict(protocol.settings)},
         "data": {
             "gray_digest": folder.gray.digest,
             "colour_digest": folder.colour.digest if folder.colour else None,
@@ -38,47 +45,42 @@ def _manifest(
         "runs": len(records),
         "runs_made_now": len(tuning.made & records.keys()),
         "train_seconds": round(sum(record.train_seconds for record in records.values()), 1),
-        "wall_seconds": round(time.time() - begin, 1),
-        "missing": _missing(chapters),
+        "wall_seconds": round(time.time() - started, 1),
         "commit": _commit(),
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in packages if _installed(name)},
+        "fit_code": fit_code_digest(),
+        "versions": _versions(),
         "run_on": sorted({json.dumps(record.provenance, sort_keys=True) for record in records.values()}),
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         "repeat": {
-            "command": f"make report PROFILE={tuning.profile.name} PROTOCOL={tuning.protocol.name} "
-            f"DATA={shlex.quote(str(tuning.images.path))} PRECISION={tuning.profile.precision} "
-            f"HALVING={'1' * tuning.profile.halving}",
+            "command": f"make report PROFILE={profile.name} PROTOCOL={protocol.name} "
+            f"DATA={shlex.quote(str(tuning.images.path))} PRECISION={profile.precision} "
+            f"HALVING={'1' if profile.halving else ''}",
             "skipped": sorted(tuning.skip),
             "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
-            "bit_identical": "on a machine like those of run_on, with these settings of the workers",
+            "bit_identical": "on a machine as in run_on, with these environment variables of the workers",
             "workers": WORKER_ENV,
         },
     }
 
 
-def _missing(chapters: Sequence[Chapter]) -> dict[str, str]:
-    return {chapter.name: chapter.error for chapter in chapters if chapter.error}
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _lock_digest() -> str:
-    """Return the hash of the project's lock file; "unknown" for a cnnlab that was installed without its project."""
+    """Return the hash of the project's lock file; "unknown" where cnnlab was installed without its project."""
     try:
         return hashlib.sha256((Path(__file__).parents[3] / "requirements.lock").read_bytes()).hexdigest()
     except OSError:
         return "unknown"
 
 
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 def _commit() -> str:
-    """Return the git commit that this code is of, marked if there are changes on top; "unknown" outside git."""
+    """Return the git commit of this code, marked if there are changes on top; "unknown" outside git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603

@@ -1,12 +1,13 @@
-"""Execute notebooks with papermill, beside the runs of later stages."""
+"""Execute notebooks with papermill, while later stages still run."""
 
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,175 +18,178 @@ from cnnlab import files
 from cnnlab.engine import ADDRESS, code_digest, discard_stderr
 from cnnlab.records import Record, json_digest
 from cnnlab.report.page import Chapter
+from cnnlab.study import ALL_MISTAKES, find_stage
 from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
 
 NOTEBOOK_SECONDS = 6 * 3600
-"""Longest time a cell may take. Its runs are stored by then, but a drawing may wait for a worker to finish a run."""
-
+"""Longest time of a cell. Its runs are stored by then, but a drawing may wait until a worker has finished a run."""
 
 KERNEL_TRIES = 3
-"""How often a notebook is begun whose kernel dies of something else, as of another program that takes all memory."""
+"""How often a notebook is started whose kernel dies, for example because another program takes all memory."""
+
+PROCESS_TRIES = 2
+"""How often a notebook is started whose own process dies."""
+
+_CHAPTERS = {
+    "data": ("The images", "01-data.ipynb"),
+    "comparison": ("Comparison and final model", "04-comparison.ipynb"),
+    "noise": ("How noisy was the published study?", "05-noise.ipynb"),
+    ALL_MISTAKES: ("The effect of each mistake", "06-mistakes.ipynb"),
+}
+"""Name of a chapter that is no stage: its title and its notebook."""
+
+# Papermill changes the working directory of its process, so each notebook has a process of its own. Importing papermill
+# and cnnlab takes 3 s; a process that is forked from one that has done so starts at once.
+_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+if sys.platform == "linux":
+    _CONTEXT.set_forkserver_preload(["papermill", __name__])
 
 
-_KERNELS = "cnnlab.report.notebooks.KernelManager"
-
-
-class _Book:
-    """The notebooks of a report, executed beside the runs of the stages to come."""
+class NotebookRunner:
+    """Executes notebooks of the folder `sources` into the folder `out`, several at once, unless they are there."""
 
     def __init__(self, tuning: Tuning, out: Path, sources: Path) -> None:
-        self._tuning = tuning
-        self._out = out
-        self._sources = sources
-        self._chapters: list[tuple[Chapter, _Job | None, Future[str] | None]] = []
-        self._code = code_digest()
+        self._tuning, self._out, self._sources = tuning, out, sources
+        self._chapters: list[tuple[Chapter, Future[str] | None]] = []
+        self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
 
-    def lose(self, name: str, title: str, error: str) -> None:
-        """Add a chapter that cannot be made."""
-        self._chapters.append((Chapter(name, title, self._path(name), error), None, None))
+    def __enter__(self) -> "NotebookRunner":
+        return self
 
-    def add(
-        self,
-        executor: Executor,
-        name: str,
-        title: str,
-        source: str,
-        results: Sequence[StageResult | MistakeResult],
-        **more: str,
-    ) -> None:
-        """Add a chapter, and execute its notebook unless that has been done."""
-        tuning, chapter = self._tuning, Chapter(name, title, self._path(name))
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def add(self, name: str, results: Sequence[StageResult | MistakeResult]) -> None:
+        """Add the chapter of a stage, "data", "comparison", "noise" or "mistakes", and start its notebook.
+
+        A notebook that was executed with the same text, parameters, code and results is kept.
+        """
+        tuning, (title, notebook) = self._tuning, _chapter(name)
+        source = self._sources / notebook
         parameters = {
             "data": os.path.relpath(tuning.images.path, self._sources),
             "runs": os.path.relpath(tuning.store.path, self._sources),
             "profile": tuning.profile.name,
             "protocol": tuning.protocol.name,
-            "without": ",".join(sorted(tuning.skip)),
+            "skip": ",".join(sorted(tuning.skip)),
             "precision": tuning.profile.precision,
             "halving": tuning.profile.halving,
-            **more,
         }
+        if notebook == "02-stage.ipynb":
+            parameters["stage"] = name
+        folder = tuning.images.folder
         key = json_digest(
             {
-                "source": (self._sources / source).read_text(encoding="utf-8"),
+                "source": source.read_text(encoding="utf-8"),
                 "parameters": parameters,
-                "code": self._code,
-                "data": [
-                    dataset.digest for dataset in (tuning.images.folder.gray, tuning.images.folder.colour) if dataset
-                ],
-                "runs": [[record.digest, record.train_seconds] for record in _records(results)],
+                "code": code_digest(),
+                "data": [dataset.digest for dataset in (folder.gray, folder.colour) if dataset],
+                "runs": [[record.digest, record.train_seconds] for record in all_records(results)],
             }
         )
-        if _key(chapter.path) == key:
-            self._chapters.append((chapter, None, None))
-            return
-        job = (self._sources / source).resolve(), chapter.path.resolve(), parameters, key, tuning.engine.address
-        future: Future[str] | None = None
-        with suppress(BrokenProcessPool):
-            future = executor.submit(_execute, *job)
-        self._chapters.append((chapter, job, future))
+        chapter, future = Chapter(name, title, self._path(name)), None
+        if read_key(chapter.path) != key:
+            job = source.resolve(), chapter.path.resolve(), parameters, key, tuning.engine.address
+            future = self._threads.submit(_execute_apart, *job)
+        self._chapters.append((chapter, future))
+
+    def add_failed(self, name: str, error: Exception) -> None:
+        """Add a chapter without a notebook, because its stage or the mistakes failed."""
+        self._chapters.append((Chapter(name, _chapter(name)[0], self._path(name), str(error)), None))
+
+    def wait(self, bar: progress.Bar) -> list[Chapter]:
+        """Wait for the notebooks, remove those of an earlier report that this one lacks, and return the chapters."""
+        for chapter, future in self._chapters:
+            if future:
+                if not future.done():
+                    bar.show_waiting("notebooks", chapter.name)
+                chapter.error = future.result()
+                if chapter.error:
+                    bar.write(f"{chapter.name}: {chapter.error}")
+        chapters = [chapter for chapter, _ in self._chapters]
+        kept = {chapter.path for chapter in chapters if not chapter.error}
+        for path in self._out.glob("[0-9]*.ipynb"):
+            if path not in kept and read_key(path):
+                path.unlink()
+        return chapters
 
     def _path(self, name: str) -> Path:
         return self._out / f"{len(self._chapters) + 1:02d}-{name}.ipynb"
 
-    def finish(self, bar: progress.Bar) -> list[Chapter]:
-        """Wait for the notebooks, and remove those of an earlier report that this one does not have."""
-        again: list[tuple[Chapter, _Job]] = []
-        for chapter, job, future in self._chapters:
-            if future and not future.done():
-                bar.show_waiting("notebooks", chapter.name)
-            try:
-                chapter.error = chapter.error or (future.result() if future else "")
-            except BrokenProcessPool:
-                future = None
-            if job and not future:
-                again.append((chapter, job))
-        for chapter, job in again:  # one at a time, so that a notebook which kills its process takes no other along
-            with _notebook_processes() as executor:
-                try:
-                    chapter.error = executor.submit(_execute, *job).result()
-                except BrokenProcessPool:
-                    chapter.error = "the process that executes it ended early, twice"
-        for chapter, job, _ in self._chapters:
-            if job and chapter.error:
-                bar.write(f"{chapter.name}: {chapter.error}")
-        kept = {chapter.path for chapter, *_ in self._chapters if not chapter.error}
-        for path in self._out.glob("[0-9]*.ipynb"):
-            if path not in kept and _key(path):
-                path.unlink()
-        return [chapter for chapter, *_ in self._chapters]
+
+def all_records(results: Sequence[StageResult | MistakeResult]) -> list[Record]:
+    """Return the records behind some results; one that several trials share stands in the list for each."""
+    return [record for result in results for records in result.records_by_trial.values() for record in records]
 
 
-def _records(results: Sequence[StageResult | MistakeResult]) -> list[Record]:
-    return [record for result in results for found in result.records_by_trial.values() for record in found]
-
-
-def _key(path: Path) -> str:
-    """Return what an executed notebook was made from; "" if it is not there or not ours."""
+def read_key(path: Path) -> str:
+    """Return the digest of what an executed notebook was made from; "" if it is missing or not ours."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["metadata"]["cnnlab"]["key"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-@contextmanager
-def _notebook_processes() -> Iterator[Executor]:
-    """Offer processes that execute notebooks: papermill changes the working directory of the one it runs in."""
-    context, cores = multiprocessing.get_context("spawn"), os.cpu_count() or 1
-    executor = ProcessPoolExecutor(min(4, cores), context, discard_stderr)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(cancel_futures=True)  # if something went wrong, those that wait are not worth waiting for
+def _chapter(name: str) -> tuple[str, str]:
+    """Return the title of a chapter and the file name of its notebook."""
+    if name in _CHAPTERS:
+        return _CHAPTERS[name]
+    stage = find_stage(name)
+    return f"CNN-{stage.cnn}: {stage.title}", "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
 
 
-_Job = tuple[Path, Path, Mapping[str, Any], str, str]
+def _execute_apart(*job: Any) -> str:
+    """Execute a notebook in a process of its own, whose end affects no other; return the error, or ""."""
+    for _ in range(PROCESS_TRIES):
+        with suppress(BrokenProcessPool), ProcessPoolExecutor(1, _CONTEXT, discard_stderr) as process:
+            return process.submit(_execute, *job).result()
+    return f"its process ended unexpectedly, {PROCESS_TRIES} times"
 
 
 def _execute(source: Path, target: Path, parameters: Mapping[str, Any], key: str, scheduler: str) -> str:
-    """Execute a notebook and put it in place once it has gone through; return why it has not, or ""."""
+    """Execute a notebook and move it to its place once it has succeeded; return the error, or ""."""
     import nbformat
     import papermill
 
-    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not one of the user's
-    os.environ[ADDRESS] = scheduler  # the kernel joins these workers
-    scratch: Path | None = None
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
+    os.environ[ADDRESS] = scheduler  # the kernel uses these workers
+    temporary: Path | None = None
     try:
-        scratch = files.temporary_file(target.parent, ".part.ipynb")
-        for tried in range(KERNEL_TRIES):
+        temporary = files.temporary_file(target.parent, ".part.ipynb")
+        for attempt in range(1, KERNEL_TRIES + 1):
             try:
                 papermill.execute_notebook(
                     source,
-                    scratch,
+                    temporary,
                     dict(parameters),
                     kernel_name="python3",
                     cwd=source.parent,
                     progress_bar=False,
                     execution_timeout=NOTEBOOK_SECONDS,
-                    kernel_manager_class=_KERNELS,
+                    kernel_manager_class=f"{__name__}.{KernelManager.__name__}",
                 )
                 break
-            except RuntimeError as error:  # by the exception alone: in the notebook, every cell has "completed"
-                if tried + 1 == KERNEL_TRIES or "Kernel died" not in str(error):
+            except RuntimeError as error:  # the notebook does not tell: after this, all its cells are "completed"
+                if attempt == KERNEL_TRIES or "Kernel died" not in str(error):
                     raise
-        notebook = nbformat.read(scratch, as_version=4)
+        notebook = nbformat.read(temporary, as_version=4)
         notebook.metadata["cnnlab"] = {"key": key}
-        nbformat.write(notebook, scratch)
-        files.commit(scratch, target)
-    except Exception as error:  # whatever a notebook died of, the others are worth having
+        nbformat.write(notebook, temporary)
+        files.commit(temporary, target)
+    except Exception as error:  # any error in a notebook leaves the others as they are
         kind = getattr(error, "ename", "") or type(error).__name__
         message = getattr(error, "evalue", "") or str(error)
         return f"{kind}: {' '.join(message.split())[:300]}"
     finally:
-        if scratch:
-            scratch.unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
     return ""
 
 
 class KernelManager(AsyncKernelManager):  # type: ignore[misc]
-    """Talks to a kernel through sockets in a folder of its own.
+    """Talks to its kernel through sockets in a folder of its own.
 
-    With TCP, kernels that start at the same moment in several processes may be given the same port, and one dies.
+    With TCP, kernels that several processes start at the same moment may get the same port, and one of them dies.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -196,7 +200,7 @@ class KernelManager(AsyncKernelManager):  # type: ignore[misc]
         super().__init__(**settings, transport="ipc", ip=str(Path(self._folder.name) / "kernel"))
 
     def cleanup_ipc_files(self) -> None:
-        """Remove the sockets with their folder, once the kernel has ended."""
+        """Remove the sockets and their folder after the kernel has ended."""
         super().cleanup_ipc_files()
         if os.name != "nt":
             self._folder.cleanup()

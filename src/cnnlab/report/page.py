@@ -1,4 +1,4 @@
-"""Render executed notebooks and what is said of the whole study as one HTML page, in which no data can run."""
+"""Render the executed notebooks and an overview as one HTML page, in which no markup from data can run."""
 
 import re
 import time
@@ -7,27 +7,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from html import escape
 from importlib.resources import as_file, files
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nh3
 
 from cnnlab.tuning import ClaimResult, StageResult, Tuning
 
-if TYPE_CHECKING:  # it brings Matplotlib, which a page that is kept as it is does without
-    from cnnlab.report import plots
-
 _OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
-"""Kinds of output that the page shows, most wanted first: none that brings a script or needs one."""
+"""Types of output that the page shows, the best one first. None contains or needs a script."""
 
-
-_LEFT_OUT = {"parameters", "opening", "own", "close"}
-"""Tags of cells that the page does without: the defaults, which the injected parameters replace; what it opens with
-already; what only a person in Jupyter can use; housekeeping."""
-
+_HIDDEN_CELLS = {"parameters", "opening", "own", "close"}
+"""Tags of cells that the page leaves out: the default parameters, which the injected ones replace; what its overview
+shows already; what needs a running Jupyter; the end of the workers."""
 
 # fmt: off
 _TAGS = {
@@ -36,26 +30,19 @@ _TAGS = {
     "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul",
 }
 
-
 _DROPPED_WHOLE = {
     "iframe", "math", "noembed", "noframes", "noscript", "object", "script", "select", "style", "svg", "template",
     "textarea", "title", "xmp",
 }
 # fmt: on
-"""Tags that go with all they hold: no text for readers, or text that a browser may come to read as markup."""
-
-
-_CELL = {"colspan", "rowspan", "scope"}
-
+"""Tags that are removed with their content: no text for readers, or text that a browser may read as markup."""
 
 _ATTRIBUTES = {
     "*": {"class", "id"},
     "a": {"aria-label", "href"},
     "img": {"alt", "height", "src", "width"},
-    "td": _CELL,
-    "th": _CELL,
+    **{name: {"colspan", "rowspan", "scope"} for name in ("td", "th")},
 }
-
 
 _VALUES = {
     name: re.compile(pattern, re.IGNORECASE)
@@ -65,17 +52,17 @@ _VALUES = {
         "href": r"#.*|https?://.*",
         "rowspan": r"[0-9]{1,4}",
         "scope": r"(?:col|row)(?:group)?",
-        # Not SVG, which may hold scripts and be opened by itself.
+        # Not SVG, which may contain scripts and may be opened by itself.
         "src": r"data:image/(?:png|jpeg);base64,[a-z0-9+/=\s]+",
         "width": r"[0-9]{1,5}",
     }.items()
 }
-"""What an attribute's value must be whole; the others may hold any text, since none of them is more than text."""
+"""Pattern that the whole value of an attribute must match. The other attributes are plain text: any value is safe."""
 
 
 @dataclass
 class Chapter:
-    """One executed notebook of the report, or why it is missing."""
+    """An executed notebook of the report, or the error why it is missing; `body` is its HTML, once rendered."""
 
     name: str
     title: str
@@ -94,18 +81,15 @@ _CLEANER = nh3.Cleaner(
     clean_content_tags=_DROPPED_WHOLE,
     attributes=_ATTRIBUTES,
     attribute_filter=_allowed,
-    url_schemes={"data", "http", "https"},  # which of them where, `_VALUES` says
+    url_schemes={"data", "http", "https"},  # `_VALUES` decides which of them an attribute may have
 )
 
 
 def sanitise(fragment: str) -> str:
-    """Return an HTML fragment with only what the report's own chapters use: nothing that runs, loads or is styled.
+    """Return an HTML fragment with only what the chapters need: nothing that runs, loads a file or sets a style.
 
-    Tags and attributes that are not on the list are left out, and what is left is well-formed, so that a fragment ends
-    where it ends, whatever it leaves open.
-
-    Args:
-        fragment: HTML, as browsers read it: any text at all.
+    Tags and attributes that are not on the lists are removed. The result is well-formed: a tag that the fragment leaves
+    open is closed at its end. The fragment may be any text.
     """
     return _CLEANER.clean(fragment)
 
@@ -126,101 +110,82 @@ def render(
     claim_results: Sequence[ClaimResult],
     manifest: Mapping[str, Any],
 ) -> str:
-    """Return the report as one HTML page that loads nothing from elsewhere and runs nothing but a script of its own.
+    """Return the report as one HTML page that loads nothing from elsewhere and runs no script but its own.
 
-    What comes from data is escaped where it is text, and goes through `sanitise` as the last step where it is HTML.
-    Behind that stands the page's Content-Security-Policy, which lets no script run and no style but the page's own;
-    that script sorts tables and folds parts, and makes no markup.
+    Text from data is escaped, and HTML from data passes through `sanitise` as the last step. In addition, the page's
+    Content-Security-Policy blocks every other script and style; the page's script sorts tables, folds parts away and
+    makes no markup.
     """
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
-    from nbconvert.filters import markdown2html
-    from pygments.formatters import HtmlFormatter
-
-    from cnnlab.report import plots, words
 
     with as_file(files("cnnlab.report") / "templates") as templates:
-        exporter = _exporter(templates)
-        for chapter in chapters:
-            if not chapter.error:
-                try:
-                    chapter.body = _body(exporter, chapter)
-                except Exception as error:  # whatever a notebook holds, the other chapters are worth having
-                    chapter.error = f"it cannot be rendered ({type(error).__name__})"
-                    chapter.path.unlink(missing_ok=True)  # the next command makes it again
+        _render_chapters(templates, chapters)
         environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
         environment.filters["sanitise"] = lambda fragment: Markup(sanitise(fragment))  # noqa: S704 - safe by then
         template = environment.get_template("page.html.j2")
         script = (templates / "page.js").read_text(encoding="utf-8")
-        style = "\n".join(
-            [
-                (templates / "page.css").read_text(encoding="utf-8"),
-                HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight"),
-                "@media (prefers-color-scheme: dark) {",
-                HtmlFormatter(style="github-dark", nobackground=True).get_style_defs(".highlight"),
-                "}",
-            ]
-        )
-    shown = {
-        "Commit": manifest["commit"],
-        "Seeds": ", ".join(map(str, manifest["seeds"])),
-        "Runs": f"{manifest['runs']}, {manifest['runs_made_now']} of them made by the command that wrote this page",
-        "Training time": f"{manifest['train_seconds']:,.0f} s over all runs",
-        "Wall time": f"{manifest['wall_seconds']:,.0f} s for that command",
-        "Machine": f"{manifest['machine']['system']}, {manifest['machine']['cores']} cores",
-        "Versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
-        "Data digest": manifest["data"]["gray_digest"],
-        "Split digests": ", ".join(manifest["splits"]),
-    }
-    parts = {}
-    unclear = words.unclear(results)
-    if results:
-        parts = {"overview-path": "The path of choices", "overview-best": "The best trials"}
-    if unclear:
-        parts["overview-unclear"] = "What could not be told"
-    if claim_results:
-        parts["overview-claims"] = "Claims"
+        style = (templates / "page.css").read_text(encoding="utf-8") + _code_style()
     return template.render(
-        title="CNN tuning study",
-        byline=(
-            f"Profile {tuning.profile.name}, protocol {tuning.protocol.name}, "
-            f"{len(tuning.images.folder.gray.class_names)} classes, data {manifest['data']['gray_digest'][:12]}, "
-            f"{time.strftime('%Y-%m-%d')}"
-        ),
+        profile=tuning.profile.name,
+        protocol=tuning.protocol.name,
+        date=time.strftime("%Y-%m-%d"),
         style=style,
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
-        parts=parts,
-        key_figures=words.key_figures(tuning, results),
         chapters=chapters,
-        missing=[chapter for chapter in chapters if chapter.error],
-        findings=[
-            markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>")
-            for line in [*words.findings(results, tuning.profile), words.selection(tuning, results).data]
-        ],
-        claims=_scrolling(words.claim_table(claim_results).data),
-        path=_shown(plots.path(results)) if results else "",
-        summary=_scrolling(words.summary(results).data),
-        leaderboard=_scrolling(words.leaderboard(results, rows=5).data),
-        unclear=_scrolling(unclear.data) if unclear else "",
-        manifest=shown,
+        manifest=manifest,
+        **_overview(tuning, results, claim_results),
     )
 
 
+def _render_chapters(templates: Path, chapters: Sequence[Chapter]) -> None:
+    """Set the body of each chapter, or its error."""
+    exporter = _exporter(templates)
+    for chapter in chapters:
+        if not chapter.error:
+            try:
+                chapter.body = _body(exporter, chapter)
+            except Exception as error:  # any error in a notebook leaves the other chapters as they are
+                chapter.error = f"it cannot be rendered ({type(error).__name__})"
+                chapter.path.unlink(missing_ok=True)  # so that the next command makes it again
+
+
+def _code_style() -> str:
+    """Return the style of highlighted code, light and dark."""
+    from pygments.formatters import HtmlFormatter
+
+    light, dark = (
+        HtmlFormatter(style=name, nobackground=True).get_style_defs(".highlight") for name in ("default", "github-dark")
+    )
+    return f"\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
+
+
+def _overview(tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult]) -> dict[str, Any]:
+    """Return what the page shows before its chapters; None or "" where there is nothing to show."""
+    from nbconvert.filters import markdown2html
+
+    from cnnlab.report import plots, words  # imports Matplotlib, which takes seconds; a page that is kept needs none
+
+    path = plots.path(results) if results else None
+    inconclusive = words.inconclusive_choices(results)
+    sentences = [*words.findings(results, tuning.profile), words.selection_noise(tuning, results).data]
+    return {
+        "key_figures": words.key_figures(tuning, results),
+        "findings": [markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>") for line in sentences],
+        "path": path,
+        "path_png": b64encode(path.png).decode() if path else "",
+        "stages": words.stages_table(results).data,
+        "leaderboard": words.leaderboard(results, rows=5).data,
+        "inconclusive": inconclusive.data if inconclusive else "",
+        "claims": words.claim_table(claim_results).data if claim_results else "",
+    }
+
+
 def _hash(content: str) -> str:
-    """Return what a Content-Security-Policy calls a script or a style."""
+    """Return the hash by which a Content-Security-Policy names a script or a style."""
     return b64encode(sha256(content.encode()).digest()).decode()
-
-
-def _scrolling(content: str) -> str:
-    return f'<div class="scroll">{content}</div>'
-
-
-def _shown(picture: "plots.Picture") -> str:
-    content = b64encode(picture.png).decode()
-    image = f'<img src="data:image/png;base64,{content}" alt="{escape(picture.alt)}" width="{picture.width}">'
-    return _scrolling(image) + _scrolling(picture.folded)
 
 
 def _exporter(templates: Path) -> Any:
@@ -228,24 +193,20 @@ def _exporter(templates: Path) -> Any:
     from traitlets.config import Config
 
     return HTMLExporter(
+        extra_template_basedirs=[str(templates)],
+        template_name="cnnlab",
+        # Each output is sanitised by itself too: a tag that one leaves open must not swallow the next.
+        sanitize_html=True,
+        filters={"clean_html": lambda element: sanitise(str(element))},
         config=Config(
-            {
-                "HTMLExporter": {
-                    "extra_template_basedirs": [str(templates)],
-                    "template_name": "cnnlab",
-                    # Each cell by itself too, so that what one leaves open takes nothing from the next.
-                    "sanitize_html": True,
-                    "filters": {"clean_html": lambda element: sanitise(str(element))},
-                },
-                "NbConvertBase": {"display_data_priority": _OUTPUTS},
-                "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": _LEFT_OUT},
-            }
-        )
+            NbConvertBase={"display_data_priority": _OUTPUTS},
+            TagRemovePreprocessor={"enabled": True, "remove_cell_tags": _HIDDEN_CELLS},
+        ),
     )
 
 
 def _body(exporter: Any, chapter: Chapter) -> str:
-    """Render an executed notebook; its headings move down a level, since the page has a heading of its own."""
+    """Render an executed notebook; its headings move down one level, below the page's own heading."""
     import nbformat
     from bs4 import BeautifulSoup
 
@@ -254,10 +215,10 @@ def _body(exporter: Any, chapter: Chapter) -> str:
     for anchor in soup.select("a.anchor-link"):
         anchor.decompose()
     for element in soup.select("[id]"):
-        del element["id"]  # cells of different notebooks share theirs, and none is to take a section's
+        del element["id"]  # notebooks share ids, and none may take that of a section
     cells = soup.select(".code_cell")
     for cell, after in zip_longest(cells, cells[1:]):
-        # Code stands below what it shows, which is what most readers came for; what shows nothing, below the next.
+        # Code moves below its output, which most readers want to see; code without output moves below the next cell.
         below = cell if after is None or cell.select_one(".output_wrapper") else after
         below.extend(cell.select("details.code"))
     seen = Counter[str]()

@@ -1,4 +1,4 @@
-"""Pictures are real PNG files whose text alternatives hold their numbers."""
+"""Pictures are real PNG files whose alt texts contain their numbers."""
 
 import io
 
@@ -37,7 +37,7 @@ def test_scores_and_curves_name_every_trial():
     check(plots.curves(result.records_by_trial), "old train 0.60, val 0.50", "new train")
 
 
-def test_differences_are_given_with_their_intervals():
+def test_differences_have_intervals():
     comparisons = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8), far=(0.1, 0.2)).decision.comparisons
     picture = plots.differences({one.against: one for one in comparisons}, "val_f1")
     check(picture, *(f"{one.against} {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}" for one in comparisons))
@@ -45,24 +45,30 @@ def test_differences_are_given_with_their_intervals():
     check(plots.differences({"old": one_run[0]}, "val_f1"), "old +0.200.")
 
 
-def test_nine_trials_have_room():
-    check(plots.curves(make_result("dense", **{f"trial {i}": (0.5,) for i in range(9)}).groups), "trial 8")
+def test_nine_trials_fit():
+    check(plots.curves(make_result("dense", **{f"trial {i}": (0.5,) for i in range(9)}).records_by_trial), "trial 8")
 
 
-def test_the_path_gives_each_stages_test_score_and_what_it_gained():
+def test_the_path_shows_test_scores_and_differences():
     one_run = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
     check(plots.path(one_run), "base base, test_f1 0.500; dense new, test_f1 0.900.")
     check(
-        plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "new less old +0.400 (+0.3", "), better"
+        plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "new minus old +0.400 (+0.3", "), better"
     )
 
 
-def test_the_path_holds_a_trial_that_is_not_handed_on_against_the_model_that_came_in():
+def test_the_path_compares_a_challenger_that_is_not_selected_with_the_incumbent():
+    """As challenger minus incumbent: with its difference, interval and verdict reversed together."""
     kept = make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))
-    check(plots.path([kept]), "dense old, test_f1 0.905, new less old -0.400")
+    picture = plots.path([kept])
+    check(picture, "dense old, test_f1 0.905, new minus old -0.400 (-0.4", "), worse")
+    [row] = numbers(picture).to_dict("records")
+    one = kept.decision.evidence
+    assert (row["trial"], row["against"], row["verdict"]) == ("new", "old", "worse")
+    assert (row["low"], row["high"]) == (f"{-one.high:+.4f}", f"{-one.low:+.4f}")
 
 
-def test_the_numbers_of_a_picture_are_folded_away_beside_it():
+def test_the_numbers_of_a_picture_are_folded_away():
     picture = plots.scores(make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8)))
     rows = numbers(picture)
     assert rows["trial"].tolist() == ["old", "old", "new", "new"]
@@ -72,7 +78,7 @@ def test_the_numbers_of_a_picture_are_folded_away_beside_it():
     assert plots.Picture(b"", "A photograph.", 1).folded == ""
 
 
-def test_the_numbers_of_long_curves_are_thinned_out():
+def test_of_long_curves_some_epochs_are_listed():
     history = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), [0.5] * 300)
     long = make_record(Trial(), history=history)
     short = make_record(Trial(), 2)
@@ -83,29 +89,41 @@ def test_the_numbers_of_long_curves_are_thinned_out():
     assert rows["loss"].iloc[0] == "1.250"
 
 
-def test_a_trial_has_one_colour_in_all_pictures_of_its_stage_and_the_incumbent_the_same_in_all_stages():
+def test_a_trial_has_one_colour_and_the_incumbent_the_same_in_all_stages():
     stages = [make_result("dense", old=(0.5,), new=(0.9,)), make_result("loss", kept=(0.5,), a=(0.9,), b=(0.4,))]
     colours = [plots.colours(result) for result in stages]
     assert colours[0]["old"] == colours[1]["kept"] == plots.INCUMBENT
     assert len(set(colours[1].values())) == 3
 
 
-def test_calibration_gives_the_share_that_is_right_where_a_model_is_so_sure():
+def test_calibration_shows_the_share_of_right_predictions_by_confidence():
     probs = np.array([[0.95, 0.05]] * 4 + [[0.4, 0.6]] * 2, np.float32)
     picture = plots.calibration(probs, np.array([0, 0, 0, 1, 1, 1]))
     check(picture, "0.60 1.00, 0.95 0.75", "calibration error 0.267")
     assert "4" in picture.numbers
 
 
-def test_a_confusion_matrix_names_its_most_frequent_mistake():
-    check(plots.confusion(np.array([[5, 3], [1, 6]]), ["cat", "dog"]), "cat taken for dog, 3 times", "11 of them right")
+def test_calibration_counts_each_prediction_in_the_bin_of_its_point():
+    """Also at the edges of the bins, at 1, and where some bins are empty."""
+    confidence = np.array([0.5, 0.55, 0.6, 0.7, 1.0, 0.999], np.float32)
+    probs = np.stack([confidence, 1 - confidence], axis=1)
+    rows = numbers(plots.calibration(probs, np.array([0, 1, 0, 0, 0, 1])))
+    assert rows["predictions"].astype(int).sum() == 6
+    for row in rows.to_dict("records"):
+        assert float(row["from"]) - 1e-3 <= float(row["mean confidence"]) <= float(row["to"]) + 1e-3
+
+
+def test_a_confusion_matrix_names_its_most_frequent_error():
+    check(
+        plots.confusion(np.array([[5, 3], [1, 6]]), ["cat", "dog"]), "cat predicted as dog, 3 times", "11 of them right"
+    )
 
 
 def test_class_names_may_be_anything():
     names = ["true", "true", "<b>"]
     picture = plots.confusion(np.eye(3, dtype=int), names)
     check(picture, "3 of them right.")
-    assert "mistake" not in picture.alt
+    assert "error" not in picture.alt
     assert list(numbers(picture)) == ["true", *names]
     assert "<b>" not in picture.numbers
 

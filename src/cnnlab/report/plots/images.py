@@ -14,7 +14,7 @@ from cnnlab.report.plots.picture import COLOURS, STYLE, Picture, _figure, _pictu
 
 @mpl.rc_context(STYLE)
 def class_counts(dataset: Dataset, split: Split) -> Picture:
-    """Draw how many images of each class stand in each part of the split."""
+    """Draw the number of images of each class in each part of the split."""
     parts = {
         "train": dataset.train_labels[split.train],
         "val": dataset.train_labels[split.val],
@@ -24,8 +24,8 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     counts = {part: np.bincount(labels, minlength=n_classes) for part, labels in parts.items()}
     figure, axes = _figure(7, 2.4)
     axis: Axes = axes[0, 0]
-    for place, (part, values) in enumerate(counts.items()):
-        axis.bar(np.arange(n_classes) + (place - 1) * 0.27, values, 0.25, label=part, color=COLOURS[place])
+    for index, (part, values) in enumerate(counts.items()):
+        axis.bar(np.arange(n_classes) + (index - 1) * 0.27, values, 0.25, label=part, color=COLOURS[index])
     axis.set_xticks(range(n_classes), dataset.class_names, rotation=30, ha="right", parse_math=False)
     axis.set_ylabel("images")
     axis.grid(False, axis="x")
@@ -40,15 +40,15 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
 
 @mpl.rc_context(STYLE)
 def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns: int = 10) -> Picture:
-    """Draw images (n, h, w, c) uint8 in a grid, each under its title."""
+    """Draw images (n, h, w, c) uint8, 0 to 255, in a grid, each below its title."""
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     lines = 1 + max((title.count("\n") for title in titles), default=0)
     figure, axes = _figure(0.85 * columns, (0.83 + 0.17 * lines) * rows, rows, columns)
-    for place, axis in enumerate(axes.flat):
+    for index, axis in enumerate(axes.flat):
         axis.axis("off")
-        if place < len(pictures):
-            image = pictures[place]
+        if index < len(pictures):
+            image = pictures[index]
             axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
-            axis.set_title(titles[place], fontsize=8, pad=2, parse_math=False)
+            axis.set_title(titles[index], fontsize=8, pad=2, parse_math=False)
     return _picture(figure, alt, photo=True)

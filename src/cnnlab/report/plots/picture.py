@@ -1,4 +1,4 @@
-"""Pictures with their text alternative, and the style that all plots share."""
+"""Pictures with their alt texts, and the style that all plots share."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from PIL import Image
 from cnnlab.report.tables import table
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255", "#999933")
-"""Okabe and Ito's palette for colour-blind readers, less its yellow and black, with two of Tol's (muted) after it."""
-
+"""Okabe and Ito's palette for colour-blind readers without yellow and black, then two colours of Tol's (muted)."""
 
 INCUMBENT = "#333333"
-"""What the stage before handed on, in every picture; the other trials of a stage take the colours in their order."""
+"""The incumbent in every picture; the other trials of a stage take `COLOURS` in their order."""
 
+INK = "#555555"
+"""Lines that are no data."""
 
-UNSETTLED = "#8a8a8a"
-"""A difference that is inconclusive from none."""
-
+GREY = "#8a8a8a"
+"""Inconclusive differences, and lines to compare with."""
 
 STYLE = {
     "axes.grid": True,
@@ -38,21 +38,20 @@ STYLE = {
 
 DPI = 96
 
-
 SHARPNESS = 2
-"""Pixels of a picture for each pixel it takes on the page."""
+"""Pixels of a picture for each pixel that it takes on the page."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG picture with its text alternative and its numbers, shown by Jupyter and by the report.
+    """A PNG picture with its alt text and its numbers, shown by Jupyter and by the report.
 
     Attributes:
-        png: The file's content.
+        png: Content of the file.
         alt: What it shows, in words and numbers.
         width: Width on the page, in pixels.
-        numbers: A table of what is drawn, folded away; "" for a picture that draws no numbers.
-        photo: Whether its colours are its content, so that a dark page must leave them alone.
+        numbers: HTML table of the numbers that are drawn; "" for none.
+        photo: Whether it shows images: a dark page inverts other pictures.
     """
 
     png: bytes
@@ -66,7 +65,7 @@ class Picture:
         return {"image/png": self.png, "text/plain": self.alt}, {"image/png": about}
 
     def _ipython_display_(self) -> None:
-        # Not as one piece of HTML: Jupyter shows no picture in that before its reader has said to trust it.
+        # Not as one piece of HTML: Jupyter shows its pictures only after the reader has trusted the notebook.
         from IPython.display import HTML, display
 
         content, about = self._repr_mimebundle_()
@@ -92,7 +91,7 @@ def _picture(
     figure.savefig(raw, format="png", dpi=DPI * SHARPNESS, facecolor="white")
     image = Image.open(raw).convert("RGB")
     small = io.BytesIO()
-    # A palette of 256 colours makes a chart's file a third as large; nobody can see the difference.
+    # With a palette of 256 colours a chart's file is a third as large and looks the same.
     image.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     listed = table(numbers, formats).data if len(numbers) else ""
     return Picture(small.getvalue(), alt, image.width // SHARPNESS, listed, photo)

@@ -8,88 +8,78 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from cnnlab.report.plots.picture import COLOURS, STYLE, UNSETTLED, Picture, _figure, _picture
+from cnnlab.report.plots.picture import COLOURS, GREY, STYLE, Picture, _figure, _picture
 
 BINS = 10
-"""Of a calibration curve (Guo et al. 2017, On Calibration of Modern Neural Networks, use 15 for 10,000 images)."""
+"""Bins of a calibration curve (Guo et al. 2017 use 15 for 10,000 images)."""
 
 
 @mpl.rc_context(STYLE)
 def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
-    """Draw a confusion matrix.
+    """Draw a confusion matrix; the colour is the share of the true class.
 
     Args:
         matrix: (n_classes, n_classes) counts, true classes in rows.
-        class_names: Their names.
+        class_names: Names of the classes.
     """
     n_classes = len(class_names)
     size = min(1.6 + 0.42 * n_classes, 8)
     figure, axes = _figure(size, size)
     axis: Axes = axes[0, 0]
-    rows = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axis.imshow(rows, cmap="Blues", vmin=0, vmax=1)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axis.grid(False)
     axis.set_xticks(range(n_classes), class_names, rotation=45, ha="right", parse_math=False)
     axis.set_yticks(range(n_classes), class_names, parse_math=False)
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
-    if n_classes <= 20:
-        for (row, column), count in np.ndenumerate(matrix):
-            axis.text(
-                column, row, f"{count}", ha="center", va="center", fontsize=7,
-                color="white" if rows[row, column] > 0.5 else "#333333",
-            )  # fmt: skip
-    mistakes = matrix - np.diag(np.diag(matrix))
-    true, predicted = divmod(int(mistakes.argmax()), n_classes)
-    worst = f" Most frequent mistake: {class_names[true]} taken for {class_names[predicted]}, {mistakes.max()} times."
+    # Not sklearn's ConfusionMatrixDisplay: importing it takes 1 s in each notebook.
+    for (row, column), count in np.ndenumerate(matrix if n_classes <= 20 else np.empty((0, 0))):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axis.text(column, row, f"{count}", ha="center", va="center", fontsize=7, color=colour)
+    errors = matrix - np.diag(np.diag(matrix))
+    true, predicted = divmod(int(errors.argmax()), n_classes)
+    alt = f"Confusion matrix of {matrix.sum()} predictions, {np.trace(matrix)} of them right."
+    if errors.any():
+        alt += f" Most frequent error: {class_names[true]} predicted as {class_names[predicted]}, {errors.max()} times."
     numbers = pd.DataFrame(matrix, columns=list(class_names))
     numbers.insert(0, "true", list(class_names), allow_duplicates=True)
-    return _picture(
-        figure,
-        f"Confusion matrix of {int(matrix.sum())} predictions, {int(np.trace(matrix))} of them right."
-        + worst * bool(mistakes.any()),
-        numbers,
-    )
+    return _picture(figure, alt, numbers)
 
 
 @mpl.rc_context(STYLE)
 def calibration(probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Picture:
-    """Draw how often predictions of a certain confidence are right (Guo et al. 2017, arXiv:1706.04599, section 2).
+    """Draw the share of right predictions by confidence (Guo et al. 2017, arXiv:1706.04599, section 2).
 
     Args:
-        probs: (n, n_classes) predicted probabilities.
+        probs: (n, n_classes) predicted probabilities, 0 to 1.
         labels: (n,) true classes.
     """
-    confidence, right = probs.max(axis=1).astype(float), probs.argmax(axis=1) == labels
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    rows = [
-        {
-            "from": number / BINS,
-            "to": (number + 1) / BINS,
-            "predictions": int((place == number).sum()),
-            "mean confidence": float(confidence[place == number].mean()),
-            "right": float(right[place == number].mean()),
-        }
-        for number in range(BINS)
-        if (place == number).any()
-    ]
-    error = sum(row["predictions"] * abs(row["mean confidence"] - row["right"]) for row in rows) / len(labels)
+    from sklearn.calibration import calibration_curve  # takes 1 s
+
+    confidence, is_right = probs.max(axis=1).astype(float).clip(max=1), probs.argmax(axis=1) == labels
+    share, mean = calibration_curve(is_right, confidence, n_bins=BINS, strategy="uniform")
+    # Counted as calibration_curve does; it leaves out empty bins.
+    counts = np.bincount(np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence), minlength=BINS)
+    low = counts.nonzero()[0] / BINS
+    counts = counts[counts > 0]
+    error = np.average(abs(mean - share), weights=counts)
     figure, axes = _figure(4.6, 4.6, 2, height_ratios=(3, 1), sharex=True)
     upper, lower = axes[:, 0]
-    upper.plot([0, 1], [0, 1], color=UNSETTLED, linestyle="--", linewidth=1)
-    upper.plot([row["mean confidence"] for row in rows], [row["right"] for row in rows], "o-", color=COLOURS[0])
-    upper.set_ylabel("share that is right")
+    upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    upper.plot(mean, share, "o-", color=COLOURS[0])
+    upper.set_ylabel("share of right predictions")
     upper.set_ylim(0, 1)
-    lower.bar(
-        [row["from"] + 0.5 / BINS for row in rows], [row["predictions"] for row in rows], 0.9 / BINS, color=COLOURS[0]
-    )
+    lower.bar(low + 0.5 / BINS, counts, 0.9 / BINS, color=COLOURS[0])
     lower.set_xlim(0, 1)
     lower.set_xlabel("confidence (probability of the predicted class)")
     lower.set_ylabel("predictions")
-    listed = ", ".join(f"{row['mean confidence']:.2f} {row['right']:.2f}" for row in rows)
+    points = ", ".join(f"{x:.2f} {y:.2f}" for x, y in zip(mean, share, strict=True))
     return _picture(
         figure,
-        f"Share of right predictions by mean confidence: {listed}. Expected calibration error {error:.3f}.",
-        rows,
+        f"Share of right predictions by mean confidence: {points}. Expected calibration error {error:.3f}.",
+        pd.DataFrame(
+            {"from": low, "to": low + 1 / BINS, "predictions": counts, "mean confidence": mean, "right": share}
+        ),
         {"from": ".1f", "to": ".1f", "mean confidence": ".3f", "right": ".3f"},
     )

@@ -1,5 +1,5 @@
 "use strict";
-// Each part is an extra: without it, the page says the same. Nothing here makes markup from text.
+// The page is complete without this script. Nothing here turns text into markup.
 const all = (selector, of = document) => [...of.querySelectorAll(selector)];
 
 function button(label, act) {
@@ -10,7 +10,7 @@ function button(label, act) {
   return made;
 }
 
-// The contents list follows the reader; on a small screen it folds away.
+// The contents list marks the section in view; on a small screen it folds away.
 const nav = document.querySelector("nav");
 const targets = all("a", nav).map((link) => [link, document.getElementById(link.hash.slice(1))]).filter((pair) => pair[1]);
 let current = null;
@@ -32,14 +32,14 @@ small.addEventListener("change", fold);
 nav.addEventListener("click", (event) => small.matches && event.target.closest("a") && (contents.open = false));
 fold();
 
-// A click on a column's head sorts by it; another one turns the order round. What is missing stays last.
+// A click on a column's head sorts by it; a second click reverses the order. Missing values stay last.
 const MISSING = "-";
 const NUMBER = /^(?:[<>]|above|below)? ?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?: ?(?:%|\*|±.*|to .*|\(.*))?$/i;
 const text = (cell) => cell.textContent.trim();
-const value = (said) => parseFloat(NUMBER.exec(said)?.[1].replaceAll(",", ""));
+const value = (content) => parseFloat(NUMBER.exec(content)?.[1].replaceAll(",", ""));
 function isNumeric(cells) {
-  const said = cells.map(text).filter((one) => one && one !== MISSING);
-  return said.length > 0 && !said.some((one) => Number.isNaN(value(one)));
+  const contents = cells.map(text).filter((content) => content && content !== MISSING);
+  return contents.length > 0 && !contents.some((content) => Number.isNaN(value(content)));
 }
 function sort(table, column) {
   const heads = all("thead th", table);
@@ -49,9 +49,9 @@ function sort(table, column) {
   const body = table.tBodies[0];
   const rows = [...body.rows].map((row) => [text(row.cells[column]), row]);
   const numeric = isNumeric(rows.map(([, row]) => row.cells[column]));
-  rows.sort(([one], [other]) => {
-    if (one === MISSING || other === MISSING) return (one === MISSING) - (other === MISSING);
-    const order = numeric ? value(one) - value(other) : one.localeCompare(other, "en", { numeric: true });
+  rows.sort(([a], [b]) => {
+    if (a === MISSING || b === MISSING) return (a === MISSING) - (b === MISSING);
+    const order = numeric ? value(a) - value(b) : a.localeCompare(b, "en", { numeric: true });
     return down ? -order : order;
   });
   body.append(...rows.map(([, row]) => row));
@@ -62,13 +62,13 @@ function csv(table) {
   const quoted = (cell) => (/[",\n]/.test(text(cell)) ? `"${text(cell).replaceAll('"', '""')}"` : text(cell));
   return [...table.rows].map((row) => [...row.cells].map(quoted).join(",")).join("\n") + "\n";
 }
-async function copy(said) {
+async function copy(content) {
   try {
-    await navigator.clipboard.writeText(said);
+    await navigator.clipboard.writeText(content);
   } catch {
-    // A page that came by plain HTTP has no clipboard of the newer kind.
+    // Browsers give a page that was loaded by plain HTTP no clipboard.
     const area = document.createElement("textarea");
-    area.value = said;
+    area.value = content;
     document.body.append(area);
     area.select();
     document.execCommand("copy");
@@ -100,7 +100,7 @@ for (const table of all("table.cnnlab")) {
   table.after(tools);
 }
 
-// What is too wide for the screen scrolls by itself, with the keyboard too.
+// Content that is wider than the screen scrolls sideways, also with the keyboard.
 function reach() {
   for (const area of all(".output_area, .scroll, pre")) {
     const wide = area.scrollWidth > area.clientWidth;
