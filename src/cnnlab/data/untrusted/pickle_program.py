@@ -71,10 +71,11 @@ def interpret(content: bytes, accepted: Container[str], budget: Budget) -> Any:
         Exception: Of any kind: it is broken.
     """
     interpreter = _Interpreter(accepted, budget)
+    steps = interpreter.steps()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if count > MAX_STEPS:
             raise RefusedError(f"a pickle of more than {MAX_STEPS:,} steps")
-        step = interpreter.steps.get(opcode.name)
+        step = steps.get(opcode.name)
         if not step:
             raise RefusedError(f"a pickle with the step {opcode.name}")
         step(argument)
@@ -82,15 +83,21 @@ def interpret(content: bytes, accepted: Container[str], budget: Budget) -> Any:
 
 
 class _Interpreter:
-    """The stack machine of a pickle: `steps` maps the name of an opcode to what it does, given its argument."""
+    """The stack machine of a pickle."""
 
     def __init__(self, accepted: Container[str], budget: Budget) -> None:
         self._accepted, self._budget = accepted, budget
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+
+    def steps(self) -> dict[str, Callable[[Any], None]]:
+        """Map the name of each opcode to its step, which takes the opcode's argument.
+
+        Not stored in `self`: that cycle would keep the values in memory until the garbage collector runs.
+        """
         push = self._stack.append
-        self.steps: dict[str, Callable[[Any], None]] = {
+        return {
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(_PUSH_ARGUMENT, push),
             "NONE": lambda _: push(None),
