@@ -21,15 +21,11 @@ from cnnlab.records import Record, Run, RunStore
 
 KILLED_WORKERS = 3
 """Workers that a run may kill before it has failed."""
-
 EPOCHS = "cnnlab-epochs"
 """Dask's topic for events that say which epoch of which run starts."""
-
 EPOCH_SECONDS = 0.25
 """Least time between two such events of a worker: nobody reads faster."""
-
 Work = tuple[Run, Dataset, Split]
-
 _Result = tuple[Record, dict[str, Any]]
 
 

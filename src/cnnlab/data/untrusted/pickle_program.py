@@ -13,12 +13,10 @@ from typing import Any
 
 MAX_STEPS = 2_000_000
 """Most steps of a pickle. Valid ones have few, or a few per row if the labels are strings."""
-
 PLAIN_CALLS = {"_codecs.encode"} | {
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray", "slice")
 }
 """Calls of Python's own that return plain bytes or a slice."""
-
 _PUSH_ARGUMENT = [
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
     "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8",
