@@ -155,11 +155,11 @@ class Dispatch:
         tasks = self._cluster.client.processing() if astray else {}
         places = {task: place for place, its_tasks in tasks.items() for task in its_tasks}
         for future in astray:
-            digest, worker = self._sent[future]
+            digest, gone = self._sent[future]
             if new := places.get(future.key):
                 self._sent[future] = digest, new
                 trace_keys[new] = self._work[digest][0].trace_key
-            elif worker and future.status == "pending":
+            elif gone and future.status == "pending":
                 del self._sent[future]
                 future.cancel()
                 self._send_again(digest, killed=1)
