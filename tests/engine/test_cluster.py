@@ -35,12 +35,13 @@ class Cluster:
 
     def _start(self, *words, path=""):
         command = [sys.executable, "-m", "dask", *map(str, words), "--no-dashboard"]
+        paths = [str(path), os.environ.get("PYTHONPATH", "")]
         with (self._folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(path)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 cwd=self._folder,
                 start_new_session=True,  # so that a worker can be killed with its nanny
             )

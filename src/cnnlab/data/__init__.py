@@ -5,15 +5,6 @@ from cnnlab.data.folder import ARCHIVE, DataFolder, load, load_cifar10, load_gra
 from cnnlab.data.splits import Split, split
 
 __all__ = [
-    "ARCHIVE",
-    "DataFolder",
-    "Dataset",
-    "Split",
-    "gray",
-    "load",
-    "load_cifar10",
-    "load_gray_batches",
-    "luma",
-    "split",
+    "ARCHIVE", "DataFolder", "Dataset", "Split", "gray", "load", "load_cifar10", "load_gray_batches", "luma", "split",
     "write_gray_batches",
-]
+]  # fmt: skip

@@ -11,7 +11,6 @@ from cnnlab.data.messages import unexpected
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-
 TIMEOUT_SECONDS = 60
 """How long the server may send nothing."""
 

@@ -16,7 +16,6 @@ from cnnlab.data.formats.gray import read_gray
 from cnnlab.data.messages import unexpected
 
 ARCHIVE = "cifar-10-python.tar.gz"
-
 _GRAY_FILE = re.compile(r"(train|test)_batch(\d{1,4})\.pkl")
 
 

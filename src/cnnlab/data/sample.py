@@ -18,10 +18,8 @@ from cnnlab.data.folder import ARCHIVE, write_gray_batches
 from cnnlab.data.formats import cifar
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
 PLACE = ("data", "sample")
 """The folder that is made if it is missing: `data/sample`, wherever the project is."""
-
 SIDE = 32  # height and width of an image, in pixels
 SEED = 7
 ROTATION = 12.0  # largest rotation of a digit, in degrees either way

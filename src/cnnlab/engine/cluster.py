@@ -20,13 +20,10 @@ from cnnlab.errors import ConfigError, WorkerError
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
-
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer, and a cluster may have no workers."""
-
 REPLACE_SECONDS = 20
 """How long a worker of this machine may be missing before cnnlab starts another. Dask itself takes a second or two."""
-
 POLL_SECONDS = 5
 """Seconds between checks for lost or new workers."""
 

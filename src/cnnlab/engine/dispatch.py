@@ -21,15 +21,11 @@ from cnnlab.records import Record, Run, RunStore
 
 KILLED_WORKERS = 3
 """Workers that a run may kill before it has failed."""
-
 EPOCHS = "cnnlab-epochs"
 """Dask's topic for events that say which epoch of which run starts."""
-
 EPOCH_SECONDS = 0.25
 """Least time between two such events of a worker: nobody reads faster."""
-
 Work = tuple[Run, Dataset, Split]
-
 _Result = tuple[Record, dict[str, Any]]
 
 
@@ -159,11 +155,11 @@ class Dispatch:
         tasks = self._cluster.client.processing() if astray else {}
         places = {task: place for place, its_tasks in tasks.items() for task in its_tasks}
         for future in astray:
-            digest, worker = self._sent[future]
+            digest, gone = self._sent[future]
             if new := places.get(future.key):
                 self._sent[future] = digest, new
                 trace_keys[new] = self._work[digest][0].trace_key
-            elif worker and future.status == "pending":
+            elif gone and future.status == "pending":
                 del self._sent[future]
                 future.cancel()
                 self._send_again(digest, killed=1)

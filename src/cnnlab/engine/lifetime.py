@@ -19,12 +19,9 @@ import psutil
 
 MARKER = "CNNLAB_COMMAND"
 """Environment variable that a command sets to recognise the processes it started."""
-
 PARENT = "CNNLAB_END_WITH_PARENT"
 """Environment variable with the id of the process that a command must end with; the Makefile sets it."""
-
 POLL_SECONDS = 0.2
-
 KILL_SECONDS = 5
 
 

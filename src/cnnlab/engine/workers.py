@@ -24,7 +24,6 @@ WORKER_ENV = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 """Environment of the workers that cnnlab starts, and defaults for the workers of a cluster."""
-
 _MALLOC = {
     # With Dask's settings, large arrays are mapped page by page in every step of a fit: 5 % of its time.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -32,10 +31,8 @@ _MALLOC = {
     "MALLOC_ARENA_MAX": "1",
 }
 """glibc's settings for the workers that cnnlab starts. A process reads them only when it starts."""
-
 WORKER_BYTES = 1_500_000_000
 """Memory that a worker needs for Keras and the images. Where memory is short, some cores get no worker."""
-
 START_TRIES = 3
 """How often starting the workers is tried: one may be killed as it starts."""
 

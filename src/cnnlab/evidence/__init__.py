@@ -5,20 +5,6 @@ from cnnlab.evidence.resampling import N_RESAMPLES, Scores, image_weights, optim
 from cnnlab.evidence.selection import Decision, Rule, choose, decide, pooled_sd
 
 __all__ = [
-    "CONFIDENCE",
-    "N_RESAMPLES",
-    "Comparison",
-    "Decision",
-    "Rule",
-    "Scores",
-    "Verdict",
-    "choose",
-    "compare",
-    "decide",
-    "holm",
-    "image_weights",
-    "mean_interval",
-    "optimism",
-    "pooled_sd",
-    "resampled_f1",
-]
+    "CONFIDENCE", "N_RESAMPLES", "Comparison", "Decision", "Rule", "Scores", "Verdict", "choose", "compare", "decide",
+    "holm", "image_weights", "mean_interval", "optimism", "pooled_sd", "resampled_f1",
+]  # fmt: skip

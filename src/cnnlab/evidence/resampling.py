@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 N_RESAMPLES = 1000
 """Resamples of the images."""
-
-
 _RESAMPLING_SEED = 1979
 
 

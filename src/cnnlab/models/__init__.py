@@ -5,21 +5,6 @@ from cnnlab.models.cnns import cnn_1, cnn_2, cnn_3, cnn_4, cnn_5, cnn_6, cnn_7, 
 from cnnlab.models.export import augment, deployable, describe
 
 __all__ = [
-    "Shape",
-    "augment",
-    "build",
-    "cnn_1",
-    "cnn_2",
-    "cnn_3",
-    "cnn_4",
-    "cnn_5",
-    "cnn_6",
-    "cnn_7",
-    "cnn_8",
-    "cnn_9",
-    "compile_model",
-    "deployable",
-    "describe",
-    "require_size",
-    "scramble_channels",
-]
+    "Shape", "augment", "build", "cnn_1", "cnn_2", "cnn_3", "cnn_4", "cnn_5", "cnn_6", "cnn_7", "cnn_8", "cnn_9",
+    "compile_model", "deployable", "describe", "require_size", "scramble_channels",
+]  # fmt: skip

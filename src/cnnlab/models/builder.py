@@ -101,8 +101,8 @@ def require_size(architecture: Architecture, input_shape: Shape) -> None:
     if side < 1:
         raise ConfigError(
             f"Expected images large enough for {len(architecture.filters)} blocks of {architecture.convs_per_block} "
-            f"convolutions ({architecture.padding} padding) and a pooling. Received: {input_shape[0]}x{input_shape[1]}. "
-            "Use larger images."
+            f"convolutions ({architecture.padding} padding) and a pooling. Received: "
+            f"{input_shape[0]}x{input_shape[1]}. Use larger images."
         )
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Images predicted at a time. Only these are held in memory, and only one of them in full size."""
-
-
 SHOWN = 5
 """Number of classes that a table names for an image."""
 

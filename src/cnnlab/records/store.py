@@ -73,7 +73,8 @@ class RunStore:
         except OSError:  # a folder that cannot be written: the run is made again all the same
             folder = self.path
         _warn(
-            f"The stored run {digest[:12]} cannot be used: {reason}. It is kept in {str(folder)!r} and will be run again."
+            f"The stored run {digest[:12]} cannot be used: {reason}. It is kept in {str(folder)!r} and will be run "
+            "again."
         )
 
     def arrays(self, digest: str, *names: str) -> dict[str, NDArray[Any]]:

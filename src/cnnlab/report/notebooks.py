@@ -23,13 +23,10 @@ from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
 
 NOTEBOOK_SECONDS = 6 * 3600
 """Longest time of a cell. Its runs are stored by then, but a drawing may wait until a worker has finished a run."""
-
 KERNEL_TRIES = 3
 """How often a notebook is started whose kernel dies, for example because another program takes all memory."""
-
 PROCESS_TRIES = 2
 """How often a notebook is started whose own process dies."""
-
 _CHAPTERS = {
     "data": ("The images", "01-data.ipynb"),
     "comparison": ("Comparison and final model", "04-comparison.ipynb"),

@@ -18,7 +18,6 @@ from cnnlab.tuning import ClaimResult, StageResult, Tuning
 
 _OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 """Types of output that the page shows, the best one first. None contains or needs a script."""
-
 _HIDDEN_CELLS = {"parameters", "opening", "own", "close"}
 """Tags of cells that the page leaves out: the default parameters, which the injected ones replace; what its overview
 shows already; what needs a running Jupyter; the end of the workers."""
@@ -29,21 +28,18 @@ _TAGS = {
     "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "kbd", "li", "ol", "p", "pre", "s", "small", "span",
     "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul",
 }
-
 _DROPPED_WHOLE = {
     "iframe", "math", "noembed", "noframes", "noscript", "object", "script", "select", "style", "svg", "template",
     "textarea", "title", "xmp",
 }
 # fmt: on
 """Tags that are removed with their content: no text for readers, or text that a browser may read as markup."""
-
 _ATTRIBUTES = {
     "*": {"class", "id"},
     "a": {"aria-label", "href"},
     "img": {"alt", "height", "src", "width"},
     **{name: {"colspan", "rowspan", "scope"} for name in ("td", "th")},
 }
-
 _VALUES = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {

@@ -16,11 +16,7 @@ from cnnlab.errors import ConfigError
 
 DEFAULT_RATES = {"sgd": 0.01} | dict.fromkeys(("rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"), 0.001)
 """Each optimizer's default learning rate, as in Keras 3 (and in Keras 2.6)."""
-
-
 SPARSE_LOSS = "sparse_categorical_crossentropy"
-
-
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 PADDINGS = ("valid", "same")
 LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "hinge", "kl_divergence")

@@ -7,16 +7,6 @@ from cnnlab.tuning.runner import describe_images
 from cnnlab.tuning.tuning import Tuning
 
 __all__ = [
-    "Callback",
-    "ClaimResult",
-    "ClaimStatus",
-    "MistakeResult",
-    "StageResult",
-    "Tuning",
-    "check_claim",
-    "check_claims",
-    "describe_images",
-    "final_gray",
-    "read_predictions",
-    "read_scores",
-]
+    "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "Tuning", "check_claim", "check_claims",
+    "describe_images", "final_gray", "read_predictions", "read_scores",
+]  # fmt: skip

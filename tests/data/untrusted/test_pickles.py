@@ -1,5 +1,6 @@
 """Pickles of every pandas are read; malicious ones run nothing and are refused quickly, in one line."""
 
+import gc
 import importlib.util
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import hypothesis
@@ -196,6 +198,19 @@ def test_wide_table(protocol):
     content = io.BytesIO()
     frame.to_pickle(content, compression=None, protocol=protocol)
     pd.testing.assert_frame_equal(read_frame(content.getvalue(), "x"), frame)
+
+
+def test_memory_is_freed():
+    """Also without the garbage collector: the values of a file are in no cycle."""
+    content = corpus.whole(corpus.batch(x=corpus.raw(bytes(8 << 20))))
+    gc.disable()
+    tracemalloc.start()
+    try:
+        read_batch(content, "x")
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+        gc.enable()
 
 
 def run_corpus(report, folder, **environment):

@@ -13,7 +13,6 @@ from cnnlab.data.untrusted import tar
 from cnnlab.data.untrusted.pickle_values import read_batch
 
 FOLDER = "cifar-10-batches-py"
-
 _FILE = re.compile(r"data_batch_\d{1,4}|test_batch|batches\.meta")
 _MEMBER = re.compile(rf"(\./)?({FOLDER}/)?({_FILE.pattern})")
 

@@ -13,12 +13,10 @@ from typing import Any
 
 MAX_STEPS = 2_000_000
 """Most steps of a pickle. Valid ones have few, or a few per row if the labels are strings."""
-
 PLAIN_CALLS = {"_codecs.encode"} | {
     f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray", "slice")
 }
 """Calls of Python's own that return plain bytes or a slice."""
-
 _PUSH_ARGUMENT = [
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
     "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8",
@@ -71,10 +69,11 @@ def interpret(content: bytes, accepted: Container[str], budget: Budget) -> Any:
         Exception: Of any kind: it is broken.
     """
     interpreter = _Interpreter(accepted, budget)
+    steps = interpreter.steps()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if count > MAX_STEPS:
             raise RefusedError(f"a pickle of more than {MAX_STEPS:,} steps")
-        step = interpreter.steps.get(opcode.name)
+        step = steps.get(opcode.name)
         if not step:
             raise RefusedError(f"a pickle with the step {opcode.name}")
         step(argument)
@@ -82,15 +81,21 @@ def interpret(content: bytes, accepted: Container[str], budget: Budget) -> Any:
 
 
 class _Interpreter:
-    """The stack machine of a pickle: `steps` maps the name of an opcode to what it does, given its argument."""
+    """The stack machine of a pickle."""
 
     def __init__(self, accepted: Container[str], budget: Budget) -> None:
         self._accepted, self._budget = accepted, budget
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+
+    def steps(self) -> dict[str, Callable[[Any], None]]:
+        """Map the name of each opcode to its step, which takes the opcode's argument.
+
+        Not stored in `self`: that cycle would keep the values in memory until the garbage collector runs.
+        """
         push = self._stack.append
-        self.steps: dict[str, Callable[[Any], None]] = {
+        return {
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(_PUSH_ARGUMENT, push),
             "NONE": lambda _: push(None),

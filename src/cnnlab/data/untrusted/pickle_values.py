@@ -265,7 +265,6 @@ def _frame(call: Reduce, budget: Budget) -> pd.DataFrame:
 
 _Rebuilder = Callable[[Reduce, Budget], Any]
 _ARRAYS: tuple[_Rebuilder, ...] = (_array, _array_from_buffer)
-
 _CALLS: dict[_Rebuilder, list[str]] = {
     _dtype: ["numpy.dtype"],
     _array: ["numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"],  # numpy 1 and 2
@@ -288,9 +287,7 @@ _CALLS: dict[_Rebuilder, list[str]] = {
     _arrow_buffer: ["pyarrow.lib.py_buffer"],
 }
 """Each function that rebuilds the result of a call, and the names that such a call has."""
-
 _REBUILDERS = {name: rebuilder for rebuilder, names in _CALLS.items() for name in names}
-
 _RANGES = {"pandas.core.indexes.range.RangeIndex", "pandas.RangeIndex"}
 _INDEXES = {"pandas.core.indexes.base.Index", "pandas.Index"} | {
     f"pandas.core.indexes.numeric.{kind}Index" for kind in ("Int64", "UInt64", "Float64")

@@ -32,7 +32,6 @@ FREE_BYTES = 64 << 20  # bytes that any archive may unpack to: a few blank image
 MAX_HEADERS = 10_000  # headers of an archive, extended ones included
 MAX_OVERHEAD = 4 << 20  # bytes that belong to no file: all extended headers, and the padding at the end
 SECONDS = 300  # for reading an archive, without the time that the caller takes between two files
-
 _CHUNK = 1 << 20
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _EXTENDED = (*_PAX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)

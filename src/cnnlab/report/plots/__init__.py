@@ -7,17 +7,6 @@ from cnnlab.report.plots.stage import LISTED_EPOCHS, colours, curves, difference
 from cnnlab.report.plots.study import path
 
 __all__ = [
-    "INCUMBENT",
-    "LISTED_EPOCHS",
-    "SHARPNESS",
-    "Picture",
-    "calibration",
-    "class_counts",
-    "colours",
-    "confusion",
-    "curves",
-    "differences",
-    "images",
-    "path",
-    "scores",
-]
+    "INCUMBENT", "LISTED_EPOCHS", "SHARPNESS", "Picture", "calibration", "class_counts", "colours", "confusion",
+    "curves", "differences", "images", "path", "scores",
+]  # fmt: skip

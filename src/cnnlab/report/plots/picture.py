@@ -13,16 +13,12 @@ from cnnlab.report.tables import table
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255", "#999933")
 """Okabe and Ito's palette for colour-blind readers without yellow and black, then two colours of Tol's (muted)."""
-
 INCUMBENT = "#333333"
 """The incumbent in every picture; the other trials of a stage take `COLOURS` in their order."""
-
 INK = "#555555"
 """Lines that are no data."""
-
 GREY = "#8a8a8a"
 """Inconclusive differences, and lines to compare with."""
-
 STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -34,10 +30,7 @@ STYLE = {
     "legend.frameon": False,
     "savefig.bbox": "tight",
 }
-
-
 DPI = 96
-
 SHARPNESS = 2
 """Pixels of a picture for each pixel that it takes on the page."""
 

@@ -17,7 +17,6 @@ from cnnlab.tuning import StageResult
 
 LISTED_EPOCHS = 20
 """Epochs of a trial's curves in the table of numbers; of longer fits, evenly spaced ones."""
-
 _METRICS = ("loss", "val_loss", "accuracy", "val_accuracy")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from IPython.display import HTML, Markdown
 
 from cnnlab.data import Dataset, Split
+from cnnlab.models import scramble_channels
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, table, text
