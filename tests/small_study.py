@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from cnnlab import report
-from cnnlab.cli import _long_work
+from cnnlab.cli import long_work
 from cnnlab.errors import CnnlabError
 from cnnlab.study import STAGES
 from cnnlab.tuning import Tuning
@@ -16,7 +16,7 @@ if __name__ == "__main__":
     data, runs, out = map(Path, sys.argv[1:])
     without = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
     try:
-        with _long_work(runs), Tuning(data, runs, "smoke", skip=without) as tuning:
+        with long_work(runs), Tuning(data, runs, "smoke", skip=without) as tuning:
             made = report.make(tuning, out, ROOT / "notebooks")
     except CnnlabError as error:
         sys.exit(str(error))

@@ -125,7 +125,7 @@ def written(tmp_path):
     )
 
     def write():
-        about = report._write_model(tuning, [result], tmp_path)
+        about = report.write_model(tuning, [result], tmp_path)
         manifest = {"model": about, "data": {"classes": ["dark", "bright"]}}
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
 
