@@ -1,4 +1,4 @@
-"""A study of a few small runs, as a command that the fault tests can kill: `small_study.py DATA RUNS REPORT`."""
+"""A study of a few small runs, as a command that fault tests can kill: `small_study.py DATA RUNS REPORT`."""
 
 import sys
 from pathlib import Path
@@ -14,11 +14,11 @@ KEPT = ("base", "dense", "augmentation")
 
 if __name__ == "__main__":
     data, runs, out = map(Path, sys.argv[1:])
-    without = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
+    skip = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
     try:
-        with long_work(runs), Tuning(data, runs, "smoke", skip=without) as tuning:
+        with long_work(runs), Tuning(data, runs, "smoke", skip=skip) as tuning:
             made = report.make(tuning, out, ROOT / "notebooks")
     except CnnlabError as error:
         sys.exit(str(error))
-    lost = [f"{chapter.name}: {chapter.error}" for chapter in made.chapters if chapter.error]
-    sys.exit("\n".join(lost) or 0)
+    missing = [f"{chapter.name}: {chapter.error}" for chapter in made.chapters if chapter.error]
+    sys.exit("\n".join(missing) or 0)

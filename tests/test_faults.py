@@ -1,4 +1,4 @@
-"""Processes that are really killed, at random moments: nothing is lost, nothing left running, the end is the same."""
+"""Processes killed at random moments: no work is lost, no process is left, and the result is the same."""
 
 import json
 import os
@@ -25,9 +25,9 @@ from conftest import ROOT
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("CNNLAB_KILLS", "16"))
-"""Moments at which the command is killed, and as many at which one of its processes is."""
+"""How often the command is killed at a random moment, and how often one of its processes."""
 SECONDS = 2
-"""How long anything may go on after the command has ended."""
+"""How long a process may run after the command has ended."""
 STUDY = [sys.executable, str(ROOT / "tests" / "small_study.py")]
 TIMES = ["train_seconds", "cached"]
 
@@ -38,7 +38,7 @@ def start(folder, place, log, **options):
 
 
 def finish(folder, place):
-    """Run the study to its end; some notebook may have lost its process for good, so it may take a second command."""
+    """Run the study to its end, with a second command where a notebook failed because its process was killed."""
     for _ in range(3):
         with (place / "log").open("ab") as log:
             if start(folder, place, log).wait(300) == 0:
@@ -47,7 +47,7 @@ def finish(folder, place):
 
 
 def tables(place):
-    """What a report says, less times; and that each of its files is whole."""
+    """Check that all files of a report are complete, and return its tables without times."""
     json.loads((place / "out" / "manifest.json").read_bytes())
     for path in (place / "out" / "notebooks").glob("[0-9]*.ipynb"):
         json.loads(path.read_bytes())
@@ -58,35 +58,35 @@ def tables(place):
 
 
 def family(process):
-    """All processes that come of one."""
+    """The children of a process, and theirs."""
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(process.pid).children(recursive=True)
     return []
 
 
-def at_work(process):
-    """Wait until a command has started a kernel, and so workers and notebook processes too; return them all."""
+def wait_for_kernel(process):
+    """Wait until a command has started a kernel, and so workers and notebook processes; return them all."""
     end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
-        if any("ipykernel" in " ".join(one.cmdline()) for one in left(family(process))):
+        if any("ipykernel" in " ".join(one.cmdline()) for one in running(family(process))):
             return family(process)
         time.sleep(0.1)
-    return pytest.fail("it ended, or started nothing")
+    return pytest.fail("it ended, or started no kernel")
 
 
-def left(processes):
+def running(processes):
     """Those of some processes that still run."""
     found = []
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:  # one that no parent has asked for yet
+            if process.status() != psutil.STATUS_ZOMBIE:  # it has ended, but its parent has not waited for it
                 found.append(process)
     return found
 
 
 def wait_for_none(processes):
     end = time.monotonic() + SECONDS
-    while (found := left(processes)) and time.monotonic() < end:
+    while (found := running(processes)) and time.monotonic() < end:
         time.sleep(0.02)
     assert not found, [process.cmdline() for process in found]
 
@@ -99,8 +99,8 @@ def reference(folder, tmp_path_factory):
     return tables(place)
 
 
-def test_the_command_killed_at_any_moment_goes_on_and_ends_with_the_same_tables(folder, reference, tmp_path):
-    """Moments spread over starting, runs, notebooks and rendering: a finished report is thrown away and made again."""
+def test_a_command_killed_at_any_moment_can_be_repeated_and_gives_the_same_tables(folder, reference, tmp_path):
+    """At moments spread over start, runs, notebooks and rendering. A finished report is deleted and made again."""
     moments = random.Random(4)
     kills = finished = 0
     with (tmp_path / "log").open("ab") as log:
@@ -120,12 +120,10 @@ def test_the_command_killed_at_any_moment_goes_on_and_ends_with_the_same_tables(
     for name, table in tables(tmp_path).items():
         pd.testing.assert_frame_equal(table, reference[name])
     assert len(to_frame(tmp_path / "runs")) == reference["results"]["digest"].nunique()
-    assert not list((tmp_path / "runs").glob("set-aside/*")), "nothing was torn"
+    assert not list((tmp_path / "runs").glob("quarantine/*")), "no file was damaged"
 
 
-def test_workers_kernels_and_notebook_processes_killed_at_any_moment_cost_no_more_than_their_own_work(
-    folder, reference, tmp_path
-):
+def test_a_worker_kernel_or_notebook_process_killed_at_any_moment_costs_only_its_own_work(folder, reference, tmp_path):
     moments = random.Random(5)
     kills = 0
     while kills < KILLS:
@@ -133,12 +131,12 @@ def test_workers_kernels_and_notebook_processes_killed_at_any_moment_cost_no_mor
             process = start(folder, tmp_path, log)
             while process.poll() is None:
                 time.sleep(moments.uniform(0.5, 3))
-                victims = [one for one in left(family(process)) if is_ours(one)]
+                victims = [one for one in running(family(process)) if is_ours(one)]
                 if victims and kills < KILLS:
                     with suppress(psutil.NoSuchProcess):
                         moments.choice(victims).kill()
                         kills += 1
-        assert process.returncode in (0, 1), "some chapter may be missing, no more"
+        assert process.returncode in (0, 1), "at most a chapter may be missing"
         assert "Traceback" not in (tmp_path / "log").read_text()
         if kills < KILLS:
             for name in ("out", "runs"):
@@ -149,7 +147,7 @@ def test_workers_kernels_and_notebook_processes_killed_at_any_moment_cost_no_mor
 
 
 def is_ours(process):
-    """Whether a process is a worker, one that executes notebooks, or a kernel."""
+    """Whether a process is a worker, executes notebooks, or is a kernel."""
     with suppress(psutil.NoSuchProcess):
         words = " ".join(process.cmdline())
         return "spawn_main" in words or "ipykernel" in words
@@ -157,32 +155,32 @@ def is_ours(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_ctrl_c_ends_everything_within_two_seconds_and_says_how_to_go_on(folder, tmp_path, number):
+def test_ctrl_c_ends_all_processes_within_two_seconds_and_says_how_to_continue(folder, tmp_path, number):
     with (tmp_path / "log").open("ab") as log:
         process = start(folder, tmp_path, log, start_new_session=True)
-        started = at_work(process)
-        os.killpg(process.pid, number)  # as a terminal sends it: to the workers too
+        started = wait_for_kernel(process)
+        os.killpg(process.pid, number)  # to the workers too, as a terminal does
         assert process.wait(SECONDS) == 128 + number
     wait_for_none(started)
-    said = (tmp_path / "log").read_text().splitlines()
-    assert f"cnnlab: stopped. Finished runs are in {str(tmp_path / 'runs')!r}; " in said[-1]
-    assert "the same command goes on from there" in said[-1]
-    assert "Traceback" not in "".join(said)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert f"cnnlab: stopped. Finished runs are in {str(tmp_path / 'runs')!r}; " in lines[-1]
+    assert "the same command goes on from there" in lines[-1]
+    assert "Traceback" not in "".join(lines)
 
 
-def test_make_killed_outright_leaves_nothing_running(folder, tmp_path):
+def test_make_killed_leaves_no_process(folder, tmp_path):
     words = ["make", "report", "PROFILE=smoke", f"DATA={folder}", f"RUNS={tmp_path / 'runs'}", f"REPORT={tmp_path}"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    started = at_work(process)
+    started = wait_for_kernel(process)
     process.kill()
     process.wait()
     wait_for_none(started)
 
 
-def test_a_command_that_is_told_to_ignore_a_closed_terminal_does(folder, tmp_path):
+def test_a_command_under_nohup_ignores_a_closed_terminal(folder, tmp_path):
     with (tmp_path / "log").open("ab") as log:
         process = start(folder, tmp_path, log, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-        at_work(process)
+        wait_for_kernel(process)
         process.send_signal(signal.SIGHUP)
         time.sleep(1)
         assert process.poll() is None
@@ -193,7 +191,7 @@ def test_a_command_that_is_told_to_ignore_a_closed_terminal_does(folder, tmp_pat
 WRITERS = """
 import os, random, signal, sys, time
 import numpy as np
-from cnnlab.config import Trial
+from cnnlab.study import Trial
 from cnnlab.records import RunStore
 sys.path.insert(0, sys.argv[1])
 from conftest import make_record
@@ -218,19 +216,19 @@ for _ in range(40):
 """
 
 
-def test_a_store_whose_writers_are_killed_80_times_holds_whole_records_only(tmp_path):
-    """Two at a time, which write the same runs."""
+def test_a_store_whose_writers_are_killed_80_times_holds_complete_records_only(tmp_path):
+    """Two writers at a time write the same runs."""
     words = [sys.executable, "-c", WRITERS, str(ROOT / "tests"), str(tmp_path)]
     subprocess.run(words, check=True, timeout=200)
-    assert list(tmp_path.glob(".cnnlab-*.part")), "some were killed while they wrote"
-    records = RunStore(tmp_path).records()  # would warn, which is an error here, of any that is not whole
+    assert list(tmp_path.glob(".cnnlab-*.part")), "some were killed as they wrote"
+    records = RunStore(tmp_path).records()  # warns, which is an error here, about a damaged one
     assert len(records) > 40
-    assert len(records) == len(list(tmp_path.glob("*.json")))
+    assert len(records) == len(list(tmp_path.glob("*.run")))
     for record in records:
         assert len(RunStore(tmp_path).arrays(record.digest)["weight_000"]) == 50_000
 
 
-def test_two_reports_at_once_on_one_store_both_end_right(folder, reference, tmp_path):
+def test_two_reports_at_once_on_one_store_are_both_right(folder, reference, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "runs").symlink_to(tmp_path / "runs")
@@ -242,16 +240,16 @@ def test_two_reports_at_once_on_one_store_both_end_right(folder, reference, tmp_
         for name, table in tables(tmp_path / place).items():
             pd.testing.assert_frame_equal(table, reference[name])
     seconds = [pd.read_csv(tmp_path / name / "out" / "results.csv")["train_seconds"] for name in ("a", "b")]
-    pd.testing.assert_series_equal(*seconds, obj="the runs of whoever was faster")
+    pd.testing.assert_series_equal(*seconds, obj="both have the runs of the faster one")
 
 
 def limited(size):
-    """A full disk that needs no administrator: files may not grow beyond so many bytes."""
+    """Imitate a full disk: files may not grow beyond a number of bytes."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 @pytest.mark.parametrize("size", [0, 1000, 100_000])
-def test_a_full_disk_ends_the_command_with_one_line_and_nothing_torn(folder, tmp_path, size):
+def test_a_full_disk_ends_the_command_with_one_line_and_no_damaged_file(folder, tmp_path, size):
     log = subprocess.PIPE
     words = [*STUDY[:1], "-m", "cnnlab", "run", "--profile", "smoke", "--data", folder, "--runs", tmp_path / "runs"]
     done = subprocess.run(
@@ -263,7 +261,7 @@ def test_a_full_disk_ends_the_command_with_one_line_and_nothing_torn(folder, tmp
     assert RunStore(tmp_path / "runs").records() == []
 
 
-def test_a_folder_that_cannot_be_written_is_said_before_anything_is_run(folder, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported_before_the_first_run(folder, tmp_path):
     for name in ("runs", "report"):
         (tmp_path / name).write_text("a file")
     for words, named in (
@@ -282,36 +280,36 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_run(folder, 
 
 FIT = """
 import os, pickle, signal, sys
-from cnnlab import data, training
-what, dataset, split = pickle.load(open(sys.argv[1], "rb"))
-training.CHECKPOINT_SECONDS = 0
-save = training._save
+from cnnlab.models import checkpoint, fit
+run, dataset, split = pickle.load(open(sys.argv[1], "rb"))
+fit.CHECKPOINT_SECONDS = 0
+save = checkpoint.save
 def save_and_die(*args):
     save(*args)
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[3] == "die":
-    training._save = save_and_die
-resumed = training.run(what, dataset, split, sys.argv[2])
-whole = training.run(what, dataset, split)
+    checkpoint.save = save_and_die
+resumed = fit.run(run, dataset, split, sys.argv[2])
+whole = fit.run(run, dataset, split)
 pickle.dump((resumed, whole), open(sys.argv[4], "wb"))
 """
 
 
-def test_a_fit_killed_after_an_epoch_and_again_ends_as_one_in_one_go(tiny, tmp_path):
+def test_a_fit_killed_twice_ends_like_an_uninterrupted_one(tiny, tmp_path):
     split = data.split(tiny, "stratified", 20, 8, 10)
     trial = Trial(
         Architecture(filters=(4, 8), padding="same", dense_units=8, dropout=(0.1, 0.1, 0.1), batch_norm=True),
         Training(epochs=4, batch_size=8, optimizer="nadam"),
     ).change(augmentation="flip-shift")
-    what = Run(trial, 1, tiny.digest, split.digest)
-    (tmp_path / "work").write_bytes(pickle.dumps((what, tiny, split)))
+    run = Run(trial, 1, tiny.digest, split.digest)
+    (tmp_path / "work").write_bytes(pickle.dumps((run, tiny, split)))
     (tmp_path / "checkpoints").mkdir()
 
-    def fit(how):
+    def fit_in_process(how):
         words = [sys.executable, "-c", FIT, tmp_path / "work", tmp_path / "checkpoints", how, tmp_path / "done"]
         return subprocess.run(list(map(str, words)), stderr=subprocess.DEVNULL, check=False).returncode
 
-    assert [fit(how) for how in ("die", "die", "live")] == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert [fit_in_process(how) for how in ("die", "die", "live")] == [-signal.SIGKILL, -signal.SIGKILL, 0]
     (resumed, its_arrays), (whole, arrays) = pickle.loads((tmp_path / "done").read_bytes())
     assert resumed.history == whole.history
     assert resumed.scores == whole.scores

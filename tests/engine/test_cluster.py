@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from distributed import Client
 
 from cnnlab import data
 from cnnlab.engine import Engine, versions
-from cnnlab.errors import ConfigError, WorkerError
+from cnnlab.errors import ConfigError, RunError, WorkerError
 from cnnlab.records import Run, RunStore
 from cnnlab.study import STAGES, Architecture, Training, Trial
 from cnnlab.tuning import Callback, Tuning, tables
@@ -240,21 +241,24 @@ def test_a_worker_that_joins_later_has_the_images(cluster, make_work, tmp_path):
     assert sorted(record.seed for record in store.records()) == [1, 2]
 
 
-def test_a_run_whose_only_worker_is_killed_goes_to_one_that_joins_later(cluster, impatient, make_work, tmp_path):
-    """Dask leaves it where it was; a scheduler of a cluster does not report it as lost either."""
+@pytest.mark.parametrize("kills", [1, 3])
+def test_a_run_whose_only_worker_is_killed_goes_to_one_that_joins_later(cluster, impatient, make_work, tmp_path, kills):
+    """Dask itself would leave it where it was. After three workers it has failed."""
     workers = [cluster.worker()]
 
     def replace_worker(*_):
-        if len(workers) == 1:
-            cluster.kill(workers[0])
+        if len(workers) <= kills:
+            cluster.kill(workers[-1])
             while cluster.client.nthreads():
                 time.sleep(0.1)
             workers.append(cluster.worker())
 
-    with Engine(cluster.address) as engine:
-        found = engine.run_all(make_work(1, epochs=300), RunStore(tmp_path / "runs"), on_epoch=replace_worker)
-    assert len(workers) == 2
-    assert len(found) == 1
+    store = RunStore(tmp_path / "runs")
+    expected = pytest.raises(RunError, match="seed 1: it killed 3 workers") if kills == 3 else nullcontext()
+    with Engine(cluster.address) as engine, expected:
+        engine.run_all(make_work(1, epochs=300), store, on_epoch=replace_worker)
+    assert len(workers) == kills + 1
+    assert len(store.records()) == (kills < 3)
 
 
 def test_a_worker_joins_a_cluster_that_had_none(cluster, make_work, tmp_path):

@@ -113,7 +113,8 @@ class Dispatch:
             client.subscribe_topic(EPOCHS, lambda event: self._events.put(event[1]))
             self._fill()
             while self._sent:
-                future = self._next_finished()
+                if (future := self._next_finished()) not in self._sent:  # None, or cancelled
+                    continue
                 digest, _ = self._sent.pop(future)  # else Dask would do the run again if the worker ends
                 result = self._collect(digest, future)
                 self._fill()  # before storing, so that no worker waits for the disk
@@ -179,20 +180,19 @@ class Dispatch:
         self._sent[future] = digest, worker
         future.add_done_callback(self._events.put)
 
-    def _next_finished(self) -> Future:
-        """Wait until a task has finished. Report epochs and look at the workers meanwhile."""
-        while True:
-            if time.monotonic() - self._looked >= clusters.POLL_SECONDS:
-                self._fill()
-            try:
-                event = self._events.get(timeout=clusters.POLL_SECONDS)
-            except Empty:
-                continue
-            if isinstance(event, Future):
-                if event in self._sent:  # else it was cancelled
-                    return event
-            elif event["run"] in [digest for digest, _ in self._sent.values()]:  # else finished, or another client's
-                self._on_epoch(self._work[event["run"]][0], event["epoch"])
+    def _next_finished(self) -> Future | None:
+        """Return the next task that has finished; None after an epoch's start or some seconds."""
+        if time.monotonic() - self._looked >= clusters.POLL_SECONDS:
+            self._fill()
+        try:
+            event = self._events.get(timeout=clusters.POLL_SECONDS)
+        except Empty:
+            return None
+        if isinstance(event, Future):
+            return event
+        if event["run"] in [digest for digest, _ in self._sent.values()]:  # else finished, or another client's
+            self._on_epoch(self._work[event["run"]][0], event["epoch"])
+        return None
 
     def _collect(self, digest: str, future: Future) -> _Result | None:
         """Return the result of a finished task; None if the run failed or must be sent again."""
