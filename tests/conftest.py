@@ -1,5 +1,6 @@
 """What several tests share: small folders of real files, and one pair of real workers."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +116,17 @@ def make_arrays(val_labels: np.ndarray, test_labels: np.ndarray, rng: np.random.
         "val_probs": rng.dirichlet(np.ones(n_classes), len(val_labels)).astype(np.float32),
         "test_probs": rng.dirichlet(np.ones(n_classes), len(test_labels)).astype(np.float32),
     }
+
+
+def write_report(path, selected, scores, *, keras="3.15.1", images="abc", first_digest=0):
+    """A report's folder with what `diff` reads: one run a score."""
+    path.mkdir()
+    manifest = {"versions": {"keras": keras}, "data": {"gray_digest": images}, "splits": ["s"], "wall_seconds": 1.5}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    pd.DataFrame({"stage": list(selected), "selected": list(selected.values())}).to_csv(
+        path / "decisions.csv", index=False
+    )
+    rows = [(stage, selected[stage], score) for stage, runs in scores.items() for score in runs]
+    frame = pd.DataFrame(rows, columns=["stage", "trial", "test_f1"])
+    frame.assign(digest=[f"d{first_digest + i}" for i in range(len(frame))]).to_csv(path / "results.csv", index=False)
+    return path

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cnnlab import data
 from cnnlab.cli import main
-from report.test_diff import write_report
+from conftest import write_report
 
 
 def call(*words):

@@ -1,50 +1,35 @@
 """Two reports, compared."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from cnnlab.errors import ConfigError
 from cnnlab.records import RunStore
 from cnnlab.report import diff
 from cnnlab.study import Trial
-from conftest import make_record
+from conftest import make_record, write_report
 
 
-def write_report(path, selected, scores, *, keras="3.15.1", images="abc", first_digest=0):
-    """A report's folder with what `diff` reads: one run a score."""
-    path.mkdir()
-    manifest = {"versions": {"keras": keras}, "data": {"gray_digest": images}, "splits": ["s"], "wall_seconds": 1.5}
-    (path / "manifest.json").write_text(json.dumps(manifest))
-    pd.DataFrame({"stage": list(selected), "selected": list(selected.values())}).to_csv(
-        path / "decisions.csv", index=False
-    )
-    rows = [(stage, selected[stage], score) for stage, runs in scores.items() for score in runs]
-    frame = pd.DataFrame(rows, columns=["stage", "trial", "test_f1"])
-    frame.assign(digest=[f"d{first_digest + i}" for i in range(len(frame))]).to_csv(path / "results.csv", index=False)
-    return diff.read(path)
+def read_report(path, *args, **options):
+    return diff.read(write_report(path, *args, **options))
 
 
 @pytest.fixture
 def a(tmp_path):
     selected = {"base": "base", "dense": "128", "loss": "hinge"}
-    return write_report(
-        tmp_path / "a", selected, {"base": [0.5, 0.51, 0.52], "dense": [0.6, 0.61, 0.62], "loss": [0.1]}
-    )
+    return read_report(tmp_path / "a", selected, {"base": [0.5, 0.51, 0.52], "dense": [0.6, 0.61, 0.62], "loss": [0.1]})
 
 
 def test_settings_that_differ_are_listed(a, tmp_path):
     """But not times, which differ every time."""
-    b = write_report(tmp_path / "b", {"base": "base"}, {"base": [0.5]}, keras="3.16.0")
+    b = read_report(tmp_path / "b", {"base": "base"}, {"base": [0.5]}, keras="3.16.0")
     assert diff.settings(a, b) == {"versions.keras": ("3.15.1", "3.16.0")}
 
 
 def test_a_score_has_moved_only_by_more_than_noise(a, tmp_path):
     selected = {"base": "base", "dense": "64", "loss": "hinge"}
     scores = {"base": [0.52, 0.50, 0.53], "dense": [0.8, 0.81, 0.82], "loss": [0.2]}
-    b = write_report(tmp_path / "b", selected, scores, first_digest=10)
+    b = read_report(tmp_path / "b", selected, scores, first_digest=10)
     base, dense, loss = diff.scores(a, b)
     assert (base.verdict, dense.verdict, loss.verdict) == ("inconclusive", "moved", "too few runs")
     assert dense.trials == ("128", "64")
@@ -53,7 +38,7 @@ def test_a_score_has_moved_only_by_more_than_noise(a, tmp_path):
 
 
 def test_scores_on_other_images_are_not_compared(a, tmp_path):
-    b = write_report(tmp_path / "b", {"base": "base"}, {"base": [0.9, 0.91, 0.92]}, images="xyz", first_digest=10)
+    b = read_report(tmp_path / "b", {"base": "base"}, {"base": [0.9, 0.91, 0.92]}, images="xyz", first_digest=10)
     [base, *_] = diff.scores(a, b)
     assert (base.verdict, base.comparison) == ("other images", None)
     assert diff.settings(a, b) == {"data.gray_digest": ("abc", "xyz")}
@@ -65,7 +50,7 @@ def test_the_same_runs_are_the_same(a):
 
 
 def test_a_stage_that_one_report_lacks(a, tmp_path):
-    b = write_report(tmp_path / "b", {"depth": "two"}, {"depth": [0.5, 0.6]})
+    b = read_report(tmp_path / "b", {"depth": "two"}, {"depth": [0.5, 0.6]})
     verdicts = {change.stage: change.verdict for change in diff.scores(a, b)}
     assert verdicts == dict.fromkeys(["base", "dense", "loss"], "only in A") | {"depth": "only in B"}
     text = diff.lines(a, b)

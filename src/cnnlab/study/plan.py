@@ -122,7 +122,7 @@ def start(profile: Profile, protocol: Protocol) -> Trial:
 
 
 def plan_trials(stage: Stage, incumbent: Trial, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
-    """Return the trials of a stage; the incumbent is first, or in the place of the trial that equals it."""
+    """Return the trials of a stage; the incumbent is first, or is the trial that equals it."""
     if protocol.pinned:
         return _published_trials(stage, profile, protocol)
     skipped = skipped_trials(stage, profile)
