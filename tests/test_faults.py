@@ -150,7 +150,7 @@ def is_ours(process):
     """Whether a process is a worker, executes notebooks, or is a kernel."""
     with suppress(psutil.NoSuchProcess):
         words = " ".join(process.cmdline())
-        return "spawn_main" in words or "ipykernel" in words
+        return any(word in words for word in ("spawn_main", "forkserver", "ipykernel"))
     return False
 
 
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_all_processes_within_two_seconds_and_says_how_to_continue(f
     wait_for_none(started)
     lines = (tmp_path / "log").read_text().splitlines()
     assert f"cnnlab: stopped. Finished runs are in {str(tmp_path / 'runs')!r}; " in lines[-1]
-    assert "the same command goes on from there" in lines[-1]
+    assert "the same command continues from there" in lines[-1]
     assert "Traceback" not in "".join(lines)
 
 
