@@ -138,6 +138,23 @@ def test_nothing_imports_tensorflow_or_keras_until_a_model_is_needed(module):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_runs_without_notebooks_need_none_of_the_libraries_of_a_report():
+    """So `cnnlab run` works on a machine that has only Keras, Dask and the usual numerical packages."""
+    code = """
+import sys
+only_for_reports = {"IPython", "bs4", "jinja2", "jupyter_client", "matplotlib", "nbconvert", "nbformat", "nh3",
+                    "papermill", "requests", "tensorflow", "visualkeras"}
+class Blocked:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in only_for_reports:
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+import cnnlab.cli
+from cnnlab.tuning import Tuning, progress, run_study
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_make_lists_its_targets_and_variables():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     for word in ("report", "test", "lab", "data", "lint", "lock", "clean"):

@@ -116,8 +116,7 @@ def run(runs: Path, **settings: Any) -> None:
 
     Exits with 1 if runs have failed; the others are stored.
     """
-    from cnnlab.report import run_study
-    from cnnlab.tuning import Tuning, progress
+    from cnnlab.tuning import Tuning, progress, run_study
 
     with (
         long_work(runs, settings["fresh"]),

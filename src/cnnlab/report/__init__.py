@@ -1,5 +1,5 @@
 """The report: words, plots, executed notebooks, and the page."""
 
-from cnnlab.report.build import Report, StudyResults, make, run_study, write_model
+from cnnlab.report.build import Report, make, write_model
 
-__all__ = ["Report", "StudyResults", "make", "run_study", "write_model"]
+__all__ = ["Report", "make", "write_model"]

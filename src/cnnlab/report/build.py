@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,23 +10,23 @@ from typing import Any
 
 from cnnlab import files, models
 from cnnlab.engine import code_digest
-from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError
+from cnnlab.errors import ConfigError
 from cnnlab.evidence import mean_interval
 from cnnlab.records import json_digest
 from cnnlab.report import page
 from cnnlab.report.manifest import make_manifest
 from cnnlab.report.notebooks import NotebookRunner, read_key
 from cnnlab.report.page import Chapter
-from cnnlab.study import ALL_MISTAKES, Trial, find_profile
+from cnnlab.study import Trial, find_profile
 from cnnlab.tuning import (
     ClaimResult,
-    MistakeResult,
     StageResult,
     Tuning,
     check_claims,
     final_gray,
     progress,
     read_scores,
+    run_study,
     tables,
 )
 
@@ -38,55 +38,6 @@ class Report:
     chapters: list[Chapter]
     claim_results: list[ClaimResult]
     findings: list[str]
-
-
-@dataclass(frozen=True)
-class StudyResults:
-    """The results of a whole study; `failures` has the error of each stage, or of the "mistakes", that failed."""
-
-    stages: list[StageResult]
-    mistakes: list[MistakeResult]
-    failures: dict[str, CnnlabError]
-
-
-def run_study(
-    tuning: Tuning,
-    bar: progress.Bar,
-    on_result: Callable[[str, Sequence[StageResult | MistakeResult]], None] = lambda *_: None,
-    on_failure: Callable[[str, CnnlabError], None] = lambda *_: None,
-) -> StudyResults:
-    """Run every stage, then the mistakes. One that fails is skipped, and later stages ignore it.
-
-    It raises what `Tuning.result` does, except for errors of runs and images.
-
-    Args:
-        tuning: The study.
-        bar: Shows the progress.
-        on_result: Called with the name of each chapter that can be made now, and the results that it needs.
-        on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
-    """
-    study, tuning.callback = StudyResults([], [], {}), bar
-
-    def fail(name: str, error: CnnlabError) -> None:
-        study.failures[name] = error
-        bar.write(f"{name}: {error}")
-        on_failure(name, error)
-
-    on_result("data", [])
-    for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
-        study.stages.append(result)
-        on_result(result.stage.name, study.stages)
-    if study.stages:
-        on_result("comparison", study.stages)
-        on_result("noise", study.stages)
-    if tuning.mistake_trials:
-        try:
-            study.mistakes.extend(tuning.mistake_results())
-        except (RunError, DataError) as error:
-            fail(ALL_MISTAKES, error)
-        else:
-            on_result(ALL_MISTAKES, [*study.stages, *study.mistakes])
-    return study
 
 
 def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -> Report:

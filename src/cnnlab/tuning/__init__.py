@@ -4,9 +4,9 @@ from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_cl
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import MistakeResult, StageResult, final_gray, read_predictions, read_scores
 from cnnlab.tuning.runner import describe_images
-from cnnlab.tuning.tuning import Tuning
+from cnnlab.tuning.tuning import StudyResults, Tuning, run_study
 
 __all__ = [
-    "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "Tuning", "check_claim", "check_claims",
-    "describe_images", "final_gray", "read_predictions", "read_scores",
+    "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "Tuning", "check_claim",
+    "check_claims", "describe_images", "final_gray", "read_predictions", "read_scores", "run_study",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """A study on one data folder: stage after stage, then the mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from cnnlab.engine import Engine
 from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, lookup
 from cnnlab.records import RunStore
 from cnnlab.study import ALL_MISTAKES, MISTAKES, STAGES, Stage, StageTrial, Trial, find_stage, require_whole
-from cnnlab.tuning.progress import Callback
+from cnnlab.tuning.progress import Bar, Callback
 from cnnlab.tuning.results import MistakeResult, StageResult
 from cnnlab.tuning.runner import Runner, StudyImages
 
@@ -217,3 +217,52 @@ class Tuning:
 
     def _run(self, stage: Stage, trials: tuple[StageTrial, ...]) -> StageResult:
         return self._runner.run_stage(stage, trials, self.profile, self.protocol)
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """The results of a whole study; `failures` has the error of each stage, or of the "mistakes", that failed."""
+
+    stages: list[StageResult]
+    mistakes: list[MistakeResult]
+    failures: dict[str, CnnlabError]
+
+
+def run_study(
+    tuning: Tuning,
+    bar: Bar,
+    on_result: Callable[[str, Sequence[StageResult | MistakeResult]], None] = lambda *_: None,
+    on_failure: Callable[[str, CnnlabError], None] = lambda *_: None,
+) -> StudyResults:
+    """Run every stage, then the mistakes. One that fails is skipped, and later stages ignore it.
+
+    It raises what `Tuning.result` does, except for errors of runs and images.
+
+    Args:
+        tuning: The study.
+        bar: Shows the progress.
+        on_result: Called with the name of each chapter of a report that can be made now, and the results it needs.
+        on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
+    """
+    study, tuning.callback = StudyResults([], [], {}), bar
+
+    def fail(name: str, error: CnnlabError) -> None:
+        study.failures[name] = error
+        bar.write(f"{name}: {error}")
+        on_failure(name, error)
+
+    on_result("data", [])
+    for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
+        study.stages.append(result)
+        on_result(result.stage.name, study.stages)
+    if study.stages:
+        on_result("comparison", study.stages)
+        on_result("noise", study.stages)
+    if tuning.mistake_trials:
+        try:
+            study.mistakes.extend(tuning.mistake_results())
+        except (RunError, DataError) as error:
+            fail(ALL_MISTAKES, error)
+        else:
+            on_result(ALL_MISTAKES, [*study.stages, *study.mistakes])
+    return study
