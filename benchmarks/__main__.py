@@ -114,7 +114,7 @@ def compare(data: str, runs: str, every: int, passes: int) -> None:
         gap = scores[way] - scores["plain"]
         error = gap.std(ddof=1) / np.sqrt(len(gap))
         differences.append(
-            f"- Test macro-F1, {way} less plain, over {len(gap)} fits: {gap.mean():+.4f}, standard error {error:.4f} "
+            f"- Test macro-F1, {way} minus plain, over {len(gap)} fits: {gap.mean():+.4f}, standard error {error:.4f} "
             f"(means {scores[way].mean():.4f} and {scores['plain'].mean():.4f})."
         )
     publish(
@@ -299,7 +299,7 @@ def halving(draws: int, **settings: Any) -> None:
         "Successive halving against the whole stage",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, {settings['seeds']} stored seeds a trial, "
         f"{draws} resamples of three of them a stage. The incumbent's epochs are counted in neither way. The loss "
-        "is the mean val_f1, over all seeds, of the trial that the whole stage selects less that of halving's trial.",
+        "is the mean val_f1, over all seeds, of the trial that the whole stage selects minus that of halving's trial.",
         table(rows, ["stage", "trials", "epochs saved", "same trial selected", "val_f1 lost"]),
     )
 
@@ -320,10 +320,10 @@ def _both(drawn: dict[str, list[Record]], incumbent: str) -> tuple[tuple[str, st
     cost = sum(spent[name] for name in drawn if name != incumbent)
     cost += sum(one.epochs for name, of in left.items() if name != incumbent for one in of[name in whole :])
     full = sum(one.epochs for name, of in drawn.items() if name != incumbent for one in of)
-    return (_chosen(drawn), _chosen(left)), (full, cost)
+    return (_select(drawn), _select(left)), (full, cost)
 
 
-def _chosen(groups: dict[str, list[Record]]) -> str:
+def _select(groups: dict[str, list[Record]]) -> str:
     scores = {name: np.array([one.scores["val_f1"] for one in of]) for name, of in groups.items()}
     n_seeds = min(map(len, scores.values()))
     error = np.sqrt(np.mean([of.var(ddof=1) for of in scores.values()]) / n_seeds)
@@ -370,7 +370,7 @@ def precision(**settings: Any) -> None:
         "precision",
         "Activations of 16 bits (mixed_bfloat16) against 32",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, n = {settings['seeds']} seeds a trial. Test "
-        f"macro-F1 with 32 bits less that with 16, with the 95 % interval over seeds and images: mean of {len(gaps)} "
+        f"macro-F1 with 32 bits minus that with 16, with the 95 % interval over seeds and images: mean of {len(gaps)} "
         f"trials {np.mean(gaps):+.4f}, SD {np.std(gaps, ddof=1):.4f}. Seconds an epoch (median over seeds) with "
         f"32 bits over those with 16: median of all trials {np.median(ratios):.2f}.",
         table(rows, ["trial", "params", "difference", "verdict", "times as fast"]),
