@@ -152,7 +152,7 @@ class RunStore:
     def _warn_of_unusable(self) -> None:
         """Name the runs of other code or an older format, which no digest of this code finds."""
         older = sum(_DIGEST.fullmatch(path.stem) is not None for path in self.path.glob("*.json"))
-        other = sum(_code(path) not in (fit_code_digest(), None) for path in self.path.glob(f"*{SUFFIX}"))
+        other = sum(_is_of_other_code(path) for path in self.path.glob(f"*{SUFFIX}"))
         if older + other:
             _warn(
                 f"{older + other} stored runs in {str(self.path)!r} are not used: {other} were made by other code that "
@@ -185,13 +185,14 @@ def _state(path: Path) -> _State:
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size
 
 
-def _code(path: Path) -> str | None:
-    """Return the digest of the code that made a stored run, without checking the file; None if it cannot be read."""
+def _is_of_other_code(path: Path) -> bool:
+    """Return whether a stored run was made by other code or in another format, without checking the whole file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return str(sealed.read_record(archive)["code"])
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError):
-        return None
+            record = sealed.read_record(archive)
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError):
+        return False  # not readable at all: `get` looks into that
+    return (record.get("format"), record.get("code")) != (FORMAT, fit_code_digest())
 
 
 def _parse(form: dict[str, Any], digest: str) -> Record:
