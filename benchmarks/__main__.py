@@ -20,7 +20,7 @@ from cnnlab.data import sample
 from cnnlab.engine import Engine, dispatch
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
-from cnnlab.records import SCORES, Record, Run, RunStore
+from cnnlab.records import SCORES, Record, Run, RunStore, fit_code_digest
 from cnnlab.study import PRECISIONS, Training, Trial, published_architecture
 from cnnlab.tuning import Tuning, progress, read_scores
 from cnnlab.tuning.halving import MIN_TRIALS, rungs, successive_halving, val_accuracy_at
@@ -198,20 +198,21 @@ def rate(images: int, repeats: int) -> None:
     )
 
 
-def _nothing(what: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
+def _nothing(run: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
     """Replace the fit by a record made up by hand."""
     record = Record(
-        digest=what.digest,
-        trial=what.trial.canonical(),
-        seed=what.seed,
-        data={"digest": what.data_digest, "class_names": ["a", "b"], "shape": [32, 32, 1]},
-        split={"digest": what.split_digest, "train": 2, "val": 2, "test": 2},
+        digest=run.digest,
+        trial=run.trial.canonical(),
+        seed=run.seed,
+        data={"digest": run.data_digest, "class_names": ["a", "b"], "shape": [32, 32, 1]},
+        split={"digest": run.split_digest, "train": 2, "val": 2, "test": 2},
         params=1,
         history={"loss": [1.0], "val_loss": [1.0]},
         best_epoch=1,
         train_seconds=0.0,
         scores=dict.fromkeys(SCORES, 0.5),
         provenance={},
+        code=fit_code_digest(),
     )
     return record, {"val_probs": np.zeros((2, 2), np.float32)}
 

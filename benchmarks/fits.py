@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.machine import flops
 from cnnlab import data
 from cnnlab.data import Dataset, Split
-from cnnlab.records import Record, Run, RunStore
+from cnnlab.records import Record, Run, RunStore, fit_code_digest
 from cnnlab.study import Trial
 
 
@@ -85,7 +85,7 @@ def _alike(records: list[Record]) -> list[Record]:
 def of_report(folder: str, runs: str, every: int, colour: bool = True) -> Fits:
     """Return the fits of every n-th trial among a report's stored runs, each with all its seeds."""
     trials: dict[str, list[Any]] = {}
-    for record in _alike(RunStore(runs).records()):
+    for record in _alike([record for record in RunStore(runs).records() if record.code == fit_code_digest()]):
         trials.setdefault(json.dumps(record.trial, sort_keys=True), []).append(record)
     kept = [records for _, records in sorted(trials.items())][::every]
     if not kept:

@@ -95,11 +95,11 @@ def measure(command: list[str], **environment: str) -> Usage:
                         now += one.memory_info().rss
                 peak = max(peak, now)
 
-    callback = threading.Thread(target=watch)
-    callback.start()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     _, said = process.communicate()
     over.set()
-    callback.join()
+    watcher.join()
     wall = time.perf_counter() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode:

@@ -7,7 +7,7 @@ from benchmarks import __main__ as commands
 from benchmarks import plain
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
-from cnnlab import models
+from cnnlab import models, study
 from cnnlab.records import RunStore
 from cnnlab.study import Architecture, Training, Trial
 from conftest import make_record
@@ -17,7 +17,7 @@ SMALL = Trial(Architecture(filters=(2, 3), dense_units=4), Training(epochs=2, ba
 
 @pytest.mark.parametrize("number", range(1, 10))
 def test_operations_are_counted_as_the_layers_have_them(number):
-    architecture = models.published_architecture(number)
+    architecture = study.published_architecture(number)
     counted, first = 0, None
     for layer in models.build(architecture).layers:
         if layer.name.startswith(("conv", "dense")):

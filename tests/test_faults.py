@@ -150,7 +150,7 @@ def is_ours(process):
     """Whether a process is a worker, executes notebooks, or is a kernel."""
     with suppress(psutil.NoSuchProcess):
         words = " ".join(process.cmdline())
-        return any(word in words for word in ("spawn_main", "forkserver", "ipykernel"))
+        return "spawn_main" in words or "ipykernel" in words
     return False
 
 

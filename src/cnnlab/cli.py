@@ -127,7 +127,8 @@ def run(runs: Path, **settings: Any) -> None:
     for result in done.stages:
         made = result.decision
         click.echo(f"{made.stage:15} {made.selected:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
-    _echo([f"Missing: {name}: {error}" for name, error in done.failures.items()], err=True)
+    if done.failures:
+        click.echo(f"Missing: {', '.join(done.failures)}. The same command tries again.", err=True)
     sys.exit(1 if done.failures else 0)
 
 

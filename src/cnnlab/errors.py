@@ -33,7 +33,7 @@ class WorkerError(CnnlabError):
 
 
 class RecordWarning(UserWarning):
-    """A stored run that cannot be used was quarantined; it will be made again."""
+    """Stored runs cannot be used: one that is damaged or cannot be read, or those of other code."""
 
 
 _Row = TypeVar("_Row")

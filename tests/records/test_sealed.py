@@ -1,6 +1,8 @@
 """Sealed archives are read only as they were written."""
 
 import hashlib
+import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -20,11 +22,25 @@ def test_the_arrays_that_are_asked_for_are_read():
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array)
         assert arrays[name].dtype == array.dtype
-    with pytest.raises(KeyError):
+    with pytest.raises(BrokenSealError):
         unpack(content, "c")
 
 
-@pytest.mark.parametrize("blob", [b"", b"no zip", b"PK\x03\x04"])
+def deep_json():
+    """A zip whose record is nested more deeply than Python reads."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("record.json", "[" * 100_000)
+    return stream.getvalue()
+
+
+def empty_zip():
+    stream = io.BytesIO()
+    zipfile.ZipFile(stream, "w").close()
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("blob", [b"", b"no zip", b"PK\x03\x04", empty_zip(), deep_json()], ids=range(5))
 def test_content_that_is_no_archive_is_refused_even_with_a_seal(blob):
     with pytest.raises(BrokenSealError):
         unpack(hashlib.sha256(blob).digest() + blob)

@@ -76,20 +76,6 @@ def test_a_notebook_whose_process_dies_is_started_once_more_and_takes_no_other_a
     assert {path.name for path in (tmp_path / "out").glob("[0-9]*")} == {"01-data.ipynb", "03-comparison.ipynb"}
 
 
-@pytest.mark.parametrize("error", [EOFError, ConnectionResetError])
-def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch, error):
-    """As where the process was killed from which it is forked."""
-    starts = []
-
-    def submit(pool, *_):
-        starts.append(pool)
-        raise error
-
-    monkeypatch.setattr(notebooks.ProcessPoolExecutor, "submit", submit)
-    assert notebooks._execute_apart() == "its process ended unexpectedly, 2 times"
-    assert len(starts) == 2
-
-
 @pytest.mark.slow
 def test_a_notebook_whose_kernel_dies_is_started_again(execute, tmp_path):
     cells = {

@@ -207,9 +207,9 @@ def test_halving_keeps_the_incumbent_and_the_best_and_names_the_dropped(folder, 
     assert {run.trial.architecture.dense_units for run in shorts} == {32, 128, 256, 512}
     units = [run.trial.architecture.dense_units for run in made if run.trial.training.epochs == 7]
     assert 32 not in units
-    told = words.stage_intro(result).data
-    assert "- 32: `val_accuracy` 0.032 after 2 epochs, where the best had 0.512" in told
-    assert "- 128: `val_accuracy` 0.128 after a whole fit" in told
+    shown = words.stage_intro(result).data
+    assert "- 32: `val_accuracy` 0.032 after 2 epochs; the best trial had 0.512" in shown
+    assert "- 128: `val_accuracy` 0.128 after a full fit" in shown
 
 
 def test_a_study_takes_a_precision_and_halving(folder, tmp_path):
@@ -218,7 +218,7 @@ def test_a_study_takes_a_precision_and_halving(folder, tmp_path):
     assert {record.trial["training"]["precision"] for record in study.result("base").records("base")} == {
         "mixed_bfloat16"
     }
-    assert "Precision of the fits: mixed_bfloat16" in words.settings(study.profile, study.protocol).data
+    assert "Precision of the fits: mixed_bfloat16" in words.study_settings(study.profile, study.protocol).data
     with pytest.raises(ConfigError, match="float32, mixed_bfloat16"):
         Tuning(folder, tmp_path, precision="half")
     with pytest.raises(ConfigError, match="HALVING="):

@@ -131,8 +131,11 @@ class Cluster:
         """Count from now how long workers are missing."""
         self._complete = time.monotonic()
 
-    def look(self) -> Mapping[str, int]:
+    def look(self, *, patient: bool = False) -> Mapping[str, int]:
         """Return the threads of each worker, by address; check new workers and replace missing ones.
+
+        Args:
+            patient: Whether a cluster may have no workers for any time, as when its jobs are started again.
 
         Raises:
             ClusterError: The scheduler is gone, or has had no workers for a while.
@@ -152,7 +155,7 @@ class Cluster:
         elif self._local and seconds >= REPLACE_SECONDS:
             self._local.replace(missing)
             self.restart_clock()
-        elif not self._local and seconds > CONNECT_SECONDS:
+        elif not self._local and not patient and seconds > CONNECT_SECONDS:
             raise ClusterError(
                 f"Expected workers at {self._name}. Received: none in {CONNECT_SECONDS} s. "
                 "Start some (`dask worker ADDRESS --nthreads 1`)."

@@ -101,6 +101,7 @@ class Dispatch:
         self._sent: dict[Future, tuple[str, str | None]] = {}
         self._killed = Counter[str]()
         self._failures: list[str] = []
+        self._had_workers = False
         # Not `distributed.as_completed`: its timeout is for the whole iteration, but epochs must be reported and
         # workers looked at meanwhile. Dask puts into this queue from other threads; callbacks run in the caller's.
         self._events: SimpleQueue[Future | Mapping[str, Any]] = SimpleQueue()
@@ -134,7 +135,8 @@ class Dispatch:
 
     def _fill(self) -> None:
         """Keep exactly one run per worker thread, so that a worker's unexpected end can be blamed on its run."""
-        threads = self._cluster.look()
+        threads = self._cluster.look(patient=self._had_workers)
+        self._had_workers = self._had_workers or bool(threads)
         self._looked = time.monotonic()
         self._follow(threads)
         busy = Counter(worker for _, worker in self._sent.values())
@@ -203,7 +205,7 @@ class Dispatch:
             self._send_again(digest, killed=error.allowed_failures + 1)  # a cluster may have tried several workers
         except CancelledError:  # the connection to the scheduler was interrupted
             self._cluster.images.forget()
-            self._send_again(digest, killed=0)
+            self._send_again(digest, killed=1)
         except (ClusterError, WorkerError):
             raise
         except Exception as error:  # whatever failed on the worker, the other runs continue

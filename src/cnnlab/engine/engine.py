@@ -81,10 +81,13 @@ class Engine:
             except KilledWorker as error:
                 killed += error.allowed_failures + 1
             except CancelledError:  # the connection was interrupted
-                continue
+                killed += 1
             else:
                 return result
-        raise RunError(f"Expected {function.__name__} to finish. Received: it killed {killed} workers.")
+        raise RunError(
+            f"Expected {function.__name__} to finish. Received: it ended its worker {killed} times (perhaps out of "
+            "memory). The same command tries again."
+        )
 
     def run_all(
         self,

@@ -37,7 +37,7 @@ def kill_children_on_exit(exit_message: str) -> Iterator[None]:
     """
     marker = os.environ[MARKER] = uuid4().hex
     guard = subprocess.Popen(  # noqa: S603 - this module
-        [sys.executable, "-m", "cnnlab.engine.lifetime", marker],
+        [sys.executable, "-P", __file__, marker],  # as a file: its package imports Dask, which takes a second
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C must not end it
     )

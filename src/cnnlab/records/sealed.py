@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 
 RECORD = "record.json"
 SEAL_BYTES = hashlib.sha256().digest_size
+
+
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError)
+"""What reading a zip, JSON or an array raises whose bytes were changed (RuntimeError includes RecursionError)."""
 
 
 class BrokenSealError(ValueError):
@@ -38,18 +43,17 @@ def unpack(content: bytes, *names: str) -> tuple[dict[str, Any], dict[str, NDArr
         names: Names of the arrays to read; "*" reads all of them.
 
     Raises:
-        BrokenSealError: The content is truncated, changed, or no sealed archive.
-        KeyError: There is no array of a name.
+        BrokenSealError: The content is truncated, changed, or no sealed archive, or it lacks an array.
     """
     if hashlib.sha256(memoryview(content)[SEAL_BYTES:]).digest() != content[:SEAL_BYTES]:
         raise BrokenSealError("its content has changed")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            record = read_record(archive)
-            wanted = [name.removesuffix(".npy") for name in archive.namelist()[1:]] if names == ("*",) else names
+            record, members = read_record(archive), archive.namelist()
+            wanted = [name.removesuffix(".npy") for name in members[1:]] if names == ("*",) else names
             arrays = {name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False) for name in wanted}
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise BrokenSealError("it is no sealed archive") from error
+    except UNREADABLE as error:
+        raise BrokenSealError(f"it is no sealed archive, or lacks an array ({type(error).__name__})") from error
     return record, arrays
 
 

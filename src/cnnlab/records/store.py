@@ -83,7 +83,7 @@ class RunStore:
         Raises:
             RecordError: The run is not stored, or its file is damaged.
         """
-        with suppress(OSError, sealed.BrokenSealError, KeyError):
+        with suppress(OSError, sealed.BrokenSealError):
             if self.get(digest) is not None:
                 return sealed.unpack(self._file(digest).read_bytes(), *(names or "*"))[1]
         raise RecordError(
@@ -190,7 +190,7 @@ def _is_of_other_code(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             record = sealed.read_record(archive)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError):
+    except (OSError, *sealed.UNREADABLE):
         return False  # not readable at all: `get` looks into that
     return (record.get("format"), record.get("code")) != (FORMAT, fit_code_digest())
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -73,6 +74,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
     ):
         files.write(out / f"{name}.csv", table.to_csv(index=False).encode())
     manifest = make_manifest(tuning, [*study.stages, *study.mistakes], started)
+    manifest["model"] = {}
     try:
         manifest["model"] = write_model(tuning, study.stages, out)
     except Exception as error:  # a damaged store or a failing worker, say: the rest of the report is still written
@@ -144,7 +146,9 @@ def _write_page(
         }
     )
     before, is_complete = _read_manifest(out, "page"), not any(chapter.error for chapter in chapters)
-    old = sha256(target.read_bytes()).hexdigest() if target.exists() else ""
+    old = ""
+    with suppress(OSError):
+        old = sha256(target.read_bytes()).hexdigest()
     if is_complete and before == {"key": key, "sha256": old, "findings": before.get("findings")}:
         return before
     from cnnlab.report import words  # imports Matplotlib, which takes seconds
@@ -177,6 +181,7 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
         "train_seconds": record.train_seconds,  # differs if the run was repeated
         "runs": [run.digest for run in records],
         "code": code_digest(),
+        "templates": page.templates_digest(),
     }
     model, model_card = out / "model.keras", out / "model-card.md"
     if _read_manifest(out, "model") == origin and model.exists() and model_card.exists():

@@ -3,11 +3,10 @@
 import json
 import multiprocessing
 import os
-import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,26 +34,27 @@ _CHAPTERS = {
 }
 """Name of a chapter that is no stage: its title and its notebook."""
 
-# Papermill changes the working directory of its process, so each notebook has a process of its own. Importing papermill
-# and cnnlab takes 3 s; a process that is forked from one that has done so starts at once.
-_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-if sys.platform == "linux":
-    _CONTEXT.set_forkserver_preload(["papermill", __name__])
-
 
 class NotebookRunner:
-    """Executes notebooks of the folder `sources` into the folder `out`, several at once, unless they are there."""
+    """Executes notebooks of the folder `sources` into the folder `out`, several at once, unless they are there.
+
+    Papermill changes the working directory of its process, so notebooks that are executed at the same time have
+    processes of their own. Each belongs to a thread and is replaced if it ends, which affects no other notebook.
+    """
 
     def __init__(self, tuning: Tuning, out: Path, sources: Path) -> None:
         self._tuning, self._out, self._sources = tuning, out, sources
         self._chapters: list[tuple[Chapter, Future[str] | None]] = []
         self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+        self._processes: dict[int, ProcessPoolExecutor] = {}
 
     def __enter__(self) -> "NotebookRunner":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
+        for process in self._processes.values():
+            process.shutdown()
 
     def add(self, name: str, results: Sequence[StageResult | MistakeResult]) -> None:
         """Add the chapter of a stage, "data", "comparison", "noise" or "mistakes", and start its notebook.
@@ -87,7 +87,7 @@ class NotebookRunner:
         chapter, future = Chapter(name, title, self._path(name)), None
         if read_key(chapter.path) != key:
             job = source.resolve(), chapter.path.resolve(), parameters, key, tuning.engine.address
-            future = self._threads.submit(_execute_apart, *job)
+            future = self._threads.submit(self._execute_apart, *job)
         self._chapters.append((chapter, future))
 
     def add_failed(self, name: str, error: Exception) -> None:
@@ -109,6 +109,19 @@ class NotebookRunner:
             if path not in kept and read_key(path):
                 path.unlink()
         return chapters
+
+    def _execute_apart(self, *job: Any) -> str:
+        """Execute a notebook in this thread's process; return the error, or ""."""
+        thread = threading.get_ident()
+        for _ in range(PROCESS_TRIES):
+            if thread not in self._processes:
+                context = multiprocessing.get_context("spawn")
+                self._processes[thread] = ProcessPoolExecutor(1, context, discard_stderr)
+            try:
+                return self._processes[thread].submit(_execute, *job).result()
+            except BrokenProcessPool:
+                self._processes.pop(thread).shutdown()
+        return f"its process ended unexpectedly, {PROCESS_TRIES} times"
 
     def _path(self, name: str) -> Path:
         return self._out / f"{len(self._chapters) + 1:02d}-{name}.ipynb"
@@ -133,15 +146,6 @@ def _chapter(name: str) -> tuple[str, str]:
         return _CHAPTERS[name]
     stage = find_stage(name)
     return f"CNN-{stage.cnn}: {stage.title}", "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
-
-
-def _execute_apart(*job: Any) -> str:
-    """Execute a notebook in a process of its own, whose end affects no other; return the error, or ""."""
-    for _ in range(PROCESS_TRIES):
-        # EOFError and OSError: the process that is forked was killed itself.
-        with suppress(BrokenProcessPool, EOFError, OSError), ProcessPoolExecutor(1, _CONTEXT, discard_stderr) as pool:
-            return pool.submit(_execute, *job).result()
-    return f"its process ended unexpectedly, {PROCESS_TRIES} times"
 
 
 def _execute(source: Path, target: Path, parameters: Mapping[str, Any], key: str, scheduler: str) -> str:

@@ -25,8 +25,8 @@ class Tuning:
         protocol: "corrected" or "published".
         scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
         fresh: Repeat stored runs too.
-        skip: Names of stages to skip, or "mistakes". The stage after a skipped one starts from the trial that was
-            selected before it.
+        skip: Names of stages to skip, or "mistakes"; empty names are ignored. The stage after a skipped one starts from
+            the trial that was selected before it.
         precision: "float32" or "mixed_bfloat16", of every run.
         halving: Drop hopeless trials early.
         seeds: Seeds of each trial; 0 for as many as the profile says.
@@ -63,7 +63,7 @@ class Tuning:
                 "Leave it out (HALVING=)."
             )
         names = {name: name for name in (*(stage.name for stage in STAGES), ALL_MISTAKES)}
-        self.skip = {lookup(names, name, "stage") for name in skip if name}
+        self.skip = {lookup(names, name.strip(), "stage") for name in skip if name.strip()}
         self.trials = {find_stage(name).name: tuple(chosen) for name, chosen in (trials or {}).items() if chosen}
         self.engine = Engine(scheduler)
         self.store = RunStore(runs, fresh=fresh)
@@ -96,8 +96,8 @@ class Tuning:
     def stages(self) -> tuple[Stage, ...]:
         """The stages to run.
 
-        Skipped stages are left out; so is the colour stage without colour images and, under the published protocol, a
-        stage that the published study did not have.
+        Without those to skip, without the colour stage if there are no colour images and, under the published protocol,
+        without stages that the published study did not have.
 
         Raises:
             DataError: The images cannot be used.
@@ -143,7 +143,7 @@ class Tuning:
     def iter_results(self, on_failure: Callable[[Stage, CnnlabError], None]) -> Iterator[StageResult]:
         """Yield each stage's result. A stage that fails is skipped, and later stages ignore it.
 
-        It raises what `result` does, except for errors of runs and images.
+        It raises what `result` does, except that errors of a stage's runs and images are passed to `on_failure`.
 
         Args:
             on_failure: Called with a stage that failed, and its error.

@@ -57,8 +57,8 @@ def test_the_path_shows_test_scores_and_differences():
     )
 
 
-def test_the_path_compares_a_challenger_that_is_not_selected_with_the_incumbent():
-    """As challenger minus incumbent: with its difference, interval and verdict reversed together."""
+def test_the_path_compares_the_best_other_trial_with_a_kept_incumbent():
+    """As other trial minus incumbent: with its difference, interval and verdict reversed together."""
     kept = make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))
     picture = plots.path([kept])
     check(picture, "dense old, test_f1 0.905, new minus old -0.400 (-0.4", "), worse")

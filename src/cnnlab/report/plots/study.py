@@ -19,9 +19,9 @@ def path(results: Sequence[StageResult]) -> Picture:
     """Draw the selections, one row a stage.
 
     On the left, the macro-F1 of the selected trial: a dot a run and a line through the means, validation hollow and
-    test filled. On the right, the evidence with its interval: the best challenger minus the incumbent, filled where the
-    challenger was selected, grey where it is inconclusive. Where the incumbent is no trial of the stage, it is the
-    selected trial minus the best other one.
+    test filled. On the right, the evidence with its interval: the selected trial minus the incumbent, filled; or, where
+    the incumbent was kept, the best other trial minus the incumbent, hollow. Grey where it is inconclusive. Where the
+    incumbent is no trial of the stage, it is the selected trial minus the best other one.
     """
     figure, axes = _figure(7.6, 1 + 0.33 * len(results), 1, 2, sharey=True)
     left, right = axes[0]
@@ -51,7 +51,7 @@ def path(results: Sequence[StageResult]) -> Picture:
 
 
 def _evidence(result: StageResult) -> Comparison | None:
-    """Return the comparison behind a selection; where the incumbent was selected, as the challenger against it."""
+    """Return the comparison behind a selection; where the incumbent was kept, as the best other trial against it."""
     one = result.decision.evidence
     if one is None or not result.selected.incumbent:
         return one
@@ -90,7 +90,7 @@ def _draw_evidence(axis: Axes, results: Sequence[StageResult]) -> None:
             face = "white" if result.selected.incumbent else colour
             axis.plot([one.low, one.high], [index, index], color=colour, linewidth=1.8)
             axis.plot(one.difference, index, "o", color=colour, markerfacecolor=face)
-    axis.set_xlabel("difference of val_f1\n(challenger minus incumbent)")
+    axis.set_xlabel("difference in val_f1\n(other trial minus incumbent)")
     axis.locator_params(axis="x", nbins=4)  # Matplotlib expects shorter labels than these
 
 
