@@ -126,7 +126,7 @@ def show(browser, made):
 
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-TABLE = "#overview table:has(th:has-text('as published'))"
+TABLE = "#overview table:has(th:has-text('published choice'))"
 
 
 def test_the_contents_lead_to_chapters_and_mark_the_one_in_view(show):
