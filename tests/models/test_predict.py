@@ -201,7 +201,7 @@ def test_a_file_that_is_no_image_is_one_line_and_the_others_are_predicted(gray_m
         assert repr(name) in line
         assert line.isprintable()
     assert "which is a folder" in lines[bad.index("folder.png")]
-    assert "floats, of which nothing says what is white" in lines[bad.index("floats.tif")]
+    assert "floats, whose maximum is not known" in lines[bad.index("floats.tif")]
 
 
 def test_without_any_image_json_is_an_empty_list(gray_model):

@@ -288,7 +288,7 @@ def test_the_model_card_is_of_the_models_run(made):
 
 def test_without_a_terminal_progress_is_a_line_an_event(made):
     lines = made[2].stderr.splitlines()
-    assert len(lines) == 2 * len(STAGES) + 1
+    assert len(lines) == 2 * len(STAGES) + 1, made[2].stderr
     assert lines[0] == "base: 1 run"
 
 
@@ -456,7 +456,7 @@ def test_the_published_protocol_runs_the_published_fits_with_their_repeats(folde
         fits, agreement = words.agreement_report(results)
     assert [result.stage.name for result in results] == list(stages)
     assert fits.data.count("<tr>") == sum(len(result.trials) for result in results)
-    assert "agree with the published figure" in agreement.data
+    assert "agree with the published score" in agreement.data
     assert all(result.decision.agrees and result.decision.rule == Rule.PUBLISHED_CHOICE for result in results)
     # Two pairs of the dropout fits are one trial each, by a mistake of the study, and adam was fitted twice.
     assert len(tuning.store.records()) == len([fit for fit in published_fits() if fit.stage in stages])
