@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,8 @@ class Cluster:
 
     def close(self) -> None:
         """End the connection, and the workers of this machine."""
-        self.client.close()
+        with suppress(Exception):  # it may be broken already
+            self.client.close()
         if self._local:
             self._local.cluster.close()
 
