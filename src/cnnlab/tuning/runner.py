@@ -96,8 +96,8 @@ def describe_images(path: str | Path) -> list[str]:
         ConfigError: They are too small for the study's networks.
         DataError: They cannot be used.
     """
-    data.load(path)  # unlike a study, this writes no sample where the folder is missing
     images = StudyImages(path, PROFILES["quick"], PROTOCOLS["corrected"])
+    images.folder = data.load(path)  # unlike a study, this writes no sample where the folder is missing
     lines = []
     for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
         if dataset is None:
