@@ -83,13 +83,16 @@ def worker_pids(engine):
     return list(engine.client.run(os.getpid).values())
 
 
+@pytest.mark.parametrize("moment", ["during the next runs", "after the next runs"])
 @pytest.mark.parametrize("how_many", [1, 2], ids=["one", "all"])
-def test_runs_of_workers_that_are_killed_go_to_others(engine, work, tmp_path, how_many):
-    """Also where no worker is left that had the images."""
+def test_runs_of_workers_that_are_killed_go_to_others(engine, work, tmp_path, how_many, moment):
+    """Also where no worker is left that had the images, and where a result is lost before it is fetched."""
     victims = worker_pids(engine)[:how_many]
     alive = list(victims)
 
     def kill(*_):
+        while alive and moment == "after the next runs" and any(engine.client.processing().values()):
+            time.sleep(0.05)
         while alive:
             os.kill(alive.pop(), signal.SIGKILL)
 

@@ -5,13 +5,14 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, get_worker, wait
 from distributed.comm.addressing import get_address_host_port, normalize_address
 
 from cnnlab import __version__
@@ -188,13 +189,29 @@ class Cluster:
 
     def result(self, future: Future) -> Any:
         """Wait for a task and return its result. Look at the workers meanwhile, with the errors of `look`."""
-        seconds = float(POLL_SECONDS)
+        while future.status == "pending":
+            try:
+                wait([future], timeout=POLL_SECONDS)
+            except TimeoutError:
+                self.look()
+        return self.fetch(future)
+
+    def fetch(self, future: Future) -> Any:
+        """Return the result of a finished task, with the errors of `look`.
+
+        Raises:
+            CancelledError: The result was lost with its worker, or the connection was interrupted.
+        """
+        seconds = POLL_SECONDS
         while True:
             try:
                 return future.result(timeout=seconds)
             except TimeoutError:
                 if future.status == "error":  # the function raised it, perhaps after this timeout
                     return future.result()
-                # A large result takes long to fetch.
-                seconds = 2 * seconds if future.status == "finished" else float(POLL_SECONDS)
+                if future.status != "finished":
+                    # Dask does the task again, but not if no other worker was there to take it (distributed 2026.8).
+                    future.cancel()
+                    raise CancelledError(future.key) from None
+                seconds *= 2  # a large result takes long
                 self.look()

@@ -200,10 +200,10 @@ class Dispatch:
         """Return the result of a finished task; None if the run failed or must be sent again."""
         run = self._work[digest][0]
         try:
-            result: _Result = self._cluster.result(future)
+            result: _Result = self._cluster.fetch(future)
         except KilledWorker as error:
             self._send_again(digest, killed=error.allowed_failures + 1)  # a cluster may have tried several workers
-        except CancelledError:  # the connection to the scheduler was interrupted
+        except CancelledError:  # the result was lost, or the connection to the scheduler interrupted
             self._cluster.images.forget()
             self._send_again(digest, killed=1)
         except (ClusterError, WorkerError):
