@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnlab.data.messages import DataWarning
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -18,6 +20,7 @@ class Dataset:
         test_images: (m, h, w, c) uint8.
         test_labels: (m,) int64.
         class_names: Name of each class, in the order of the labels.
+        warnings: What reading the files has shown, such as a file that was not read; not a part of the digest.
     """
 
     train_images: NDArray[np.uint8]
@@ -25,6 +28,7 @@ class Dataset:
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+    warnings: tuple[DataWarning, ...] = ()
 
     @cached_property
     def digest(self) -> str:

@@ -1,6 +1,21 @@
-"""The wording of errors about data."""
+"""The wording of errors and warnings about data."""
+
+from dataclasses import dataclass
 
 from cnnlab.errors import DataError
+
+
+@dataclass(frozen=True)
+class DataWarning:
+    """Something about images that a user should know before any fit.
+
+    Attributes:
+        name: Its kind, by which a user accepts it, such as "pixel-range".
+        text: One line: what was seen, and what to do.
+    """
+
+    name: str
+    text: str
 
 
 def unexpected(expected: str, received: object, advice: str = "") -> DataError:
