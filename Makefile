@@ -9,6 +9,7 @@ SCHEDULER ?=
 FRESH ?=
 PRECISION ?= float32
 HALVING ?=
+ACCEPT ?=
 
 PYTHON ?=
 BIN := .venv/bin
@@ -28,19 +29,20 @@ help: ## Show this list
 	@echo "Variables of make report (now):"
 	@echo "  PROFILE=$(PROFILE)    how much is run: smoke, quick, full"
 	@echo "  PROTOCOL=$(PROTOCOL)    how it is run: corrected, published"
-	@echo "  DATA=$(DATA)    folder of images, see data/README.md"
+	@echo "  DATA=$(DATA)    folder or archive of images, see data/README.md"
 	@echo "  REPORT=$(REPORT)    folder of the report"
 	@echo "  RUNS=$(RUNS)    folder of stored runs"
 	@echo "  SCHEDULER=$(SCHEDULER)    address of a Dask scheduler; none: this machine"
 	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
 	@echo "  PRECISION=$(PRECISION)    of the fits: float32, mixed_bfloat16"
 	@echo "  HALVING=$(HALVING)    1: drop hopeless trials of a stage early"
+	@echo "  ACCEPT=$(ACCEPT)    warnings about the images that are known, as near-copies,layout"
 
 # Even make killed outright leaves nothing running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
 	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
 		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh) \
-		--precision "$(PRECISION)" $(if $(filter 1,$(HALVING)),--halving)
+		--precision "$(PRECISION)" $(if $(filter 1,$(HALVING)),--halving) --accept "$(ACCEPT)"
 
 test: $(READY_DEV) ## Run every test, slow ones too
 	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile

@@ -39,14 +39,32 @@ def main() -> None:
     """CNN tuning studies whose report gives every choice its evidence."""
 
 
+def _split_names(_context: click.Context, _option: click.Parameter, value: str) -> list[str]:
+    return value.split(",")
+
+
+_accept_option = click.option(
+    "--accept",
+    default="",
+    callback=_split_names,
+    help="Warnings about the images that are known, as near-copies,layout.",
+)
+
+
 def _study_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--halving", is_flag=True, help="Drop hopeless trials of a stage early."),
         click.option("--precision", default="float32", help=f"Precision of every fit: {', '.join(study.PRECISIONS)}."),
         click.option("--fresh", is_flag=True, help="Repeat stored runs too."),
         click.option("--scheduler", help="Address of a Dask scheduler, as tcp://host:8786.  [default: this machine]"),
+        _accept_option,
         click.option("--runs", type=FOLDER, default="reports/runs", help="Folder of stored runs."),
-        click.option("--data", type=FOLDER, default="data/sample", help="Folder of images (data/README.md)."),
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path),
+            default="data/sample",
+            help="Folder or archive of images (data/README.md).",
+        ),
         click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
         click.option("--profile", default="quick", help=f"How much is run: {', '.join(study.PROFILES)}."),
     ):
@@ -208,10 +226,17 @@ def data_gray(directory: Path) -> None:
     _echo(images.write_gray_batches(images.gray(images.load_cifar10(directory)), directory))
 
 
-@data.command("check", epilog="Example: cnnlab data check my-images")
-@click.argument("directory", type=FOLDER)
-def data_check(directory: Path) -> None:
-    """Describe the images of a folder, or say what is wrong with them."""
+@data.command("check", epilog="Example: cnnlab data check my-images --profile full")
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("--profile", default="quick", help=f"Budget to check them for: {', '.join(study.PROFILES)}.")
+@_accept_option
+def data_check(images: Path, profile: str, accept: list[str]) -> None:
+    """Describe images, and warn of what may be wrong with them; nothing is trained.
+
+    IMAGES is a folder or an archive. Exits with 2 if the images cannot be used, and with 0 if there are only warnings.
+    """
     from cnnlab.tuning import describe_images
 
-    _echo(describe_images(directory))
+    lines, warnings = describe_images(images, profile, accept)
+    _echo(lines)
+    _echo(warnings, err=True)

@@ -60,6 +60,26 @@ def test_class_with_one_image(tiny):
         data.split(single, "stratified", 20, 5, 5)
 
 
+def test_class_with_one_test_image(gray):
+    """It is always in the sample, and the other classes keep their shares."""
+    rare = replace(gray, test_labels=np.array([0] * 60 + [1] * 39 + [2]))
+    split = data.split(rare, "stratified", 100, 40, 50)
+    assert np.bincount(rare.test_labels[split.test]).tolist() == [30, 19, 1]
+
+
+def test_a_rare_class_is_in_every_part(gray):
+    """Its share of a small part would be no image."""
+    rare = replace(gray, train_labels=np.array([0] * 198 + [1] * 2), test_labels=np.array([0] * 97 + [1] * 3))
+    split = data.split(rare, "stratified", 100, 10, 10)
+    for labels, part, size in (
+        (rare.train_labels, split.train, 100),
+        (rare.train_labels, split.val, 10),
+        (rare.test_labels, split.test, 10),
+    ):
+        assert np.bincount(labels[part]).tolist() == [size - 1, 1]
+    assert not set(split.train) & set(split.val)
+
+
 def test_unknown_kind(tiny):
     with pytest.raises(ConfigError, match="stratified or last"):
         data.split(tiny, "random", 20, 5, 5)

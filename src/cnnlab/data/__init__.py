@@ -1,11 +1,12 @@
 """Images in, checked: datasets, splits, formats, the built-in sample and the download of CIFAR-10."""
 
+from cnnlab.data.checks import accepted_kinds, check
 from cnnlab.data.dataset import Dataset, gray, luma
 from cnnlab.data.folder import ARCHIVE, DataFolder, load, load_cifar10, load_gray_batches, write_gray_batches
 from cnnlab.data.messages import DataWarning
 from cnnlab.data.splits import Split, split
 
 __all__ = [
-    "ARCHIVE", "DataFolder", "DataWarning", "Dataset", "Split", "gray", "load", "load_cifar10", "load_gray_batches",
-    "luma", "split", "write_gray_batches",
+    "ARCHIVE", "DataFolder", "DataWarning", "Dataset", "Split", "accepted_kinds", "check", "gray", "load",
+    "load_cifar10", "load_gray_batches", "luma", "split", "write_gray_batches",
 ]  # fmt: skip

@@ -40,6 +40,11 @@ class Dataset:
         return sha.hexdigest()
 
     @property
+    def parts(self) -> tuple[tuple[str, NDArray[np.uint8]], tuple[str, NDArray[np.uint8]]]:
+        """The "training" and the "test" images, each with this name."""
+        return ("training", self.train_images), ("test", self.test_images)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
         height, width, channels = self.train_images.shape[1:]

@@ -1,6 +1,7 @@
 """Split a dataset into train, val and test."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,40 +68,55 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split
         val_indices = np.arange(start, min(start + n_val, n_train))
         result = Split(np.arange(min(train, start)), val_indices, np.arange(min(test, n_test)))
     else:
-        val_indices, rest = _draw(dataset, "training", np.arange(n_train), n_val)
-        result = Split(
-            _draw(dataset, "training", rest, train)[0],
-            val_indices,
-            _draw(dataset, "test", np.arange(n_test), test)[0],
-        )
+        counts = np.bincount(dataset.train_labels)
+        if 1 in counts:
+            expected = "at least two training images of each class, one to train on and one to validate on"
+            name = dataset.class_names[counts.tolist().index(1)]
+            raise unexpected(expected, f"1 of class {name!r}", "Add images, or remove the class.")
+        val_indices, rest = _draw(dataset.train_labels, np.arange(n_train), n_val)
+        train_indices, _ = _draw(dataset.train_labels, rest, train)
+        test_indices, _ = _draw(dataset.test_labels, np.arange(n_test), test)
+        result = Split(train_indices, val_indices, test_indices)
     if not all(map(len, (result.train, result.val, result.test))):
         received = f"{n_train} training images of {n_classes} classes and {n_test} test images"
         raise unexpected("enough images to train on, to validate on and to test on", received, "Add images.")
     return result
 
 
-def _draw(
-    dataset: Dataset, part: str, indices: NDArray[np.int64], size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw a stratified sample of `size` indices into the "training" or "test" images; return it and the rest."""
-    labels = (dataset.test_labels if part == "test" else dataset.train_labels)[indices]
-    n_classes = len(np.unique(labels))
-    if size < n_classes < len(indices):
-        expected = f"a sample of at least as many images as there are classes, {n_classes}"
-        raise unexpected(expected, f"one of {size}", "Use a larger profile.")
-    if size > len(indices) - n_classes:  # all, or too few left for a stratified rest
-        return indices, indices[:0]
+def _draw(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Draw a stratified sample of `size` indices with at least one of each class; return it and the rest."""
+    classes, counts = np.unique(labels[indices], return_counts=True)
+    if size < len(classes) < len(indices):
+        expected = f"a sample of at least as many images as there are classes, {len(classes)}"
+        raise unexpected(expected, f"one of {size}", "Use a larger PROFILE, as full.")
+    if size > len(indices) - len(classes):  # all, or too few left for a stratified rest
+        return [indices, indices[:0]]
     from sklearn.model_selection import train_test_split
 
-    try:
-        sample, rest = train_test_split(indices, train_size=size, stratify=labels, random_state=SPLIT_SEED)
-    except ValueError as error:
-        names = dataset.class_names
-        counts = np.bincount(labels, minlength=len(names))
-        rarest = int(np.argmin(np.where(counts, counts, counts.max())))
-        raise unexpected(
-            f"enough {part} images of each of {len(names)} classes for a stratified sample of {size} of {len(indices)}",
-            f"{counts[rarest]} of class {names[rarest]!r}",
-            "Add images, or remove the class.",
-        ) from error
-    return np.sort(sample), np.sort(rest)
+    alone = np.isin(labels[indices], classes[counts < 2])  # scikit-learn cannot divide classes of one image
+    others = indices[~alone]
+    sample, rest = train_test_split(
+        others, train_size=size - alone.sum(), stratify=labels[others], random_state=SPLIT_SEED
+    )
+    parts = [set(indices[alone].tolist()) | set(sample.tolist()), set(rest.tolist())]
+    for part, other in (parts, reversed(parts)):
+        _complete(labels, part, other)
+    return [np.array(sorted(part), np.int64) for part in parts]
+
+
+def _complete(labels: NDArray[np.int64], part: set[int], other: set[int]) -> None:
+    """Give a part an image of each class that only the other one has, unless that has no second one, for a usual one.
+
+    scikit-learn may put all images of a rare class into one part.
+    """
+    of_part, of_other = (Counter(labels[sorted(indices)].tolist()) for indices in (part, other))
+    for label in sorted(label for label, count in of_other.items() if count > 1 and label not in of_part):
+        usual = max(of_part, key=of_part.__getitem__)
+        given, taken = (
+            min(index for index in indices if labels[index] == wanted)
+            for indices, wanted in ((other, label), (part, usual))
+        )
+        part ^= {given, taken}
+        other ^= {given, taken}
+        of_part[usual] -= 1
+        of_part[label] += 1

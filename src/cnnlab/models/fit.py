@@ -39,7 +39,9 @@ def targets(labels: NDArray[np.int64], n_classes: int, settings: Training) -> ND
 
 
 def score(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Training, split: str) -> dict[str, float]:
-    """Return `<split>_loss`, `<split>_f1` (macro-F1 over all classes) and `<split>_accuracy` of predictions.
+    """Return `<split>_loss`, `<split>_f1` and `<split>_accuracy` of predictions.
+
+    The F1 is the macro-F1 over the classes that have images among the labels.
 
     Args:
         probs: (n, n_classes) predicted probabilities.
@@ -52,7 +54,7 @@ def score(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Train
     n_classes, predicted = probs.shape[1], probs.argmax(axis=1)
     target = targets(labels, n_classes, settings).astype(np.float32)
     losses = keras.ops.convert_to_numpy(keras.losses.get(settings.loss)(target, probs))
-    f1 = f1_score(labels, predicted, average="macro", labels=range(n_classes), zero_division=0)
+    f1 = f1_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0)
     return {
         f"{split}_loss": float(np.mean(losses)),
         f"{split}_f1": float(f1),

@@ -74,6 +74,8 @@ class NotebookRunner:
         }
         if notebook == "02-stage.ipynb":
             parameters["stage"] = name
+        if notebook == "01-data.ipynb":
+            parameters["accept"] = ",".join(sorted(tuning.images.accepted))
         folder = tuning.images.folder
         key = json_digest(
             {

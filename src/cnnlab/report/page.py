@@ -168,6 +168,7 @@ def _overview(tuning: Tuning, results: Sequence[StageResult], claim_results: Seq
     inconclusive = words.inconclusive_choices(results)
     sentences = [*words.findings(results, tuning.profile), words.selection_noise(tuning, results).data]
     return {
+        "image_warnings": tuning.images.warnings,
         "key_figures": words.key_figures(tuning, results),
         "findings": [markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>") for line in sentences],
         "path": path,

@@ -49,7 +49,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", seeds=1, epochs=1, train=128, val=64, test=64, batch_norm_momentum=0.9),
+        Profile("smoke", seeds=1, epochs=1, train=128, val=100, test=100, batch_norm_momentum=0.9),
         Profile("quick", seeds=3, epochs=7, train=384, val=200, test=500, batch_norm_momentum=0.9),
         Profile("full", seeds=5, epochs=500, train=40_000, val=10_000, test=10_000, expensive=True),
     )

@@ -1,6 +1,6 @@
 """The images of a study, and the runs that are made with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -8,14 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from cnnlab import data, evidence, models, study
-from cnnlab.data import DataFolder, Dataset, Split, sample
+from cnnlab.data import DataFolder, Dataset, DataWarning, Split, sample
 from cnnlab.engine import Engine, Work
 from cnnlab.errors import DataError, RecordError
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.study import (
     ALL_MISTAKES,
     MISTAKES,
-    PROFILES,
     PROTOCOLS,
     Architecture,
     Profile,
@@ -36,10 +35,15 @@ class StudyImages:
         path: The folder. The built-in sample is written if its folder is missing.
         profile: How many images are used.
         protocol: How they are split.
+        accept: Kinds of warnings about the images that the user accepts.
+
+    Raises:
+        ConfigError: There is no such kind of warning.
     """
 
-    def __init__(self, path: str | Path, profile: Profile, protocol: Protocol) -> None:
+    def __init__(self, path: str | Path, profile: Profile, protocol: Protocol, accept: Iterable[str] = ()) -> None:
         self.path = Path(path)
+        self.accepted = data.accepted_kinds(accept)
         self._profile, self._protocol = profile, protocol
         self._splits: dict[str, Split] = {}
 
@@ -82,6 +86,23 @@ class StudyImages:
             )
         return self._splits[dataset.digest]
 
+    @cached_property
+    def warnings(self) -> list[DataWarning]:
+        """What the user should know about the images before any fit.
+
+        Raises:
+            DataError: The images cannot be used.
+        """
+        gray, colour = self.folder.gray, self.folder.colour
+        if colour is None or self.folder.derived_gray:
+            dataset = colour or gray
+            return data.check(dataset, self.split(dataset), self.accepted)
+        return [
+            DataWarning(warning.name, f"{kind} images: {warning.text}")
+            for kind, dataset in (("Grayscale", gray), ("Colour", colour))
+            for warning in data.check(dataset, self.split(dataset), self.accepted)
+        ]
+
     def work(self, trial: Trial, seeds: Sequence[int]) -> list[Work]:
         """Return a trial's runs with their images."""
         dataset = self.dataset(trial.input.colour)
@@ -89,31 +110,50 @@ class StudyImages:
         return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed in seeds]
 
 
-def describe_images(path: str | Path) -> list[str]:
-    """Return what images a folder holds, in lines of text.
+def describe_images(
+    path: str | Path, profile: str = "quick", accept: Iterable[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Return what images a folder holds, and the warnings about them, in lines of text.
+
+    Args:
+        path: The folder, or a file in it.
+        profile: The budget that the images are checked for.
+        accept: Kinds of warnings to leave out.
 
     Raises:
-        ConfigError: They are too small for the study's networks.
+        ConfigError: The images are too small for the study's networks, or there is no such profile or kind of warning.
         DataError: They cannot be used.
     """
-    images = StudyImages(path, PROFILES["quick"], PROTOCOLS["corrected"])
+    images = StudyImages(path, study.find_profile(profile), PROTOCOLS["corrected"], accept)
     images.folder = data.load(path)  # unlike a study, this writes no sample where the folder is missing
     lines = []
     for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
         if dataset is None:
             lines.append("colour: none, so the colour stage will be skipped")
             continue
-        images.split(images.dataset(kind == "colour"))
+        split = images.split(images.dataset(kind == "colour"))
         height, width, _ = dataset.image_shape
-        origin = ", derived from the archive" if kind == "grayscale" and images.folder.derived_gray else ""
+        origin = ", derived from the colour images" if kind == "grayscale" and images.folder.derived_gray else ""
         lines.append(
             f"{kind}{origin}: {len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test images of "
             f"{height} x {width}, {len(dataset.class_names)} classes ({', '.join(dataset.class_names)}), "
             f"digest {dataset.digest[:12]}"
         )
-        for label in sorted(set(dataset.train_labels.tolist()) - set(dataset.test_labels.tolist())):
-            lines.append(f"No test image of {dataset.class_names[label]}: that class will have a test F1 of 0.")
-    return lines
+    lines.append(
+        f"profile {profile}: {len(split.train):,} train, {len(split.val):,} val and {len(split.test):,} test images"
+    )
+    return lines, warning_lines(images.warnings)
+
+
+def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:
+    """Return warnings about images as lines for a terminal; the last one says how to accept them."""
+    if not warnings:
+        return []
+    kinds = ",".join(dict.fromkeys(warning.name for warning in warnings))
+    return [
+        *(f"images: {warning.text} [{warning.name}]" for warning in warnings),
+        f"images: where a warning is as it should be, accept it (ACCEPT={kinds}).",
+    ]
 
 
 class Runner:

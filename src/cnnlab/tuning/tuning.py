@@ -12,7 +12,7 @@ from cnnlab.records import RunStore
 from cnnlab.study import ALL_MISTAKES, MISTAKES, STAGES, Stage, StageTrial, Trial, find_stage, require_whole
 from cnnlab.tuning.progress import Bar, Callback
 from cnnlab.tuning.results import MistakeResult, StageResult
-from cnnlab.tuning.runner import Runner, StudyImages
+from cnnlab.tuning.runner import Runner, StudyImages, warning_lines
 
 
 class Tuning:
@@ -30,11 +30,12 @@ class Tuning:
         precision: "float32" or "mixed_bfloat16", of every run.
         halving: Drop hopeless trials early.
         seeds: Seeds of each trial; 0 for as many as the profile says.
+        accept: Kinds of warnings about the images that are known and not to be shown.
         trials: Of a stage, by its name, those of its trials to run beside the incumbent; all of them if not given.
 
     Raises:
-        ConfigError: A profile, protocol, stage, precision or number of seeds does not exist, or halving is asked for
-            under a protocol that needs all runs.
+        ConfigError: A profile, protocol, stage, precision, kind of warning or number of seeds does not exist, or
+            halving is asked for under a protocol that needs all runs.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Tuning:
         precision: str = "float32",
         halving: bool = False,
         seeds: int = 0,
+        accept: Iterable[str] = (),
         trials: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         require_whole("seeds", seeds, 0)
@@ -67,7 +69,7 @@ class Tuning:
         self.trials = {find_stage(name).name: tuple(chosen) for name, chosen in (trials or {}).items() if chosen}
         self.engine = Engine(scheduler)
         self.store = RunStore(runs, fresh=fresh)
-        self.images = StudyImages(data, self.profile, self.protocol)
+        self.images = StudyImages(data, self.profile, self.protocol, accept)
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}
         self._mistake_results: list[MistakeResult] | None = None
@@ -245,6 +247,8 @@ def run_study(
         on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
     """
     study, tuning.callback = StudyResults([], [], {}), bar
+    for line in warning_lines(tuning.images.warnings):
+        bar.write(line)
 
     def fail(name: str, error: CnnlabError) -> None:
         study.failures[name] = error

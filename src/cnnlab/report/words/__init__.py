@@ -1,6 +1,13 @@
 """Tables and sentences, made from results. Each name says what its function returns."""
 
-from cnnlab.report.words.images import class_counts_table, data_summary, pixel_table, sample_images, study_settings
+from cnnlab.report.words.images import (
+    class_counts_table,
+    data_summary,
+    image_warnings,
+    pixel_table,
+    sample_images,
+    study_settings,
+)
 from cnnlab.report.words.mistakes import (
     mistake_effects_plot,
     mistake_effects_table,
@@ -51,7 +58,7 @@ from cnnlab.report.words.study import (
 __all__ = [
     "KeyFigure", "agreement_report", "calibration_plot", "claim_table", "class_counts_table", "classification_report",
     "comparisons", "confused_pairs_table", "data_summary", "decision_summary", "findings", "gray_and_colour_scores",
-    "inconclusive_choices", "key_figures", "layers_table", "leaderboard", "misclassified_images",
+    "image_warnings", "inconclusive_choices", "key_figures", "layers_table", "leaderboard", "misclassified_images",
     "mistake_effects_plot", "mistake_effects_table", "mistake_heading", "mistake_trials_table", "mistake_verdicts",
     "mistakes_intro", "mistakes_without_effect", "model_drawing", "our_noise_summary", "overfitting_summary",
     "pixel_table", "published_choices_report", "published_differences", "published_noise_summary", "replicates_table",

@@ -1,5 +1,6 @@
 """Tables and sentences about the images and the settings of a study."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,10 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 from numpy.typing import NDArray
 
-from cnnlab.data import DataFolder, Dataset, Split
+from cnnlab.data import DataFolder, Dataset, DataWarning, Split
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, table
+from cnnlab.report.tables import count, table, text
 from cnnlab.study import Profile, Protocol
 
 
@@ -51,6 +52,13 @@ def data_summary(folder: DataFolder, split: Split) -> Markdown:
         f"The runs use {len(split.train):,} images for `train`, {len(split.val):,} for `val` and {len(split.test):,} "
         f"for `test`. Data digest `{images.digest[:12]}`, split digest `{split.digest[:12]}`."
     )
+
+
+def image_warnings(warnings: Sequence[DataWarning]) -> Markdown:
+    """Return what a user should know about the images before any fit."""
+    if not warnings:
+        return Markdown("All checks of the images passed.")
+    return Markdown("\n".join(f"- {text(warning.text)} (`{warning.name}`)" for warning in warnings))
 
 
 def class_counts_table(dataset: Dataset, split: Split) -> HTML:

@@ -1,0 +1,144 @@
+"""Check that neighbouring pixels of the images are neighbours in the files too.
+
+Neighbouring pixels of a photograph are alike. If the numbers of a row are read in a wrong order, the network still
+trains, on scrambled images. So each part of the images is also read in other orders: if neighbours are much more alike
+in one of them, it is probably the right one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnlab.data.dataset import Dataset
+
+SAMPLE = 256  # images that are read in other orders
+SAME_SHAPE = 0.85
+"""Share of the roughness as loaded below which another order of rows, columns and channels is suspected."""
+OTHER_SHAPE = 0.78
+"""The same for images of another width, or with another number of channels."""
+SHUFFLED = 0.85
+"""Share of the difference between any two pixels above which neighbours are suspected to be none."""
+MOST_BATCHES = 10
+"""Parts in which the images may have been written, each as a transposed table."""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Another way to read the rows of the files.
+
+    Attributes:
+        seen: What the rows hold, read like that.
+        advice: What to do.
+        limit: Share of the roughness as loaded below which it is suspected.
+        shape: The axes of an image in a row, from slow to fast.
+        axes: The places of height, width and channels among them.
+        columns: The order of the columns, if it differs.
+    """
+
+    seen: str
+    advice: str
+    limit: float
+    shape: tuple[int, int, int]
+    axes: tuple[int, int, int]
+    columns: NDArray[np.int64] | None = None
+
+    def read(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return images (n, h, w, c)."""
+        rows = rows if self.columns is None else rows[:, self.columns]
+        return rows.reshape(-1, *self.shape).transpose(0, *(axis + 1 for axis in self.axes))
+
+
+_BY_CHANNEL, _BY_PIXEL, _BY_LINE = (1, 2, 0), (0, 1, 2), (0, 2, 1)
+_KINDS = ((1, "grayscale"), (2, "grayscale with alpha"), (3, "colour"), (4, "RGBA"))
+
+
+def layout(dataset: Dataset) -> Iterator[str]:
+    """Yield a line for each part of the images whose pixels are probably in another order than they are read in."""
+    for part, images in dataset.parts:
+        sample = images[:: max(len(images) // SAMPLE, 1)][:SAMPLE].astype(np.float32)
+        loaded = _roughness(sample)
+        if loaded == 0:
+            continue
+        rows = _file_order(sample)
+        height, width, channels = dataset.image_shape
+        readings = [(_roughness(reading.read(rows)), reading) for reading in _readings(height, width, channels)]
+        likely = [(rough, reading) for rough, reading in readings if rough < reading.limit * loaded]
+        if likely:
+            best = min(rough for rough, _ in likely)
+            rough, reading = next(pair for pair in likely if pair[0] <= 1.05 * best)  # the simplest comes first
+            yield (
+                f"The pixels of the {part} images look {reading.seen}: read like that, neighbouring pixels differ by "
+                f"{rough:.0f} on average, as loaded by {loaded:.0f}. {reading.advice}"
+            )
+        elif loaded > SHUFFLED * _difference_of_any_two(rows):
+            seen, advice = "the pixels look shuffled", "Write them row by row, in the same order for all images."
+            if _is_transposed(images, loaded):
+                seen, advice = "the table seems to have a row for each pixel", "Transpose it: a row is an image."
+            yield (
+                f"Neighbouring pixels of the {part} images differ as much as distant ones ({loaded:.0f} on average): "
+                f"{seen}. {advice}"
+            )
+
+
+def _file_order(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return images (n, h, w, c) as the rows of their files: channel after channel."""
+    return images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+
+
+def _readings(height: int, width: int, channels: int) -> Iterator[_Reading]:
+    """Yield the other ways to read images of this shape."""
+    if channels == 3:
+        advice = f"Write an array of shape (n, {height}, {width}, 3), or all reds, then all greens, then all blues."
+        pixel, line = "interleaved (red, green, blue, red, ...)", "interleaved by line (a line of reds, of greens, ...)"
+        yield _Reading(pixel, advice, SAME_SHAPE, (height, width, 3), _BY_PIXEL)
+        yield _Reading(line, advice, SAME_SHAPE, (height, 3, width), _BY_LINE)
+    length = height * width * channels
+    advice = (
+        "Write an array of shape (n, height, width, 3)." if channels == 3 else "Write one number a pixel, and squares."
+    )
+    for n_channels, kind in _KINDS:
+        for h, w in _sides(length // n_channels) if length % n_channels == 0 else ():
+            if (h, w, n_channels) != (height, width, channels):
+                seen = f"like {kind} images of {h} x {w}"
+                yield _Reading(seen, advice, OTHER_SHAPE, (n_channels, h, w), _BY_CHANNEL)
+                if n_channels > 1:
+                    yield _Reading(seen, advice, OTHER_SHAPE, (h, w, n_channels), _BY_PIXEL)
+    for first in (0, 1):
+        names = sorted(str(place) for place in range(first, first + length))
+        columns = np.argsort([int(name) for name in names])
+        seen, advice = "sorted as text (1, 10, 100, 2, ...)", "Sort the columns by number."
+        yield _Reading(seen, advice, OTHER_SHAPE, (channels, height, width), _BY_CHANNEL, columns)
+
+
+def _sides(n_pixels: int) -> Iterator[tuple[int, int]]:
+    """Yield the heights and widths, at most four times as large as each other, of images of so many pixels."""
+    for height in range(2, n_pixels // 2 + 1):
+        if n_pixels % height == 0 and height <= 4 * (n_pixels // height) and n_pixels // height <= 4 * height:
+            yield height, n_pixels // height
+
+
+def _roughness(images: NDArray[np.float32]) -> float:
+    """Return how much neighbouring pixels of images (n, h, w, c) differ on average."""
+    return float(np.abs(np.diff(images, axis=1)).mean() + np.abs(np.diff(images, axis=2)).mean()) / 2
+
+
+def _difference_of_any_two(rows: NDArray[np.float32]) -> float:
+    """Return how much any two numbers of a row differ on average."""
+    order = np.random.default_rng(0).permutation(rows.shape[1])
+    return float(np.abs(rows - rows[:, order]).mean())
+
+
+def _is_transposed(images: NDArray[np.uint8], loaded: float) -> bool:
+    """Tell whether the images, or each of some equal batches of them, are smooth if read as a transposed table."""
+    _, height, width, channels = images.shape
+    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    for n_batches in range(1, MOST_BATCHES + 1):
+        n_images, rest = divmod(len(images), n_batches)
+        if rest == 0:
+            table = rows[:n_images].reshape(-1, n_images)[:, :SAMPLE].T.astype(np.float32)
+            reading = _Reading("", "", OTHER_SHAPE, (channels, height, width), _BY_CHANNEL)
+            if _roughness(reading.read(table)) < reading.limit * loaded:
+                return True
+    return False
