@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -93,6 +94,19 @@ def test_check_describes_a_folder(folder):
     assert answer.exit_code == 0
     assert "200 training and 100 test images of 32 x 32, 10 classes (zero, one" in answer.output
     assert "colour: 200" in answer.output
+
+
+def test_check_warns_until_a_warning_is_accepted(folder, tmp_path):
+    images = data.load_gray_batches(folder)
+    data.write_gray_batches(replace(images, test_images=images.train_images[:100]), tmp_path)
+    answer = call("data", "check", tmp_path, "--profile", "smoke")
+    assert answer.exit_code == 0
+    assert "images: Test images that are also training images: 100 of 100." in answer.output
+    kinds = answer.output.rpartition("(ACCEPT=")[2].partition(")")[0]
+    assert kinds.startswith("test-copies")
+    assert "images:" not in call("data", "check", tmp_path, "--profile", "smoke", "--accept", kinds).output
+    unknown = call("data", "check", tmp_path, "--accept", "copies")
+    assert (unknown.exit_code, unknown.output.count("\n")) == (2, 1)
 
 
 def test_gray_writes_the_batches_of_an_archive(folder, tmp_path):

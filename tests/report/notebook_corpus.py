@@ -14,7 +14,7 @@ import numpy as np
 from nbformat import NotebookNode, v4
 
 from cnnlab import data
-from cnnlab.data import Dataset
+from cnnlab.data import Dataset, DataWarning
 from cnnlab.errors import DataError
 from cnnlab.report import page, tables, words
 from cnnlab.report.page import Chapter
@@ -200,6 +200,7 @@ PAYLOADS = [
     Payload("attachment", "HTML", "DOCUMENT"),
     Payload("attachment's type", "end of the attribute", 'x" onerror="RUN'),
     Payload("class name", "img onerror", TAG),
+    Payload("image warning", "img onerror", TAG),
     Payload("class name", "end of the attribute", '"><script>RUN</script>'),
     Payload("class name", "longer than a table's cells", f"{'x' * 30}\"'>{TAG}{'y' * 60}"),
     Payload("words", "img onerror", TAG),
@@ -303,6 +304,7 @@ def report(payload: Payload, folder: Path) -> str:
         profile=SimpleNamespace(name=name("profile", "quick"), seeds=PROFILES["quick"].seeds),
         protocol=PROTOCOLS["corrected"],
         store=SimpleNamespace(arrays=lambda *_: arrays),
+        images=SimpleNamespace(warnings=[DataWarning("layout", text)] if payload.place == "image warning" else []),
     )
     other = name("manifest", "x")
     manifest = {
