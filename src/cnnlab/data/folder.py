@@ -1,22 +1,26 @@
-"""Read and write folders of grayscale batches and CIFAR-10 archives."""
+"""Read data folders and archives, and write grayscale batches."""
 
 import io
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cnnlab import files
+from cnnlab.data.batches import ARCHIVE, Place
 from cnnlab.data.dataset import Dataset, gray
+from cnnlab.data.finding import Finder
 from cnnlab.data.formats import cifar
 from cnnlab.data.formats.batch import Batch
 from cnnlab.data.formats.gray import read_gray
-from cnnlab.data.messages import unexpected
+from cnnlab.data.formats.labels import check_class_names, decode
+from cnnlab.data.messages import DataWarning, unexpected
 
-ARCHIVE = "cifar-10-python.tar.gz"
-_GRAY_FILE = re.compile(r"(train|test)_batch(\d{1,4})\.pkl")
+_GRAY = "train_batch1.pkl ... and test_batch1.pkl"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class DataFolder:
 
     Attributes:
         gray: Grayscale images.
-        colour: Colour images, if there is an archive.
+        colour: Colour images, if there are any.
         derived_gray: Whether the grayscale images are the luma of the colour ones.
     """
 
@@ -35,71 +39,163 @@ class DataFolder:
 
 
 def load(directory: str | Path) -> DataFolder:
-    """Read grayscale batches, a CIFAR-10 archive or folder, or both.
+    """Read grayscale batches, batches in the format of CIFAR-10 or CIFAR-100, or both.
 
-    Without batches, the grayscale images are the luma of the colour ones. Batches with whole numbers as labels take
-    their class names from the archive, if there is one.
+    Without data frames, the grayscale images are the luma of the colour ones. Data frames with whole numbers as labels
+    take their class names from the archive, if there is one.
+
+    Args:
+        directory: An archive, the folder of batches, or a folder above it.
 
     Raises:
-        DataError: There are no images, or a file is broken.
+        DataError: There are no images, or two places with images of one kind, or a file is broken.
     """
-    directory = Path(directory)
-    if not directory.is_dir():
-        raise unexpected("a data folder", f"{str(directory)!r}, which is not one", "See data/README.md.")
-    has_archive = (directory / ARCHIVE).exists() or (directory / cifar.FOLDER).exists()
-    has_gray = any(_GRAY_FILE.fullmatch(path.name) for path in directory.iterdir())
-    if not has_archive and not has_gray:
-        raise unexpected(
-            f"train_batch1.pkl ... and test_batch1.pkl, or {ARCHIVE}, in {str(directory)!r}",
-            "none of them",
-            "`cnnlab data sample` makes a small set, `cnnlab data fetch` downloads CIFAR-10.",
-        )
-    colour = load_cifar10(directory) if has_archive else None
-    if colour and not has_gray:
-        return DataFolder(gray(colour), colour, derived_gray=True)
-    batches = load_gray_batches(directory)
-    if colour and batches.class_names == tuple(map(str, range(len(colour.class_names)))):
-        batches = replace(batches, class_names=colour.class_names)
-    return DataFolder(batches, colour, derived_gray=False)
+    finder = Finder(Path(directory))
+    frames, batches = finder.place("gray"), finder.place("cifar")
+    if not frames and not batches:
+        raise finder.missing(f"{_GRAY}, or {ARCHIVE}")
+    colour, numbers = _read_cifar(batches, finder) if batches else (None, [])
+    if colour and not frames:
+        is_gray = colour.image_shape[2] == 1
+        return DataFolder(colour if is_gray else gray(colour), None if is_gray else colour, derived_gray=not is_gray)
+    assert frames
+    dataset = _read_frames(frames, finder)
+    if colour and dataset.class_names == tuple(map(str, numbers)):
+        dataset = replace(dataset, class_names=colour.class_names)
+    if colour and colour.image_shape[2] == 1:
+        expected = f"grayscale images in one place in {str(directory)!r}"
+        received = f"data frames in {frames} and grayscale CIFAR batches in {batches}"
+        raise unexpected(expected, received, "Name the one to read, or remove the other.")
+    return DataFolder(dataset, colour, derived_gray=False)
 
 
 def load_gray_batches(directory: str | Path) -> Dataset:
     """Read grayscale batches: `train_batch<N>.pkl` and `test_batch<N>.pkl`, each a pickled pandas DataFrame.
 
-    A batch has one column per pixel, row by row, 0 to 255, and a column `label` (whole numbers or strings). The image
-    side is the square root of the number of pixel columns; the classes are the sorted training labels.
+    A batch has one column per pixel, row by row, 0 to 255, and a column `label` (whole numbers or strings). The names
+    of the columns give height and width; otherwise images are square. The classes are the sorted training labels.
+
+    Args:
+        directory: The folder of batches, a folder above it, or an archive of it.
 
     Raises:
         DataError: A batch is missing, broken or does not fit the others.
     """
-    directory = Path(directory)
-    paths = [_numbered_batches(directory, part) for part in ("train", "test")]
-    train, test = ([read_gray(path) for path in part] for part in paths)
-    _check_alike(train + test)
-    train_labels, test_labels = (np.concatenate([batch.labels for batch in part]) for part in (train, test))
-    classes = np.unique(train_labels)
-    unknown = set(test_labels.tolist()) - set(classes.tolist())
+    finder = Finder(Path(directory))
+    place = finder.place("gray")
+    if not place:
+        raise finder.missing(_GRAY)
+    return _read_frames(place, finder)
+
+
+def load_cifar10(path: str | Path) -> Dataset:
+    """Read CIFAR-10 or CIFAR-100 in the format of their home page, or your own images in that format.
+
+    Args:
+        path: The archive (`cifar-10-python.tar.gz`), the extracted folder (`cifar-10-batches-py`), or a folder above
+            one of them.
+
+    Returns:
+        Images, channels last: colour, or grayscale if the batches are.
+
+    Raises:
+        DataError: A batch is missing or broken, or the archive is not one.
+    """
+    finder = Finder(Path(path))
+    place = finder.place("cifar")
+    if not place:
+        raise finder.missing("a CIFAR archive or folder")
+    return _read_cifar(place, finder)[0]
+
+
+def _read_frames(place: Place, finder: Finder) -> Dataset:
+    train_names, test_names = place.names("train"), place.names("test")
+    names = train_names + test_names
+    batches = [read_gray(content, name) for name, content in zip(names, place.contents(names), strict=True)]
+    train, test = batches[: len(train_names)], batches[len(train_names) :]
+    _check_alike(batches)
+    labels = [np.concatenate([batch.labels for batch in part]) for part in (train, test)]
+    if labels[0].dtype == object:
+        _check_decoding([*labels[0], *labels[1]])
+        labels = [np.array([decode(label) for label in part]) for part in labels]
+    classes = np.unique(labels[0])
+    class_names = check_class_names([str(name) for name in classes.tolist()], "the training batches")
+    return _join(train, test, labels, classes, class_names, finder.warnings)
+
+
+def _read_cifar(place: Place, finder: Finder) -> tuple[Dataset, list[int]]:
+    """Return the images, and the numbers that the files give to its classes."""
+    train_names, test_names = place.names("train"), place.names("test")
+    meta = [name for name, _, part in place.files if part == "meta"]
+    if len(meta) > 1:
+        raise unexpected(f"one file with class names in {place}", " and ".join(meta), "Remove one.")
+    if not meta and place.is_official:
+        raise unexpected(f"batches.meta in {place}", ", ".join(train_names + test_names), "Fetch the archive again.")
+    contents = place.contents(meta + train_names + test_names)
+    names = cifar.read_names(next(contents), meta[0], place.advice) if meta else None
+    pairs = zip(train_names + test_names, contents, strict=True)
+    read = [cifar.read_cifar(content, name, place.advice, names) for name, content in pairs]
+    batches, class_names = [batch for batch, _ in read], read[0][1]
+    if len({batch.images.shape[1:] for batch in batches}) > 1:
+        raise unexpected(f"images of one size in {place}", "several sizes")
+    if any(other != class_names for _, other in read):
+        raise unexpected(f"labels of one kind in all batches of {place}", "fine labels in some, coarse ones in others")
+    train, test = batches[: len(train_names)], batches[len(train_names) :]
+    labels = [np.concatenate([batch.labels for batch in part]) for part in (train, test)]
+    classes = np.unique(labels[0])
+    numbers: list[int] = classes.tolist()
+    warnings = finder.warnings
+    if class_names is None:
+        used = tuple(map(str, numbers))
+    else:
+        used = tuple(class_names[number] for number in numbers)
+        unused = [name for number, name in enumerate(class_names) if number not in {*numbers, *labels[1].tolist()}]
+        warnings += tuple(_unused(unused, len(class_names)))
+    return _join(train, test, labels, classes, used, warnings, class_names or ()), numbers
+
+
+def _unused(names: list[str], n_names: int) -> list[DataWarning]:
+    if not names:
+        return []
+    shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    text = f"{len(names)} of {n_names} class names have no image and were removed: {shown}. Add images, or ignore this."
+    return [DataWarning("unused-classes", text)]
+
+
+def _join(
+    train: Sequence[Batch],
+    test: Sequence[Batch],
+    labels: Sequence[NDArray[Any]],
+    classes: NDArray[Any],
+    class_names: tuple[str, ...],
+    warnings: tuple[DataWarning, ...],
+    all_names: tuple[str, ...] = (),
+) -> Dataset:
+    """Join batches; the labels become the places of the classes among `classes`."""
+    unknown = set(labels[1].tolist()) - set(classes.tolist())
     if unknown:
+        first = min(unknown)
+        name = f"{first} ({all_names[first]!r})" if all_names else repr(first)
         advice = "Correct the label, or add training images of that class."
-        raise unexpected(f"test labels among the {len(classes)} training classes", repr(min(unknown)), advice)
+        raise unexpected(f"test labels among the {len(classes)} training classes", name, advice)
     return Dataset(
         np.concatenate([batch.images for batch in train]),
-        np.searchsorted(classes, train_labels).astype(np.int64),
+        np.searchsorted(classes, labels[0]).astype(np.int64),
         np.concatenate([batch.images for batch in test]),
-        np.searchsorted(classes, test_labels).astype(np.int64),
-        tuple(str(name) for name in classes),
+        np.searchsorted(classes, labels[1]).astype(np.int64),
+        class_names,
+        warnings,
     )
 
 
-def _numbered_batches(directory: Path, part: str) -> list[Path]:
-    """Return the batches of "train" or "test", numbered from 1 without a gap."""
-    matches = ((path, _GRAY_FILE.fullmatch(path.name)) for path in directory.glob(f"{part}_batch*.pkl"))
-    paths = dict(sorted((int(match[2]), path) for path, match in matches if match))
-    missing = next(number for number in range(1, len(paths) + 2) if number not in paths)
-    if missing <= max(paths, default=1):
-        received = ", ".join(path.name for path in paths.values()) or "no such batch"
-        raise unexpected(f"{part}_batch{missing}.pkl in {str(directory)!r}", received, "Add the missing batch.")
-    return list(paths.values())
+def _check_decoding(labels: list[str | bytes]) -> None:
+    """Refuse two labels of different bytes that are the same text."""
+    texts: dict[str, bytes] = {}
+    for label in dict.fromkeys(label for label in labels if isinstance(label, bytes)):
+        first = texts.setdefault(decode(label), label)
+        if first != label:
+            expected = "labels in one encoding, UTF-8 or Latin-1"
+            raise unexpected(expected, f"{first!r} and {label!r}", "Write the labels as strings.")
 
 
 def _check_alike(batches: list[Batch]) -> None:
@@ -108,40 +204,16 @@ def _check_alike(batches: list[Batch]) -> None:
         size, first_size = batch.images[0].size, first.images[0].size
         if size != first_size:
             raise unexpected(f"{first_size} pixel columns in {batch.name}, as in {first.name}", size)
+        if batch.images.shape[1:] != first.images.shape[1:]:
+            sizes = ["{} x {}".format(*one.images.shape[1:3]) for one in (first, batch)]
+            raise unexpected(f"images of {sizes[0]} pixels in {batch.name}, as in {first.name}", sizes[1])
         if batch.columns != first.columns:
             expected = f"the same pixel columns in the same order in {batch.name} as in {first.name}"
             raise unexpected(expected, "others", "Write all batches alike, or number the columns.")
-    if len({batch.labels.dtype.kind in "iu" for batch in batches}) > 1:
-        raise unexpected("labels of one kind in all batches", "strings in some, numbers in others")
-
-
-def load_cifar10(path: str | Path) -> Dataset:
-    """Read CIFAR-10 in the format of its home page, or your own images in that format.
-
-    Args:
-        path: The archive (`cifar-10-python.tar.gz`), the extracted folder (`cifar-10-batches-py`), or a folder that
-            contains one of them.
-
-    Returns:
-        Colour images, channels last.
-
-    Raises:
-        DataError: A batch is missing or broken, or the archive is not one.
-    """
-    path = Path(path)
-    if path.is_dir() and path.name != cifar.FOLDER:
-        path = path / ARCHIVE if (path / ARCHIVE).exists() else path / cifar.FOLDER
-    if not path.exists():
-        raise unexpected("a CIFAR-10 archive or folder", f"{str(path)!r}, which does not exist")
-    class_names, batches = cifar.read_cifar(path)
-    *train, test = batches.values()
-    return Dataset(
-        np.concatenate([batch.images for batch in train]),
-        np.concatenate([batch.labels for batch in train]),
-        test.images,
-        test.labels,
-        class_names,
-    )
+    kinds = {"numbers" if batch.labels.dtype.kind in "iu" else type(batch.labels[0]).__name__ for batch in batches}
+    if len(kinds) > 1:
+        kinds = {{"str": "strings"}.get(kind, kind) for kind in kinds}
+        raise unexpected("labels of one kind in all batches", f"{' in some, '.join(sorted(kinds))} in others")
 
 
 def write_gray_batches(dataset: Dataset, directory: str | Path, n_batches: int = 5) -> list[Path]:

@@ -765,7 +765,6 @@ SHAPES: dict[str, bytes] = {
     "a protocol of 255": b"\x80\xff}.",
     "protocol 0": pickle.dumps({"data": 1}, 0),
     "protocol 1": pickle.dumps({"data": [1, 2.5, "x"]}, 1),
-    "a table in protocol 0": pickle.dumps(pd.DataFrame({"a": [1]}), 0),
     "a buffer from outside": whole(b"\x97"),
     "a buffer from outside, read-only": whole(b"\x97\x98"),
     "a set that grows": whole(b"\x8f(K\1\x90"),
@@ -828,6 +827,7 @@ READ_AS_BATCH = {"millions of dictionaries", "a table without its state", "a pro
 """Malicious ones whose entries of a batch are valid."""
 
 SMALL = SMALL.astype({"pixel0": "u1", "pixel1": "u1"}).set_axis(SMALL.columns.astype(object), axis=1)
+HARMLESS |= {f"a table in protocol {protocol}": pickle.dumps(SMALL, protocol) for protocol in (0, 1)}
 
 
 # Valid files with mistakes.

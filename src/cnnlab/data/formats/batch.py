@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from cnnlab.data.messages import unexpected
 from cnnlab.data.untrusted import pickle_values
 
-MAX_NAME = 200
-"""Longest name of a class, in characters."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -21,9 +18,9 @@ class Batch:
 
     Attributes:
         name: The file's name.
-        images: (n, side, side, channels) uint8.
-        labels: (n,) int64, or strings.
-        columns: Names of a data frame's pixel columns, unless they are numbered.
+        images: (n, height, width, channels) uint8.
+        labels: (n,) int64, or an object array of strings or of bytes.
+        columns: Names of a data frame's pixel columns, unless their numbers give the order.
     """
 
     name: str
@@ -41,22 +38,19 @@ def read_content(path: Path) -> bytes:
             raise unexpected(expected, f"one of {size:,}" if is_file else "none", "Split it into several batches.")
         return path.read_bytes()
     except OSError as error:
-        raise unexpected(f"to read {path.name}", error.strerror) from error
-
-
-def check_class_name(text: str, name: str) -> str:
-    """Return the name of a class if tables and messages can show it."""
-    if not text.isprintable() or len(text) > MAX_NAME:
-        raise unexpected(f"class names of at most {MAX_NAME} printable characters in {name}", ascii(text)[:40])
-    return text
+        received = "a broken link" if path.is_symlink() and not path.exists() else error.strerror
+        raise unexpected(f"to read {path.name}", received) from error
 
 
 def to_pixels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Return numbers of 0 to 255 as uint8, of the same shape."""
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
+    if values.dtype.kind == "O" and all(type(value) in (int, float) for value in values.flat):
+        values = values.astype(np.float64)
     if values.dtype.kind not in "iuf":
-        raise unexpected(f"numbers as pixels in {name}", f"values of type {values.dtype}")
+        kind = {"O": "strings, missing or other values", "b": "true and false"}.get(values.dtype.kind, "other values")
+        raise unexpected(f"numbers as pixels in {name}", kind)
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= 255):  # refuses NaN too
         raise unexpected(f"pixels of 0 to 255 in {name}", f"{low:g} to {high:g}", "Scale them back.")

@@ -1,63 +1,81 @@
-"""Read a CIFAR-10 archive or folder."""
+"""Read batches in the format of CIFAR-10 and CIFAR-100: pickled dictionaries."""
 
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cnnlab.data.formats.batch import Batch, check_class_name, image_side, read_content, to_pixels
-from cnnlab.data.messages import unexpected
-from cnnlab.data.untrusted import tar
-from cnnlab.data.untrusted.pickle_values import read_batch
+from cnnlab.data.formats.batch import Batch, image_side, to_pixels
+from cnnlab.data.formats.labels import check_class_names, number_labels
+from cnnlab.data.messages import quote, unexpected
+from cnnlab.data.untrusted.pickle_values import LABEL_KEYS, read_batch
 
 FOLDER = "cifar-10-batches-py"
-_FILE = re.compile(r"data_batch_\d{1,4}|test_batch|batches\.meta")
-_MEMBER = re.compile(rf"(\./)?({FOLDER}/)?({_FILE.pattern})")
 
 
-def read_cifar(path: Path) -> tuple[tuple[str, ...], dict[str, Batch]]:
-    """Read the archive or the folder of CIFAR-10: the names of its classes, and its batches by name, test last.
+def read_names(content: bytes, name: str, advice: str) -> dict[str, tuple[str, ...]]:
+    """Read `batches.meta` or `meta`: the names of the classes, by the entry that lists them ("label_names").
 
     Raises:
-        DataError: A batch is missing or broken, or the archive is not one.
+        DataError: It lists no names, or two that look alike.
     """
-    contents = dict(_read_folder(path) if path.is_dir() else tar.members(path, _MEMBER))
-    last = max((int(name.rpartition("_")[2]) for name in contents if name.startswith("data_batch_")), default=1)
-    wanted = ["batches.meta", *(f"data_batch_{number}" for number in range(1, last + 1)), "test_batch"]
-    missing = [name for name in wanted if name not in contents]
-    if missing:
-        received = ", ".join(sorted(contents)) or "no batch at all"
-        raise unexpected(f"{missing[0]} in {path.name}", received, "Fetch the archive again.")
-    names = read_batch(contents["batches.meta"], "batches.meta").get("label_names")
-    if not isinstance(names, list) or not names or not all(isinstance(name, str | bytes) for name in names):
-        expected = f"label_names, a list of strings, in batches.meta of {path.name}"
-        raise unexpected(expected, type(names).__name__, "Fetch the archive again.")
-    texts = (name.decode(errors="replace") if isinstance(name, bytes) else name for name in names)
-    class_names = tuple(check_class_name(text, "batches.meta") for text in texts)
-    batches = {name: _to_batch(read_batch(contents.pop(name), name), name, len(names)) for name in wanted[1:]}
-    if len({batch.images.shape[1:] for batch in batches.values()}) > 1:
-        raise unexpected(f"images of one size in {path.name}", "several sizes")
-    return class_names, batches
+    meta = read_batch(content, name, advice)
+    names = {}
+    for key in LABEL_KEYS.values():
+        entry = meta.get(key)
+        values = entry.tolist() if isinstance(entry, np.ndarray) else entry
+        if isinstance(values, list) and values and all(isinstance(text, str | bytes) for text in values):
+            names[key] = check_class_names(values, name)
+        elif values is not None:
+            raise unexpected(f"{key}, a list of strings, in {name}", f"{quote(values)}", advice)
+    if not names:
+        raise unexpected(f"label_names, a list of strings, in {name}", "none", advice)
+    return names
 
 
-def _read_folder(path: Path) -> Iterator[tuple[str, bytes]]:
-    for file in sorted(path.iterdir()):
-        if _FILE.fullmatch(file.name):
-            yield file.name, read_content(file)
+def read_cifar(
+    content: bytes, name: str, advice: str, names: dict[str, tuple[str, ...]] | None
+) -> tuple[Batch, tuple[str, ...] | None]:
+    """Read one batch; return it and the names of the classes that its labels mean, if there are names.
+
+    Its labels are `labels`, else `fine_labels`, else `coarse_labels`.
+
+    Raises:
+        DataError: The batch is broken, or its images or labels have a shape that is not clear.
+    """
+    batch = read_batch(content, name, advice)
+    key = next((key for key in LABEL_KEYS if key in batch), None)
+    data = batch.get("data")
+    if isinstance(data, list):
+        try:
+            data = np.array(data)
+        except ValueError as error:
+            raise unexpected(f"images of one size in {name}", "several sizes") from error
+    if key is None or not isinstance(data, np.ndarray) or data.ndim < 2 or not data.size:
+        received = ", ".join(batch) or "neither"
+        raise unexpected(f"data (one row an image) and labels in {name}", received, "Store arrays under these names.")
+    if names is not None and LABEL_KEYS[key] not in names:
+        raise unexpected(f"{LABEL_KEYS[key]} beside {name}, for its {key}", ", ".join(names))
+    class_names = None if names is None else names[LABEL_KEYS[key]]
+    labels = number_labels(batch[key], len(data), None if class_names is None else len(class_names), name)
+    return Batch(name, np.ascontiguousarray(to_pixels(_channels_last(data, name), name)), labels), class_names
 
 
-def _to_batch(batch: Mapping[str, Any], name: str, n_classes: int) -> Batch:
-    data, labels = batch.get("data"), batch.get("labels")
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or not isinstance(labels, list | np.ndarray) or not data.size:
-        raise unexpected(f"data (one row an image) and labels in {name}", ", ".join(batch))
-    if len(labels) != len(data):
-        raise unexpected(f"a label for each of {len(data)} images in {name}", f"{len(labels)} labels")
-    for label in labels:
-        if not isinstance(label, int | np.integer) or not 0 <= label < n_classes:
-            expected = f"labels of 0 to {n_classes - 1} in {name}, one for each class of batches.meta"
-            raise unexpected(expected, f"{label!r:.30}")
-    side = image_side(data.shape[1], 3, name)
-    planes = to_pixels(data, name).reshape(-1, 3, side, side)  # all reds, all greens, all blues
-    return Batch(name, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.asarray(labels, np.int64))
+def _channels_last(data: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return images as (n, height, width, channels): rows, (n, h, w), (n, h, w, c) and (n, c, h, w) are clear."""
+    count, *shape = data.shape
+    if data.ndim == 2:
+        if math.isqrt(shape[0]) ** 2 == shape[0]:  # three times a square is never a square
+            side = math.isqrt(shape[0])
+            return data.reshape(count, side, side, 1)
+        side = image_side(shape[0], 3, name)
+        return data.reshape(count, 3, side, side).transpose(0, 2, 3, 1)  # all reds, all greens, all blues
+    if data.ndim == 3 and not {1, 3} & set(shape):
+        return data[..., None]
+    first, last = (data.ndim == 4 and shape[place] in (1, 3) for place in (0, -1))
+    if first == last:
+        shown = f"shape ({', '.join(map(str, data.shape))})" + (", which can be read in two ways" if first else "")
+        expected = f"data of shape (n, 3 x h x w), (n, h, w), (n, h, w, 3) or (n, 3, h, w) in {name}"
+        raise unexpected(expected, shown, "Store the images in one of these shapes.")
+    return data if last else data.transpose(0, 2, 3, 1)

@@ -3,73 +3,100 @@
 import re
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from cnnlab.data.formats.batch import Batch, check_class_name, image_side, read_content, to_pixels
+from cnnlab.data.formats.batch import Batch, image_side, to_pixels
+from cnnlab.data.formats.labels import check_class_names, column_labels
 from cnnlab.data.messages import quote, unexpected
 from cnnlab.data.untrusted.pickle_values import read_frame
 
-_NUMBERED = re.compile(r"(.*?)(\d{1,9})")
+_NUMBER = re.compile(r"\d{1,9}")
+_OTHER_LABELS = {"label", "labels", "class", "classes", "target", "targets", "category", "y"}
+_COLUMN_FIRST = re.compile(r"(.*[^a-z])?(x|c|col|column)[^a-z]*#[^a-z]*(y|r|row)[^a-z]*#.*", re.IGNORECASE)
+"""Names that give the column before the row, such as x3y7."""
 
 
-def read_gray(path: Path) -> Batch:
+def read_gray(content: bytes, name: str) -> Batch:
     """Read a pickled data frame with a row per image, a column per pixel, and a column `label`.
 
-    Pixel columns whose names end in numbers are sorted by these numbers.
+    Pixel columns whose names have one number (pixel17) are sorted by it, those with two (r3c7) by row and column.
+    A number that is the same in all names does not count.
 
     Raises:
         DataError: The file is no such data frame, or parts of it are missing.
     """
-    name = path.name
-    frame = read_frame(read_content(path), name)
-    columns = list(frame.columns)
+    frame = read_frame(content, name)
+    columns = [_plain_name(column) for column in frame.columns]
     if columns.count("label") != 1 or len(columns) < 2:
-        received = (
-            f"{len(frame)} rows, columns {', '.join(map(quote, columns[:3]))} ... {', '.join(map(quote, columns[-1:]))}"
-        )
-        raise unexpected(f"rows of pixels and one column named label in {name}", received)
-    pixels = frame.drop(columns="label")
-    numbers, names = _column_order(list(pixels.columns), name)
-    values = pixels.to_numpy()
-    if numbers != sorted(numbers):
-        values = values[:, np.argsort(numbers)]
+        others = [column for column in columns if str(column).strip().lower() in _OTHER_LABELS and column != "label"]
+        received = f"{len(frame)} rows, columns {', '.join(map(quote, columns[:3]))} ... {quote(columns[-1:])[1:-1]}"
+        advice = f"Rename the column {quote(others[0])} to label." if others else "Name the column of labels label."
+        raise unexpected(f"rows of pixels and one column named label in {name}", received, advice)
+    place = columns.index("label")
+    labels = frame.iloc[:, place]
+    if labels.isna().any():
+        raise unexpected(f"a label in every row of {name}", f"{labels.isna().sum()} without one")
+    plain_labels = column_labels(labels.to_numpy(object if labels.dtype == "string" else None), name)
+    if plain_labels.dtype == object:
+        check_class_names(list(pd.unique(plain_labels)), name)
+    del columns[place]
+    order, shape = _pixel_order(columns, name)
+    values = frame.drop(columns=frame.columns[place]).to_numpy()
+    if order is not None and not (np.diff(order) > 0).all():
+        values = values[:, order]
     images = to_pixels(values, name)
-    side = image_side(images.shape[1], 1, name)
-    return Batch(name, images.reshape(-1, side, side, 1), _read_labels(frame["label"], name), names)
+    height, width = shape or (image_side(len(columns), 1, name),) * 2
+    names = () if order is not None else tuple(map(str, columns))
+    return Batch(name, images.reshape(-1, height, width, 1), plain_labels, names)
 
 
-def _column_order(columns: list[Any], name: str) -> tuple[list[int], tuple[str, ...]]:
-    """Return the numbers in the names of the pixel columns, or the order and names of columns without numbers."""
-    column, count = Counter(map(str, columns)).most_common(1)[0]
+def _plain_name(column: Any) -> Any:
+    """Return the name of a column without the empty levels that pandas adds to tuples."""
+    if isinstance(column, tuple):
+        parts = tuple(part for part in column if part != "")
+        return parts[0] if len(parts) == 1 else parts
+    return column
+
+
+def _pixel_order(columns: list[Any], name: str) -> tuple["np.ndarray[Any, Any] | None", tuple[int, int] | None]:
+    """Return the positions of the pixels in their order, and height and width as far as the names give them.
+
+    Returns:
+        None as the order if the names have no numbers: the order of the columns counts.
+    """
+    texts = [str(column) for column in columns]
+    column, count = Counter(texts).most_common(1)[0]
     if count > 1:
         raise unexpected(f"each pixel column once in {name}", f"{quote(column)} {count} times")
-    matches = [_NUMBERED.fullmatch(str(column)) for column in columns]
-    if None in matches or len({match and match[1] for match in matches}) > 1:
-        return list(range(len(columns))), tuple(map(str, columns))
-    numbers = [int(match[2]) for match in matches if match]
-    for number, following in pairwise(sorted(numbers)):
+    patterns = {_NUMBER.sub("#", text) for text in texts}
+    if len(patterns) > 1 or "#" not in next(iter(patterns)):
+        return None, None
+    pattern = patterns.pop()
+    table = np.array([[int(number) for number in _NUMBER.findall(text)] for text in texts], np.int64)
+    varying = [axis for axis in range(table.shape[1]) if len(texts) == 1 or np.ptp(table[:, axis])]
+    if len(varying) > 2:
+        expected = f"pixel columns in {name} with one number, or with row and column, in their names"
+        raise unexpected(expected, f"{len(varying)} numbers, as in {quote(texts[0])}", "Rename the columns.")
+    table = table[:, varying]
+    if table.shape[1] == 1:
+        _check_run(table[:, 0], name)
+        return np.argsort(table[:, 0], kind="stable"), None
+    if _COLUMN_FIRST.fullmatch(pattern) and len(varying) == pattern.count("#"):
+        table = table[:, ::-1]
+    sizes = np.ptp(table, axis=0) + 1
+    if len(np.unique(table, axis=0)) != len(texts):
+        raise unexpected(f"pixel columns in {name} with each row and column once", f"{quote(texts[0])} twice")
+    if np.prod(sizes.astype(float)) != len(texts):
+        expected = f"a pixel column in {name} for each of {sizes[0]} rows and {sizes[1]} columns"
+        raise unexpected(expected, f"{len(texts)} columns, as {quote(texts[0])}", "Write all pixels of an image.")
+    return np.lexsort((table[:, 1], table[:, 0])), (int(sizes[0]), int(sizes[1]))
+
+
+def _check_run(numbers: "np.ndarray[Any, Any]", name: str) -> None:
+    for number, following in pairwise(sorted(numbers.tolist())):
         if following != number + 1:
             expected = f"pixel columns in {name} that are numbered without a gap, each once"
             raise unexpected(expected, f"{following} after {number}", "Write all pixels of an image.")
-    return numbers, ()
-
-
-def _read_labels(labels: "pd.Series[Any]", name: str) -> NDArray[Any]:
-    """Return labels as int64, or as strings."""
-    if labels.isna().any():
-        raise unexpected(f"a label in every row of {name}", f"{labels.isna().sum()} without one")
-    values = labels.to_numpy()
-    if values.dtype.kind in "fiu":
-        numbers = values.astype(np.float64)
-        if not (np.abs(numbers) < 2**53).all() or (numbers % 1).any():
-            raise unexpected(f"whole numbers or strings as labels in {name}", f"{values[0]!r:.40}")
-        return values.astype(np.int64)
-    names = [value.decode("ascii", "replace") if isinstance(value, bytes) else str(value) for value in values]
-    for class_name in set(names):
-        check_class_name(class_name, name)
-    return np.array(names)

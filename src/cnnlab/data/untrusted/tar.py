@@ -15,7 +15,7 @@ import struct
 import tarfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -32,6 +32,7 @@ FREE_BYTES = 64 << 20  # bytes that any archive may unpack to: a few blank image
 MAX_HEADERS = 10_000  # headers of an archive, extended ones included
 MAX_OVERHEAD = 4 << 20  # bytes that belong to no file: all extended headers, and the padding at the end
 SECONDS = 300  # for reading an archive, without the time that the caller takes between two files
+REFETCH = "Fetch it again."
 _CHUNK = 1 << 20
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _EXTENDED = (*_PAX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -48,7 +49,7 @@ _PAX_LENGTH = re.compile(rb"[0-9]{1,8} ")
 _BROKEN = (tarfile.TarError, zlib.error, OSError, EOFError, ValueError, OverflowError, struct.error, MemoryError)
 
 
-def members(path: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
+def members(path: Path, wanted: re.Pattern[str], advice: str = REFETCH) -> Iterator[tuple[str, bytes]]:
     """Yield the wanted files of a tar archive, in its order; others are skipped.
 
     Whether the archive is whole is known only after the last one.
@@ -56,6 +57,7 @@ def members(path: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
     Args:
         path: A .tar, .tar.gz or .tar.bz2; its content tells which, not its name.
         wanted: Matches the whole name of a wanted file, folders included.
+        advice: What to do if the archive is broken.
 
     Yields:
         The last part of a file's name, and its content.
@@ -63,18 +65,49 @@ def members(path: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
     Raises:
         DataError: The archive is broken or larger than valid ones, or a wanted file occurs twice or is not regular.
     """
+    return _read(path, lambda name: wanted.fullmatch(name) is not None, advice)
+
+
+def names(path: Path, advice: str = REFETCH) -> list[str]:
+    """Return the name of every member of a tar archive, folders included.
+
+    Raises:
+        DataError: The archive is broken or larger than valid ones.
+    """
+    found: list[str] = []
+
+    def add(name: str) -> bool:
+        found.append(name)
+        return False
+
+    for _ in _read(path, add, advice):
+        pass
+    return found
+
+
+def is_tar(path: Path) -> bool:
+    """Return whether a regular file starts as a tar archive does, compressed or not."""
+    try:
+        with _TimedFile(path) as file, io.BufferedReader(file) as packed:
+            block = _ArchiveStream(packed, path.name, "").read(tarfile.BLOCKSIZE)
+            return bool(tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape").name)
+    except (*_BROKEN, DataError):
+        return False
+
+
+def _read(path: Path, is_wanted: Callable[[str], bool], advice: str) -> Iterator[tuple[str, bytes]]:
     shown = quote(path.name, 100)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe could take forever
             raise unexpected(f"{shown} to be a file", "a folder, a pipe or a device", "Check the path.")
         with _TimedFile(path) as file, io.BufferedReader(file) as packed:
-            yield from _files(_ArchiveStream(packed, shown), wanted)
+            yield from _files(_ArchiveStream(packed, shown, advice), is_wanted)
     except _BROKEN as error:
         system = error.strerror if isinstance(error, OSError) else None
         raise unexpected(
             f"{shown} to be a whole tar archive (.tar, .tar.gz or .tar.bz2)",
             f"one that cannot be read ({system or repr(error)[:120]})",
-            "Check the path." if system else "Fetch it again.",
+            "Check the path." if system else advice,
         ) from error
 
 
@@ -97,14 +130,14 @@ class _TimedFile(io.FileIO):
 class _ArchiveStream:
     """The unpacked bytes of an archive, from front to back, up to a limit."""
 
-    def __init__(self, packed: "io.BufferedReader[_TimedFile]", shown: str) -> None:
+    def __init__(self, packed: "io.BufferedReader[_TimedFile]", shown: str, advice: str) -> None:
         start = packed.peek(3)
         self.unpacked: IO[bytes] | io.BufferedIOBase = packed
         if start.startswith(b"\x1f\x8b"):
             self.unpacked = gzip.GzipFile(fileobj=packed)
         elif start.startswith(b"BZh"):
             self.unpacked = bz2.BZ2File(packed)
-        self.file, self.shown, self.overhead = packed.raw, shown, 0
+        self.file, self.shown, self.advice, self.overhead = packed.raw, shown, advice, 0
         self.limit = self.left = min(MAX_BYTES, FREE_BYTES + MAX_RATIO * os.fstat(packed.fileno()).st_size)
 
     def read_chunk(self, size: int) -> bytes:
@@ -118,7 +151,7 @@ class _ArchiveStream:
         """Return `size` bytes, or skip them; the padding to whole blocks is skipped too."""
         rest = size + -size % tarfile.BLOCKSIZE
         if rest > self.left:  # now, not after gigabytes
-            advice = "Fetch it again; if it is yours, pack it without compression."
+            advice = f"{self.advice.rstrip('.')}; if it is yours, pack it without compression."
             raise unexpected(f"{self.shown} to unpack to at most {self.limit:,} bytes", "one with more", advice)
         content = io.BytesIO()  # grows with what comes: a size that is only declared takes no memory
         while rest:
@@ -141,10 +174,10 @@ class _ArchiveStream:
 
     def refused(self, expected: str, received: str, path: str = "") -> DataError:
         subject = f"{quote(path, 100)} in {self.shown}" if path else self.shown
-        return unexpected(f"{subject} {expected}", received, "Fetch it again.")
+        return unexpected(f"{subject} {expected}", received, self.advice)
 
 
-def _files(stream: _ArchiveStream, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
+def _files(stream: _ArchiveStream, is_wanted_name: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     seen: set[str] = set()
     pax: dict[bytes, bytes] = {}  # from extended headers, for the next file
     for _ in range(MAX_HEADERS):
@@ -160,7 +193,7 @@ def _files(stream: _ArchiveStream, wanted: re.Pattern[str]) -> Iterator[tuple[st
         path = long_name.decode("utf-8", "surrogateescape") or header.name
         name = path.rpartition("/")[2]
         size = 0 if header.type in _EMPTY else header.size
-        is_wanted = wanted.fullmatch(path) is not None
+        is_wanted = is_wanted_name(path)
         is_sparse = is_wanted and any(key.startswith(b"GNU.sparse.") for key in pax)
         if is_sparse or header.type == tarfile.GNUTYPE_SPARSE:  # the latter has blocks that its size does not count
             raise stream.refused("to be a regular file", "a sparse one", path)

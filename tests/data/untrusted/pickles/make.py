@@ -2,7 +2,7 @@
 
 Run it in any environment with Python 3.6 or newer and pandas 1.0 or newer; it writes its files into its own folder:
 
-    python make.py                                  # every case at every protocol of this Python, from 2 on
+    python make.py                                  # every case at every protocol of this Python
     python make.py uint8-str batch --protocols 5    # these cases (see FRAMES and BATCHES) at these protocols
     python make.py batch meta --python2 /usr/bin/python2.7    # what that Python 2 (it needs numpy) writes
 
@@ -58,6 +58,10 @@ FRAMES = {
     "numpy-words": ("uint8", str, -1, False, range(6), None),
     "string-type": ("uint8", str, -1, False, range(6), None),
     "categories": ("uint8", str, -1, False, range(6), None),
+    "categories-int": ("uint8", int, -1, False, range(6), None),
+    "nullable": ("int64", int, -1, True, range(6), None),
+    "nullable-uint8-str": ("uint8", str, 0, True, range(6), None),
+    "nullable-float64": ("float64", int, -1, False, range(6), None),
     "wide": ("uint8", int, -1, True, range(6), None),
 }
 # Type of the keys, and of a label: a number, one of numpy's, or the list is an array.
@@ -193,8 +197,12 @@ def make_frame(case):
         frame.columns = [*np.arange(4), "label"]
     elif case == "string-type":
         frame["label"] = frame["label"].astype("string")
-    elif case == "categories":
+    elif case.startswith("categories"):
         frame["label"] = frame["label"].astype("category")
+    elif case.startswith("nullable"):
+        types = {"int64": "Int64", "uint8": "UInt8", "float64": "Float64"}
+        kinds = {column: types[dtype] for column in frame.columns if column != "label"}
+        frame = frame.astype(dict(kinds, label="Int64" if kind is int else "string"))
     return frame
 
 
@@ -240,7 +248,7 @@ def main():
     """Write what this environment can write."""
     parser = argparse.ArgumentParser()
     parser.add_argument("cases", nargs="*")
-    parser.add_argument("--protocols", nargs="+", type=int, default=range(2, pickle.HIGHEST_PROTOCOL + 1))
+    parser.add_argument("--protocols", nargs="+", type=int, default=range(pickle.HIGHEST_PROTOCOL + 1))
     parser.add_argument("--python2")
     args = parser.parse_args()
     frames = [case for case in FRAMES if case in args.cases or not args.cases]

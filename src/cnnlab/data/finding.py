@@ -1,0 +1,196 @@
+"""Find the batches in a folder, in the folders below it, or in an archive.
+
+Each file is a batch by its name, an archive by its content, or of no interest. What looks like a batch or an archive
+and cannot be read is listed with the reason.
+"""
+
+import os
+import re
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from cnnlab.data.batches import ARCHIVE, Place, group, pack_advice
+from cnnlab.data.messages import DataWarning, quote, unexpected
+from cnnlab.data.untrusted import compressed, tar
+from cnnlab.errors import DataError
+
+MAX_DEPTH = 6  # folders below the one that is named
+MAX_FILES = 20_000  # in all of them
+MAX_NAME = 1_000  # characters of the name of a member of an archive, folders included
+_ARCHIVE = re.compile(r".+\.(tar|tgz|tbz2?|txz|tzst|zip|7z|rar|tar\.[a-z0-9]{1,4})", re.I)
+_NO_DATA = re.compile(
+    r"\..*|.*\.(part|md5|sha1|sha256|sha512|asc|sig|py|ipynb|md|html?|log|sh)|.*meta\.txt|__MACOSX", re.I
+)
+"""Names of files and folders that hold no images: hidden files, checksums, downloads that are not complete, text."""
+
+
+class Finder:
+    """What is found at a path.
+
+    Attributes:
+        places: Folders with batches, also those in archives.
+        unread: Why files that look like batches or archives are not read, by their paths.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Look for batches.
+
+        Raises:
+            DataError: The path does not exist or cannot be read, or there are too many files.
+        """
+        self.path = path
+        self.places: list[Place] = []
+        self.unread: dict[str, str] = {}
+        self._failure: DataError | None = None
+        self._n_files = 0
+        try:
+            is_dir, is_file = path.is_dir(), path.is_file()
+            if not is_dir and not is_file:
+                received = "a broken link" if path.is_symlink() else "which is not one"
+                raise unexpected("a data folder", f"{str(path)!r}, {received}", "See data/README.md.")
+            if is_file and not tar.is_tar(path) and not _ARCHIVE.fullmatch(path.name):
+                received = f"{str(path)!r}, which is another file"
+                raise unexpected("a data folder or an archive", received, "Name the folder that contains it.")
+            if is_file:
+                self._open(path)
+            else:
+                self._walk(path, 0, frozenset())
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise unexpected(f"to read {str(path)!r}", reason, "Check the path.") from error
+
+    def _walk(self, folder: Path, depth: int, above: frozenset[Path]) -> None:
+        real = folder.resolve()
+        if real in above:  # a link to a folder above
+            return
+        if depth > MAX_DEPTH:
+            self.unread[str(folder.relative_to(self.path))] = f"it is more than {MAX_DEPTH} folders down"
+            return
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if not depth:
+                raise
+            self.unread[f"{folder.relative_to(self.path)}/"] = str(error.strerror)
+            return
+        self._n_files += len(entries)
+        if self._n_files > MAX_FILES:
+            raise unexpected(
+                f"at most {MAX_FILES:,} files in {str(self.path)!r}", "more", "Name the folder of batches."
+            )
+        entries = [entry for entry in entries if not _NO_DATA.fullmatch(entry.name)]
+        folders = [entry.name for entry in entries if entry.is_dir()]
+        names = [entry.name for entry in entries if not entry.is_dir()]
+        places, unread = group(folder, "", names)
+        self.places += places
+        read = {name for place in places for name, *_ in place.files}
+        for name in names:
+            path = folder / name
+            if name in read:
+                continue
+            if not path.exists():
+                self.unread[self._shown(path)] = "it is a broken link"
+            elif name in unread:
+                self.unread[self._shown(path)] = unread[name]
+            elif path.is_file() and (tar.is_tar(path) or _ARCHIVE.fullmatch(name)):
+                self._open(path)
+        for name in folders:
+            before = len(self.places) + len(self.unread)
+            self._walk(folder / name, depth + 1, above | {real})
+            if "batch" in name.lower() and len(self.places) + len(self.unread) == before:
+                self.unread[self._shown(folder / name)] = "it contains no batches that cnnlab reads"
+
+    def _shown(self, path: Path) -> str:
+        return str(path.relative_to(self.path)) if path != self.path else path.name
+
+    def _open(self, path: Path) -> None:
+        """Look for batches in an archive."""
+        try:
+            members = tar.names(path, pack_advice(path))
+        except DataError as error:
+            if path.name == ARCHIVE:
+                self._failure = error
+                return
+            self.unread[self._shown(path)] = (
+                f"no tar archive (.tar, .tar.gz or .tar.bz2) that can be read: {_reason(path, error)}"
+            )
+            return
+        files: dict[str, list[str]] = defaultdict(list)
+        paths = {PurePosixPath(member) for member in members if len(member) < MAX_NAME}
+        folders = {parent for member_path in paths for parent in member_path.parents}
+        for member_path in sorted(paths - folders):
+            if not any(_NO_DATA.fullmatch(part) for part in member_path.parts if part != ".."):
+                parent = str(member_path.parent)
+                files["" if parent == "." else parent].append(member_path.name)
+        before = len(self.places)
+        for inside, names in files.items():
+            places, unread = group(path, inside, names)
+            self.places += places
+            self.unread |= {f"{self._shown(path)}: {name}": reason for name, reason in unread.items()}
+        if len(self.places) == before:
+            self.unread.setdefault(self._shown(path), "it contains no batches that cnnlab reads")
+            if path.name == ARCHIVE:
+                self.places.append(Place(path, "", "cifar"))
+
+    def place(self, kind: str) -> Place | None:
+        """Return the only place with batches of a kind; None if there is none.
+
+        Raises:
+            DataError: There are several, or CIFAR-10's own archive is broken. A folder that was extracted from an
+                archive beside it does not count.
+        """
+        if self._failure and kind == "cifar":
+            raise self._failure
+        places = [place for place in self.places if place.kind == kind]
+        archives = [place for place in places if place.path.is_file()]
+        places = [place for place in places if not any(_is_copy(place, archive) for archive in archives)]
+        if len(places) > 1:
+            expected = f"one folder or archive with batches in {str(self.path)!r}"
+            raise unexpected(expected, " and ".join(map(str, places[:2])), "Name the one to read, or remove the other.")
+        return places[0] if places else None
+
+    @cached_property
+    def warnings(self) -> tuple[DataWarning, ...]:
+        """Files that look like batches or archives and are not read: one line for each reason."""
+        paths: dict[str, list[str]] = defaultdict(list)
+        for path, reason in self.unread.items():
+            paths[reason].append(path)
+        return tuple(
+            DataWarning("unread-files", f"Not read: {_list(names)}: {reason}.") for reason, names in paths.items()
+        )
+
+    def missing(self, expected: str) -> DataError:
+        """Return the error that there are no batches; it names what looks like some."""
+        received = " ".join(warning.text for warning in self.warnings)[:800].removesuffix(".") or "none of them"
+        advice = "`cnnlab data sample` makes a small set, `cnnlab data fetch` downloads CIFAR-10."
+        return unexpected(f"{expected}, in {str(self.path)!r}", received, advice)
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(quote(name, 100) for name in names[:4]) + more
+
+
+def _reason(path: Path, error: DataError) -> str:
+    """Say why an archive cannot be read, in a few words."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(16)
+    except OSError as failure:
+        return str(failure.strerror)
+    if start.startswith(b"PK\3\4"):
+        return "it is a zip: extract it"
+    if start.startswith(b"\xfd7zXZ\0"):
+        return "it is packed by xz: extract it"
+    if other := compressed.unsupported(start):
+        return f"it is packed by {other}: extract it"
+    return str(error).partition("Received: ")[2].rstrip(".")
+
+
+def _is_copy(place: Place, archive: Place) -> bool:
+    """Return whether a folder has the files of an archive and its name, beside or below it."""
+    if place is archive or place.path.is_file() or archive.path.parent not in place.path.parents:
+        return False
+    name = PurePosixPath(archive.inside).name or archive.path.name.partition(".")[0]
+    return place.path.name == name and {file for file, *_ in place.files} == {file for file, *_ in archive.files}
