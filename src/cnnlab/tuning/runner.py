@@ -26,7 +26,7 @@ from cnnlab.study import (
 )
 from cnnlab.tuning.halving import MIN_TRIALS, Dropped, rungs, successive_halving, val_accuracy_at
 from cnnlab.tuning.progress import Callback
-from cnnlab.tuning.results import MistakeResult, StageResult, incumbent_of, read_scores
+from cnnlab.tuning.results import MistakeResult, StageResult, find_same, incumbent_of, read_scores
 
 
 class StudyImages:
@@ -172,14 +172,16 @@ class Runner:
         names = {trial.name for trial in dropped}
         trials = tuple(trial for trial in trials if trial.name not in names)
         runs = self.run(stage.name, trials)
+        same_as = find_same(trials, runs)
+        distinct = [key for key in runs if key[0] not in same_as]
         try:
-            scores = read_scores(self._store, list(runs.values()), "val")
+            scores = read_scores(self._store, [runs[key] for key in distinct], "val")
         except RecordError:  # damaged since
             runs = self.run(stage.name, trials)
-            scores = read_scores(self._store, list(runs.values()), "val")
+            scores = read_scores(self._store, [runs[key] for key in distinct], "val")
         # All that a decision is based on: no test score, no test prediction.
         frame = pd.DataFrame(
-            [(name, record.params, record.scores["val_f1"]) for (name, _), record in runs.items()],
+            [(key[0], runs[key].params, runs[key].scores["val_f1"]) for key in distinct],
             columns=["trial", "params", "val_f1"],
         )
         incumbent, published = incumbent_of(trials), stage.published_choice
@@ -187,6 +189,8 @@ class Runner:
         decision = evidence.decide(
             stage.name, frame, scores.bootstrap_f1, incumbent_name, published, pinned=protocol.pinned
         )
+        if same_as.get(published) == decision.selected:
+            decision = replace(decision, agrees=True)
         result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, profile), dropped)
         self.callback.on_stage_end(result)
         return result
@@ -208,9 +212,13 @@ class Runner:
     def _dropped(self, name: str, trials: Sequence[StageTrial]) -> tuple[Dropped, ...]:
         """Return the trials that successive halving drops, judged by runs of one seed; never the incumbent."""
         incumbent = incumbent_of(trials)
-        if incumbent is None or len(trials) < MIN_TRIALS:
+        # Of trials with the same runs, the incumbent or the first.
+        first: dict[Trial, StageTrial] = {}
+        for trial in sorted(trials, key=lambda trial: not trial.incumbent):
+            first.setdefault(trial.settings, trial)
+        by_name = {trial.name: replace(trial, seeds=trial.seeds[:1]) for trial in trials if trial in first.values()}
+        if incumbent is None or len(by_name) < MIN_TRIALS:
             return ()
-        by_name = {trial.name: replace(trial, seeds=trial.seeds[:1]) for trial in trials}
 
         def evaluate(names: Sequence[str], epochs: int | None) -> dict[str, float]:
             evaluated = []
@@ -223,8 +231,12 @@ class Runner:
             return {trial_name: val_accuracy_at(record.history, epochs) for (trial_name, _), record in records.items()}
 
         usual = self.run(f"{name}, incumbent", [incumbent])
-        return successive_halving(
+        dropped = successive_halving(
             list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), evaluate
+        )
+        by_settings = {by_name[trial.name].settings: trial for trial in dropped}
+        return tuple(
+            replace(by_settings[trial.settings], name=trial.name) for trial in trials if trial.settings in by_settings
         )
 
     def _is_stored(self, trial: StageTrial) -> bool:
