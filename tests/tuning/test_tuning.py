@@ -29,7 +29,7 @@ def fake_runs(study, scores, test_seed=0):
             size = sum(run.trial.architecture.filters)
             data = {
                 "data": {"digest": run.data_digest, "class_names": ["a", "b"]},
-                "split": {"digest": run.split_digest},
+                "split": {"digest": run.split_digest, "train": 20, "val": 6, "test": 10},
             }
             curve = [scores(run.trial)] * min(run.trial.training.epochs, 6)
             history = {"loss": curve, "accuracy": curve, "val_loss": curve, "val_accuracy": curve}

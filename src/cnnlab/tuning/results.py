@@ -167,6 +167,6 @@ def read_scores(store: RunStore, records: Sequence[Record], part: str) -> Scores
     Raises:
         RecordError: A run's predictions are missing or damaged.
     """
-    labels, predicted, n_classes = read_predictions(store, records, part)
-    bootstrap = evidence.resampled_f1(labels, predicted, n_classes, evidence.image_weights(len(labels)))
+    labels, predicted, _ = read_predictions(store, records, part)
+    bootstrap = evidence.resampled_f1(labels, predicted, evidence.image_weights(len(labels)))
     return Scores(np.array([record.scores[f"{part}_f1"] for record in records]), bootstrap)

@@ -157,8 +157,8 @@ def selection_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
         records = [result.records(trial.name) for trial in result.distinct_trials]
         if len(records) < 2 or result.decision.n_seeds < 2:
             continue
-        labels, predicted, n_classes = read_predictions(tuning.store, [*chain(*records)], "test")
-        optimism.append(evidence.optimism(labels, predicted.reshape(len(records), -1, len(labels)), n_classes))
+        labels, predicted, _ = read_predictions(tuning.store, [*chain(*records)], "test")
+        optimism.append(evidence.optimism(labels, predicted.reshape(len(records), -1, len(labels))))
         val_f1 = np.array([[record.scores["val_f1"] for record in of_trial] for of_trial in records])
         n_same += int((val_f1.argmax(axis=0) == val_f1.mean(axis=1).argmax()).sum())
         n_selections += val_f1.shape[1]
