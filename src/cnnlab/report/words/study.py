@@ -135,11 +135,13 @@ def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
     return table([row for _, row in ranked], SCORE_FORMATS)
 
 
-def gray_and_colour_scores(gray: StageResult, colour: StageResult) -> Markdown:
+def gray_and_colour_scores(gray: StageResult | None, colour: StageResult) -> Markdown:
     """Return the scores of a grayscale stage's network on both kinds of images, and which other settings differ.
 
     It makes no claim beyond means and standard deviations.
     """
+    if gray is None:
+        return Markdown("There is no result on grayscale images to compare with.")
     before = gray.selected.settings
     same = [trial for trial in colour.trials if trial.settings.input.augmentation == before.input.augmentation]
     if not same:
