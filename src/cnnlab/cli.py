@@ -39,14 +39,9 @@ def main() -> None:
     """CNN tuning studies whose report gives every choice its evidence."""
 
 
-def _split_names(_context: click.Context, _option: click.Parameter, value: str) -> list[str]:
-    return value.split(",")
-
-
 _accept_option = click.option(
     "--accept",
     default="",
-    callback=_split_names,
     help="Warnings about the images that are known, as near-copies,layout.",
 )
 
@@ -218,19 +213,20 @@ def data_fetch(directory: Path) -> None:
 
 
 @data.command("gray", epilog="Example: cnnlab data gray data/cifar10")
-@click.argument("directory", type=FOLDER)
-def data_gray(directory: Path) -> None:
-    """Write the grayscale batches (luma) of a CIFAR-10 archive beside it, as pickles."""
-    from cnnlab import data as images
+@click.argument("images", type=click.Path(path_type=Path))
+def data_gray(images: Path) -> None:
+    """Write the grayscale batches (luma) of a CIFAR archive or folder, as pickles, beside the archive."""
+    from cnnlab import data as reading
 
-    _echo(images.write_gray_batches(images.gray(images.load_cifar10(directory)), directory))
+    folder = images if images.is_dir() else images.parent
+    _echo(reading.write_gray_batches(reading.gray(reading.load_cifar10(images)), folder))
 
 
 @data.command("check", epilog="Example: cnnlab data check my-images --profile full")
 @click.argument("images", type=click.Path(path_type=Path))
 @click.option("--profile", default="quick", help=f"Budget to check them for: {', '.join(study.PROFILES)}.")
 @_accept_option
-def data_check(images: Path, profile: str, accept: list[str]) -> None:
+def data_check(images: Path, profile: str, accept: str) -> None:
     """Describe images, and warn of what may be wrong with them; nothing is trained.
 
     IMAGES is a folder or an archive. Exits with 2 if the images cannot be used, and with 0 if there are only warnings.

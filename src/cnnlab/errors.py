@@ -1,11 +1,19 @@
 """Errors that a user can cause. Each message says what was expected, what was received and what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 
 class CnnlabError(Exception):
-    """Base of every error that a user can cause. The command line prints it in one line and exits with status 2."""
+    """Base of every error that a user can cause.
+
+    It is shown in one line: the command line prints it and exits with status 2, and IPython shows it without a
+    traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback, even if another exception is the cause."""
+        return [f"cnnlab: {' '.join(str(self).split())}"]
 
 
 class ConfigError(CnnlabError):
@@ -39,12 +47,45 @@ class RecordWarning(UserWarning):
 _Row = TypeVar("_Row")
 
 
-def lookup(table: Mapping[str, _Row], name: str, kind: str) -> _Row:
+def lookup(table: Mapping[str, _Row], name: object, kind: str) -> _Row:
     """Return a row of a table by its name.
 
     Raises:
         ConfigError: No row has this name; the message lists the names.
     """
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise ConfigError(f"Expected a {kind} named {', '.join(table)}. Received: {name!r}.")
     return table[name]
+
+
+def require_name(what: str, name: object) -> None:
+    """Require a name that can be shown: a text of one line that is not blank.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ConfigError(f"Expected a name of one line, without control characters, for {what}. Received: {name!r}.")
+
+
+def require(is_valid: bool, name: str, expected: str, value: object) -> None:
+    """Require an argument to be valid.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not is_valid:
+        raise ConfigError(f"Expected {name} to be {expected}. Received: {value!r}.")
+
+
+def split_names(what: str, names: object) -> tuple[str, ...]:
+    """Return names that are given as a list, or as one text with commas between them, without blank ones.
+
+    Raises:
+        ConfigError: They are neither.
+    """
+    parts: object = names.split(",") if isinstance(names, str) else names
+    listed = list(parts) if isinstance(parts, Iterable) else [parts]
+    texts = [name.strip() for name in listed if isinstance(name, str)]
+    require(len(texts) == len(listed), what, "names, as 'dropout, loss'", names)
+    return tuple(name for name in texts if name)

@@ -31,7 +31,7 @@ def test_image_noise():
     labels = np.arange(200) % 2
     right = labels.copy()
     wrong = np.where(np.arange(200) < 40, 1 - labels, labels)
-    bootstrap_f1 = resampled_f1(labels, np.stack([right, right, wrong, wrong]), 2, image_weights(200))
+    bootstrap_f1 = resampled_f1(labels, np.stack([right, right, wrong, wrong]), image_weights(200))
     [comparison] = compare({"a": Scores(np.ones(2), bootstrap_f1[:2]), "b": Scores(np.full(2, 0.8), bootstrap_f1[2:])})
     # A proportion of 0.2 in 200 has a standard error of 0.0283.
     assert (comparison.high - comparison.low) / 2 == pytest.approx(1.96 * np.sqrt(0.2 * 0.8 / 200), rel=0.1)

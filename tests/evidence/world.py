@@ -44,8 +44,8 @@ class World:
         """Return each trial's scores, with 200 resamples of the images."""
         flat = predicted.reshape(-1, len(labels))
         all_images = np.ones((1, len(labels)), np.float32)
-        runs = resampled_f1(labels, flat, self.n_classes, all_images).reshape(predicted.shape[:2])
-        bootstrap_f1 = resampled_f1(labels, flat, self.n_classes, image_weights(len(labels))[:200])
+        runs = resampled_f1(labels, flat, all_images).reshape(predicted.shape[:2])
+        bootstrap_f1 = resampled_f1(labels, flat, image_weights(len(labels))[:200])
         by_trial = bootstrap_f1.reshape(*predicted.shape[:2], -1)
         return [Scores(*trial) for trial in zip(runs, by_trial, strict=True)]
 

@@ -38,6 +38,11 @@ def test_long_tables_and_texts_are_shown_in_full():
 
 def test_an_untrusted_text_is_shown_as_it_is():
     assert tables.text("<i>a_b*`|") == "&lt;i&gt;a&#95;b&#42;&#96;&#124;"
+    assert tables.text("$a$\n\n# b") == "&#36;a&#36; # b", "on one line, and no mathematics"
+
+
+def test_a_blank_name_is_quoted():
+    assert [tables.name(name) for name in ("a", "", " ")] == ["a", "''", "' '"]
 
 
 def test_a_standard_deviation_needs_several_runs():

@@ -99,7 +99,7 @@ def test_published_mistakes():
 
 def test_published_choices():
     """A published stage starts from the published choices."""
-    trial = published_trial(find_stage("augmentation"), FULL, PUBLISHED)
+    trial = published_trial("augmentation", FULL, PUBLISHED)
     assert trial.architecture.filters == (32, 64, 128)
     assert trial.architecture.dense_activation == "tanh"
     assert (trial.training.learning_rate, trial.training.batch_size) == (0.0004, 32)

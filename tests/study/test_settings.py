@@ -18,7 +18,10 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
         (lambda: Architecture(filters=()), "at least one block"),
         (lambda: Architecture(filters=(32, 0)), "filters"),
         (lambda: Architecture(filters=32), "filters to be a list of whole numbers"),
-        (lambda: Architecture(dropout=0.3), "dropout to be a list of numbers"),
+        (lambda: Architecture(dropout="0.3"), "dropout to be a number of at least 0 and below 1, or a list"),
+        (lambda: Architecture(dropout=1.0), "below 1"),
+        (lambda: Architecture(dropout={0.3}), "or a list"),
+        (lambda: Architecture(filters="32"), "filters to be a list of whole numbers"),
         (lambda: Architecture(batch_norm="no"), "True or False"),
         (lambda: Input(scale="no"), "True or False"),
         (lambda: Training(one_hot=1), "True or False"),
@@ -30,7 +33,9 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
         (lambda: Architecture(filters=(True, 32)), "filters"),
         (lambda: Architecture(batch_norm_momentum=1), "between 0 and 1"),
         (lambda: Architecture(dense_units=True), "whole number"),
-        (lambda: Architecture(dense_units=np.int64(64)), "whole number"),
+        (lambda: Architecture(dense_units="64"), "whole number"),
+        (lambda: Architecture(dense_units=None), "whole number"),
+        (lambda: Architecture(dense_units=np.array([64, 64])), "whole number"),
         (lambda: Architecture(padding=["same"]), "valid, same"),
         (lambda: Training(optimizer="adam2"), "sgd"),
         (lambda: Training(learning_rate=-1), "above 0"),
@@ -41,6 +46,9 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
         (lambda: Training(precision="float8"), "mixed_bfloat16"),
         (lambda: Input(augmentation="mixup"), "flip-shift"),
         (lambda: Trial().change(dropuot=()), "dropuot"),
+        (lambda: Trial().change(self=1), "'self'"),
+        (lambda: Trial().change(optimizer=None), "optimizer"),
+        (lambda: Trial().change(optimizer={}), "optimizer"),
         (lambda: Trial.from_canonical({"architecture": {}}), "settings of a trial"),
     ],
 )
@@ -49,6 +57,55 @@ def test_invalid_setting(make, words):
         make()
     assert "Expected" in str(caught.value)
     assert "Received" in str(caught.value)
+
+
+def test_one_dropout_rate():
+    """One number is the rate at each place of the architecture."""
+    assert Architecture(dropout=0.2).dropout == (0.2,) * 4
+    assert Architecture(filters=(8, 8), dropout=np.float64(0.5)).dropout == (0.5,) * 3
+
+
+@pytest.mark.parametrize(
+    ("plain", "other"),
+    [
+        ({"dense_units": 64}, {"dense_units": np.int64(64)}),
+        ({"filters": (8, 16)}, {"filters": np.array([8, 16])}),
+        ({"filters": (8, 16)}, {"filters": [np.uint8(8), np.int16(16)]}),
+        ({"dropout": (0.0, 0.0, 0.0, 0.5)}, {"dropout": [0, 0, 0, 0.5]}),
+        ({"learning_rate": 1.0}, {"learning_rate": 1}),
+        ({"scale": False}, {"scale": np.bool_(False)}),
+        ({"optimizer": "sgd"}, {"optimizer": "SGD"}),
+        ({"conv_activation": "tanh"}, {"conv_activation": "Tanh"}),
+    ],
+)
+def test_spelling(plain, other):
+    """What means the same is the same trial, with the same digest."""
+    assert Trial().change(**plain).canonical() == Trial().change(**other).canonical()
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"patience": 7}, True),
+        ({"patience": 10}, True),
+        ({"patience": None}, True),
+        ({"patience": 6}, False),
+        ({"dropout": 0}, True),
+        ({"dropout": (0, 0, 0, 0.1)}, False),
+        ({"batch_norm_momentum": 0.5}, True),
+        ({"batch_norm_momentum": 0.5, "batch_norm": True}, False),
+        ({"one_hot": False}, True),
+        ({"one_hot": False, "loss": "hinge"}, False),
+        ({"layout": "published"}, True),
+        ({"layout": "published", "colour": True}, False),
+        ({"restore_best_weights": False}, False),
+        ({"restore_best_weights": False, "epochs": 1}, False),
+    ],
+)
+def test_settings_without_effect(changes, same):
+    """A setting that cannot have an effect in a trial does not count in its effective settings."""
+    trial = Trial().change(epochs=7, patience=7)
+    assert (trial.change(**changes).effective() == trial.effective()) == same
 
 
 def test_default_rate():

@@ -1,14 +1,14 @@
 """Claims are result by the interval of a difference on the test images."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from cnnlab.errors import ConfigError
 from cnnlab.evidence import Scores
 from cnnlab.study import CLAIMS, FINAL, INCUMBENT, PROFILES, PROTOCOLS, SELECTED, Claim, find_stage, plan_trials, start
-from cnnlab.tuning import check_claim, check_claims, claims
+from cnnlab.tuning import check_claim, check_claims, claims, skipped_claims
 from conftest import make_result
 
 
@@ -58,10 +58,32 @@ def test_a_model_beats_itself_by_nothing():
     assert check_claim(Claim("", same, same), None, RESULTS).status == "inconclusive"
 
 
-@pytest.mark.parametrize("wrong", [("dence", SELECTED), ("dense", "1024")])
-def test_a_claim_about_an_unknown_stage_or_trial_is_refused(wrong):
-    with pytest.raises(ConfigError, match="Expected a"):
-        check_claim(Claim("", wrong, ("base", SELECTED)), None, RESULTS)
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (("dence", SELECTED), "The study has no stage 'dence'."),
+        (("dense", "1024"), "The stage dense has no trial '1024'."),
+    ],
+)
+def test_a_claim_about_an_unknown_stage_or_trial_is_skipped_with_the_reason(monkeypatch, wrong, reason):
+    right = ("base", SELECTED)
+    for declared in (Claim("", wrong, right), Claim("", right, wrong)):
+        result = check_claim(declared, None, RESULTS)
+        assert (result.status, result.comparison, result.reason) == ("skipped", None, reason)
+        monkeypatch.setattr(claims, "CLAIMS", (declared, Claim("", right, (FINAL, SELECTED))))
+        assert skipped_claims() == [result], "known without runs"
+
+
+def test_no_claim_of_the_built_in_study_is_skipped():
+    assert skipped_claims() == []
+
+
+def test_a_claim_about_two_trials_with_the_same_runs_has_no_interval():
+    one = make_result("dense", **{"32": (0.50, 0.51), "128": (0.60, 0.61)})
+    for seed in (1, 2):
+        one.runs["128", seed] = replace(one.runs["32", seed], digest=f"other {seed}")
+    result = check_claim(Claim("", ("dense", "128"), ("dense", "32")), None, [one])
+    assert (result.status, result.comparison.difference, result.comparison.low) == ("inconclusive", 0, 0)
 
 
 def test_the_final_model_is_that_of_the_last_grayscale_stage():

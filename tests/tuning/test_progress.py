@@ -165,3 +165,27 @@ def test_the_plan_counts_the_runs_of_every_stage(folder, tmp_path):
     assert list(plan) == [*(stage.name for stage in tuning.stages), "mistakes"]
     assert plan["base"] == 3
     assert plan["activation"] == 12
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_of_any_encoding_shows_progress(encoding):
+    """Letters that it lacks are escaped, as Python's own standard error does."""
+    script = (
+        "from cnnlab.tuning import progress\n"
+        "with progress.Bar({'dense': 1}) as bar:\n"
+        "    bar.on_stage_start('dense', 1, 1)\n"
+        "    bar.on_epoch('\\u732b', 1, 1, 7)\n"
+        "    bar.write('\\u732b: failed')\n"
+    )
+    ours, end = pty.openpty()
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    for stderr in (subprocess.PIPE, end):
+        done = subprocess.run([sys.executable, "-c", script], stderr=stderr, env=environment, timeout=60, check=False)
+        assert done.returncode == 0
+        if stderr == subprocess.PIPE:
+            assert done.stderr.decode("ascii").splitlines()[-1] == "\\u732b: failed"
+    os.close(end)
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    assert shown.isascii()
+    assert b"Traceback" not in shown

@@ -29,7 +29,7 @@ def fake_runs(study, scores, test_seed=0):
             size = sum(run.trial.architecture.filters)
             data = {
                 "data": {"digest": run.data_digest, "class_names": ["a", "b"]},
-                "split": {"digest": run.split_digest},
+                "split": {"digest": run.split_digest, "train": 20, "val": 6, "test": 10},
             }
             curve = [scores(run.trial)] * min(run.trial.training.epochs, 6)
             history = {"loss": curve, "accuracy": curve, "val_loss": curve, "val_accuracy": curve}
@@ -244,3 +244,115 @@ def test_without_colour_images_the_colour_mistakes_are_skipped(folder, tmp_path)
 def test_mistakes_are_skipped_under_the_published_protocol_and_on_request(folder, tmp_path):
     assert Tuning(folder, tmp_path, protocol="published").mistake_trials == {}
     assert Tuning(folder, tmp_path, skip=["mistakes"]).mistake_trials == {}
+
+
+def test_a_trial_with_the_incumbents_runs_is_named_and_not_compared(tuning):
+    """Whether the difference cannot have an effect, or has had none."""
+    mine = {
+        "patient": {"patience": 10},
+        "patience 6": {"patience": 6},
+        "no dropout": {"dropout": 0},
+        "other": {"dense_units": 48},
+        "other twice": {"dense_units": 48, "one_hot": False},
+    }
+    usual, tried = tuning.result("dense"), tuning.compare_custom_trials("dense", mine)
+    assert tried.same_as == {
+        "patient": "64", "patience 6": "64", "no dropout": "64", "other twice": "other",
+    }  # fmt: skip
+    digests = {name: [record.digest for record in tried.records(name)] for name in tried.records_by_trial}
+    assert digests["no dropout"] == digests["64"] == [run.digest for run in usual.records("64")]
+    compared = {comparison.against for comparison in tried.decision.comparisons} | {tried.decision.selected}
+    assert compared == {*usual.records_by_trial, "other"}
+    shown = words.trials_table(tried).data
+    assert shown.count("<td>same as the incumbent in this budget</td>") == 3
+    assert shown.count("<td>same as other in this budget</td>") == 1
+    summary = words.decision_summary(tried).data
+    assert "patient is the same as the incumbent in this budget, so it is not compared." in summary
+    assert "other twice is the same as other in this budget, so it is not compared." in summary
+
+
+def test_a_stage_whose_trials_are_all_the_same_has_no_verdict(tuning):
+    tried = tuning.compare_custom_trials("combination", {"patient": {"patience": 10}})
+    assert (tried.decision.selected, tried.decision.comparisons) == ("unchanged", ())
+    [nothing] = words.comparisons(tried)
+    assert "the others are the same in this budget, so there is nothing to compare" in nothing.data
+
+
+@pytest.mark.parametrize(
+    ("mine", "message"),
+    [
+        (
+            {"dropout": 0.2},
+            r"Expected a name for each trial and its settings, as \{'96 units': .* Received: \{'dropout'",
+        ),
+        (["dropout"], "Expected a name for each trial and its settings"),
+        (None, "Expected a name for each trial and its settings"),
+        ({"a": {"dropout": 0.2}, "b": None}, "Expected a name for each trial and its settings"),
+        ({"a": {1: 2}}, "settings of the trial 'a' by their names"),
+        ({"a": {"seeds": 5}}, "Expected one of the settings .* Received: 'seeds'"),
+        ({"a": {"dropout": "0.2"}}, "Expected dropout to be a number"),
+        ({"a": {"dropout": float("nan")}}, "Expected dropout to be a number"),
+        ({"a": {"filters": 64}}, "Expected filters to be a list of whole numbers"),
+        ({"a": {"dropout": [0.1, 0.2]}}, "Expected dropout to be empty or to have 4 rates"),
+        ({7: {"dropout": 0.2}}, "Expected a name of one line"),
+        ({"": {"dropout": 0.2}}, "Expected a name of one line"),
+        ({" ": {"dropout": 0.2}}, "Expected a name of one line"),
+        ({"a\nb": {"dropout": 0.2}}, "Expected a name of one line"),
+    ],
+)
+def test_a_mistake_in_a_custom_trial_is_a_config_error(tuning, mine, message):
+    with pytest.raises(ConfigError, match=message):
+        tuning.compare_custom_trials("dense", mine)
+
+
+def test_one_dropout_rate_of_a_custom_trial_is_that_rate_everywhere(tuning):
+    tried = tuning.compare_custom_trials("dense", {"a": {"dropout": 0.2}})
+    assert tried.trial("a").settings.architecture.dropout == (0.2,) * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data": None}, "Expected data to be a folder. Received: None"),
+        ({"runs": 5}, "Expected runs to be a folder"),
+        ({"profile": None}, "Expected a profile named"),
+        ({"profile": ["quick"]}, "Expected a profile named"),
+        ({"protocol": {}}, "Expected a protocol named"),
+        ({"scheduler": 8786}, "Expected scheduler to be an address"),
+        ({"fresh": "no"}, "Expected fresh to be True or False"),
+        ({"halving": 1}, "Expected halving to be True or False"),
+        ({"precision": None}, "Expected precision to be one of"),
+        ({"seeds": "3"}, "Expected seeds to be a whole number"),
+        ({"seeds": None}, "Expected seeds to be a whole number"),
+        ({"seeds": True}, "Expected seeds to be a whole number"),
+        ({"skip": 3}, "Expected skip to be names"),
+        ({"skip": [None]}, "Expected skip to be names"),
+        ({"skip": "dropuot"}, "Expected a stage named .* Received: 'dropuot'"),
+        ({"trials": ["32"]}, "Expected trials to be names by stage"),
+        ({"trials": {"dense": 32}}, "Expected trials to be names"),
+        ({"trials": {"dence": "32"}}, "Expected a stage named .* Received: 'dence'"),
+        ({"trials": {None: "32"}}, "Expected a stage named"),
+    ],
+)
+def test_a_wrong_argument_is_a_config_error(folder, tmp_path, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Tuning(**{"data": folder, "runs": tmp_path, **arguments})
+
+
+@pytest.mark.parametrize("stage", [None, 3, [], {}, "", "dence"])
+def test_a_wrong_stage_is_a_config_error(tuning, stage):
+    for ask in (tuning.result, lambda name: tuning.compare_custom_trials(name, {})):
+        with pytest.raises(ConfigError, match="Expected a stage named"):
+            ask(stage)
+
+
+def test_names_may_stand_in_one_text_with_commas_between(folder, tmp_path):
+    study = Tuning(folder, tmp_path, skip="dropout, loss,", trials={"dense": "32, 64", "loss": ""})
+    assert study.skip == {"dropout", "loss"}
+    assert study.trials == {"dense": ("32", "64")}
+
+
+def test_what_is_no_callback_is_refused(tuning):
+    for callback in (None, Callback):
+        with pytest.raises(ConfigError, match=r"Expected callback to be a Callback, as progress.Bar\(\)"):
+            tuning.callback = callback

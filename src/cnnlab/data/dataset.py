@@ -60,4 +60,6 @@ def luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def gray(dataset: Dataset) -> Dataset:
     """Return the same images in grayscale."""
+    if dataset.image_shape[2] == 1:
+        return dataset
     return replace(dataset, train_images=luma(dataset.train_images), test_images=luma(dataset.test_images))

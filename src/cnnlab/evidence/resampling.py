@@ -19,20 +19,19 @@ def image_weights(n_images: int) -> NDArray[np.float32]:
 
 
 def resampled_f1(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, weights: NDArray[np.float32]
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Return the macro-F1 of runs on weighted images.
+    """Return the macro-F1 of runs on weighted images, over the classes that occur among the true ones.
 
     Args:
         labels: (n_images,) true classes.
         predicted: (n_runs, n_images) predicted classes.
-        n_classes: Number of classes; a class that is neither true nor predicted scores 0.
-        weights: (n_resamples, n_images) how often each image counts.
+        weights: (n_resamples, n_images) how often each image counts; a class without any scores 0.
 
     Returns:
         (n_runs, n_resamples), in [0, 1].
     """
-    classes = np.arange(n_classes)
+    classes = np.unique(labels)
     is_true = (labels[:, None] == classes).astype(np.float32)
     n_true = weights @ is_true
     scores = np.empty((len(predicted), len(weights)))
@@ -57,7 +56,7 @@ class Scores:
     bootstrap_f1: NDArray[np.float64]
 
 
-def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, n_halves: int = 100) -> float:
+def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_halves: int = 100) -> float:
     """Estimate the optimism of selecting a trial by the test score of one run, as the published study did.
 
     The test images are halved at random. The trial with the best macro-F1 of one run on one half is selected. Its
@@ -66,7 +65,6 @@ def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes:
     Args:
         labels: (n_images,) true classes of the test images.
         predicted: (n_trials, n_seeds, n_images) predicted classes.
-        n_classes: Number of classes.
         n_halves: Number of halvings.
 
     Returns:
@@ -79,8 +77,7 @@ def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes:
     half = rng.permuted(np.tile(np.arange(n_images) % 2, (n_halves, 1)), axis=1).astype(np.float32)
     runs = predicted.reshape(-1, n_images)
     seen, unseen = (
-        resampled_f1(labels, runs, n_classes, weights).reshape(n_trials, n_seeds, n_halves)
-        for weights in (half, 1 - half)
+        resampled_f1(labels, runs, weights).reshape(n_trials, n_seeds, n_halves) for weights in (half, 1 - half)
     )
     optimisms = []
     for seed in range(n_seeds):

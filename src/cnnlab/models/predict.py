@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +153,7 @@ class Classifier:
 
 
 def _class_names(manifest: Path) -> list[str]:
-    """Return the class names that a report's manifest holds.
+    """Return the class names that a report's manifest holds; a name that occurs twice gets a number.
 
     Raises:
         ModelError: There is none, or it holds no such names.
@@ -164,12 +165,16 @@ def _class_names(manifest: Path) -> list[str]:
             f"Expected the names of the classes in {str(manifest)!r}, which `make report` writes beside the model. "
             f"Received: {_why(error)}. Put the model's own manifest beside it."
         ) from error
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelError(
-            f"Expected a list of different class names in {str(manifest)!r}. Received: others. Put the model's own "
+            f"Expected a list of class names in {str(manifest)!r}. Received: others. Put the model's own "
             "manifest beside it."
         )
-    return names
+    different: list[str] = []
+    for name in names:
+        numbered = (f"{name} ({number})" for number in count(2))
+        different.append(next(new for new in chain([name], numbered) if new not in different))
+    return different
 
 
 def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
@@ -249,8 +254,8 @@ def table(predictions: Sequence[Prediction]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escape control characters."""
-    return text if text.isprintable() else ascii(text)
+    """Escape control characters, and quote a blank text."""
+    return text if text.isprintable() and text.strip() else ascii(text)
 
 
 def _why(error: Exception) -> str:

@@ -11,6 +11,8 @@ import pandas as pd
 from IPython.display import HTML
 
 NOTHING = "-"
+CLASSES = ("cnnlab", "tex2jax_ignore", "mathjax_ignore")
+"""HTML classes of a table. The last two keep Jupyter from reading a name between two $ as mathematics."""
 
 
 def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, formats: Mapping[str, str] | None = None) -> HTML:
@@ -24,7 +26,7 @@ def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, formats: Mapping[str
     # A list, not a mapping by name: columns named after classes may share a name.
     formatters: list[Callable[[Any], str]] = [partial(_cell, (formats or {}).get(str(name), "")) for name in frame]
     shown = frame.fillna(np.nan)  # pandas would show None as "None"
-    return HTML(shown.to_html(formatters=formatters, na_rep=NOTHING, index=False, border=0, classes="cnnlab"))
+    return HTML(shown.to_html(formatters=formatters, na_rep=NOTHING, index=False, border=0, classes=CLASSES))
 
 
 def _cell(form: str, value: Any) -> str:
@@ -46,5 +48,11 @@ def count(number: int, noun: str) -> str:
 
 
 def text(value: str) -> str:
-    """Return an untrusted text so that Markdown shows it as it is."""
-    return re.sub(r"[|*_`\[\]\\~]", lambda match: f"&#{ord(match[0])};", html.escape(value))
+    """Return an untrusted text so that Markdown shows it as it is, on one line."""
+    one_line = " ".join(value.split())
+    return re.sub(r"[|*_`\[\]\\~$]", lambda match: f"&#{ord(match[0])};", html.escape(one_line))
+
+
+def name(value: str) -> str:
+    """Return a name from the data for a table: a blank one in quotes, so that it can be seen."""
+    return value if value.strip() else repr(value)

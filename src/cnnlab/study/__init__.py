@@ -13,10 +13,12 @@ from cnnlab.study.plan import (
     plan_trials,
     published_architecture,
     published_trial,
+    published_trials,
+    share_runs,
     skipped_trials,
     start,
 )
-from cnnlab.study.published import PublishedFit, published_fits
+from cnnlab.study.published import PublishedFit, published_fits, published_stages
 from cnnlab.study.settings import (
     DEFAULT_RATES,
     PRECISIONS,
@@ -25,14 +27,16 @@ from cnnlab.study.settings import (
     Input,
     Training,
     Trial,
+    require_settings,
     require_whole,
 )
-from cnnlab.study.stages import PUBLISHED_RATE, STAGES, UNCHANGED, Stage, TrialSpec, find_stage
+from cnnlab.study.stages import PUBLISHED_RATE, STAGES, UNCHANGED, Stage, TrialSpec, check_stages, find_stage
 
 __all__ = [
-    "ALL_MISTAKES", "CLAIMS", "DEFAULT_RATES", "FINAL", "INCUMBENT", "MISTAKES", "PRECISIONS", "PROFILES", "PROTOCOLS",
-    "PUBLISHED_RATE", "SELECTED", "SPARSE_LOSS", "STAGES", "UNCHANGED", "Architecture", "Claim", "Input", "Mistake",
-    "Profile", "Protocol", "PublishedFit", "Stage", "StageTrial", "Training", "Trial", "TrialSpec", "find_profile",
-    "find_protocol", "find_stage", "mistake_model", "mistake_trials", "plan_trials", "published_architecture",
-    "published_fits", "published_trial", "require_whole", "skipped_trials", "start",
+    "ALL_MISTAKES", "CLAIMS", "DEFAULT_RATES", "FINAL", "INCUMBENT", "MISTAKES", "PRECISIONS", "PROFILES",
+    "PROTOCOLS", "PUBLISHED_RATE", "SELECTED", "SPARSE_LOSS", "STAGES", "UNCHANGED", "Architecture", "Claim",
+    "Input", "Mistake", "Profile", "Protocol", "PublishedFit", "Stage", "StageTrial", "Training", "Trial",
+    "TrialSpec", "check_stages", "find_profile", "find_protocol", "find_stage", "mistake_model", "mistake_trials",
+    "plan_trials", "published_architecture", "published_fits", "published_stages", "published_trial",
+    "published_trials", "require_settings", "require_whole", "share_runs", "skipped_trials", "start",
 ]  # fmt: skip

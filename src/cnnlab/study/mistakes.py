@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cnnlab.study.plan import PROTOCOLS, Profile, StageTrial, limit_epochs, published_trial
 from cnnlab.study.settings import Trial
-from cnnlab.study.stages import PUBLISHED_RATE, TrialSpec, find_stage
+from cnnlab.study.stages import PUBLISHED_RATE, TrialSpec
 
 ALL_MISTAKES = "mistakes"  # in place of a stage's name: the runs of all mistakes
 _BEST_RATE = 0.001  # the learning rate with the highest score in the published study
@@ -138,9 +138,7 @@ def mistake_model(profile: Profile) -> Trial:
 
     Its learning rate is the one with the highest score; that the study selected another is one of the mistakes.
     """
-    trial = published_trial(find_stage("augmentation"), profile, PROTOCOLS["corrected"]).change(
-        learning_rate=_BEST_RATE
-    )
+    trial = published_trial("augmentation", profile, PROTOCOLS["corrected"]).change(learning_rate=_BEST_RATE)
     return trial if profile.expensive else trial.change(filters=_SMALL_FILTERS)
 
 

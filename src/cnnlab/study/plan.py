@@ -1,13 +1,13 @@
 """Profiles, protocols, and the trials that a stage has under them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cnnlab.errors import ConfigError, lookup
-from cnnlab.study.published import PublishedFit, published_fits
+from cnnlab.study.published import PublishedFit, published_fits, published_stages
 from cnnlab.study.settings import Architecture, Trial
-from cnnlab.study.stages import STAGES, UNCHANGED, Stage
+from cnnlab.study.stages import UNCHANGED, Stage
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,19 @@ def start(profile: Profile, protocol: Protocol) -> Trial:
 
 
 def plan_trials(stage: Stage, incumbent: Trial, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
-    """Return the trials of a stage; the incumbent is first, or is the trial that equals it."""
+    """Return the trials of a stage; the incumbent is first, or is the trial that equals it.
+
+    Raises:
+        ConfigError: A trial of the stage has a setting that does not exist, or that does not suit the incumbent.
+    """
     if protocol.pinned:
-        return _published_trials(stage, profile, protocol)
+        return published_trials(stage.name, profile, protocol, skipped_trials(stage, profile))
     skipped = skipped_trials(stage, profile)
     trials = {trial.name: incumbent.change(**trial.changes) for trial in stage.trials if trial.name not in skipped}
     if stage.keeps_incumbent and incumbent not in trials.values():
         trials = {UNCHANGED: incumbent, **trials}
     fits = {fit.trial: fit for fit in reversed(published_fits()) if fit.stage == stage.name}  # the first of a name
-    return tuple(
+    return share_runs(
         StageTrial(
             name=name,
             settings=settings,
@@ -140,6 +144,18 @@ def plan_trials(stage: Stage, incumbent: Trial, profile: Profile, protocol: Prot
         )
         for name, settings in trials.items()
     )
+
+
+def share_runs(trials: Iterable[StageTrial]) -> tuple[StageTrial, ...]:
+    """Return trials so that those whose differences have no effect have the same settings, and so the same runs.
+
+    They get the settings of the incumbent, if it is one of them, else those of the first of them.
+    """
+    trials = tuple(trials)
+    shared: dict[Trial, Trial] = {}
+    for trial in sorted(trials, key=lambda trial: not trial.incumbent):
+        shared.setdefault(trial.settings.effective(), trial.settings)
+    return tuple(replace(trial, settings=shared[trial.settings.effective()]) for trial in trials)
 
 
 def skipped_trials(stage: Stage, profile: Profile) -> tuple[str, ...]:
@@ -152,12 +168,15 @@ def limit_epochs(changes: Mapping[str, Any], profile: Profile) -> dict[str, Any]
     return {name: min(value, profile.epochs) if name == "epochs" else value for name, value in changes.items()}
 
 
-def published_trial(before: Stage, profile: Profile, protocol: Protocol) -> Trial:
-    """Return the published study's model before a stage, as the study intended it, without its mistakes."""
-    trial = start(profile, protocol)
-    for stage in STAGES[: STAGES.index(before)]:
-        trial = trial.change(**_changes(stage, stage.published_choice))
-    return trial
+def published_trial(stage: str, profile: Profile, protocol: Protocol) -> Trial:
+    """Return the published study's model before one of its stages, as the study intended it, without its mistakes.
+
+    Raises:
+        ConfigError: The published study has no such stage.
+    """
+    stages = {name: number for number, name in enumerate(published_stages())}
+    before = list(stages)[: lookup(stages, stage, "stage of the published study")]
+    return _choose([fit for fit in published_fits() if fit.stage in before], start(profile, protocol))
 
 
 def published_architecture(cnn: int) -> Architecture:
@@ -168,25 +187,27 @@ def published_architecture(cnn: int) -> Architecture:
     """
     if cnn not in range(1, 10):
         raise ConfigError(f"Expected the number of a CNN, 1 to 9. Received: {cnn!r}.")
-    last = [stage for stage in STAGES if stage.cnn <= cnn][-1]
-    trial = published_trial(last, PROFILES["full"], PROTOCOLS["corrected"])
-    return trial.change(**_changes(last, last.published_choice)).architecture
+    return _choose([fit for fit in published_fits() if fit.cnn <= cnn], Trial()).architecture
 
 
-def _changes(stage: Stage, name: str) -> Mapping[str, Any]:
-    """Return what a trial of a stage changes; the unchanged trial changes nothing."""
-    return next((trial.changes for trial in stage.trials if trial.name == name), {})
+def _choose(fits: Iterable[PublishedFit], trial: Trial) -> Trial:
+    """Return a trial with the settings of the chosen ones among some published fits."""
+    for fit in fits:
+        if fit.chosen:
+            trial = trial.change(**fit.settings)
+    return trial
 
 
-def _published_trials(stage: Stage, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
+def published_trials(
+    stage: str, profile: Profile, protocol: Protocol, skipped: Collection[str] = ()
+) -> tuple[StageTrial, ...]:
     """Return the published study's fits of a stage. Each has its own seeds, so that repeated fits stay repeated."""
-    incumbent = published_trial(stage, profile, protocol)
-    skipped = skipped_trials(stage, profile)
     trials: dict[str, StageTrial] = {}
     for number, fit in enumerate(published_fits(), 1):
-        if fit.stage == stage.name and fit.trial not in skipped:
+        if fit.stage == stage and fit.trial not in skipped:
+            incumbent = published_trial(stage, profile, protocol)
             name = f"{fit.trial} (again)" if fit.trial in trials else fit.trial
-            changes = limit_epochs({**_changes(stage, fit.trial), **fit.changes}, profile)
+            changes = limit_epochs({**fit.settings, **fit.changes}, profile)
             seeds = tuple(number * 1000 + seed for seed in profile.seed_numbers)
             trials[name] = StageTrial(name, incumbent.change(**changes), seeds, published=fit)
     return tuple(trials.values())

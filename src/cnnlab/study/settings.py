@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
+import numpy as np
 from attrs import field
 
-from cnnlab.errors import ConfigError
+from cnnlab.errors import ConfigError, require
 
 DEFAULT_RATES = {"sgd": 0.01} | dict.fromkeys(("rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"), 0.001)
 """Each optimizer's default learning rate, as in Keras 3 (and in Keras 2.6)."""
@@ -23,6 +24,7 @@ LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "
 LAYOUTS = ("channels_last", "published")
 AUGMENTATIONS = ("none", "flip-shift")
 PRECISIONS = ("float32", "mixed_bfloat16")
+_LARGEST = 2**53  # whole numbers below it are floats without a loss
 
 
 def require_whole(name: str, value: object, least: int = 1) -> None:
@@ -31,8 +33,7 @@ def require_whole(name: str, value: object, least: int = 1) -> None:
     Raises:
         ConfigError: It is not a whole number, or it is below `least`.
     """
-    if not _is_whole(value, least):
-        raise ConfigError(f"Expected {name} to be a whole number of at least {least}. Received: {value!r}.")
+    require(_is_whole(value, least), name, f"a whole number of at least {least}", value)
 
 
 def _is_whole(value: object, least: int = 1) -> bool:
@@ -47,8 +48,7 @@ def _expect(expected: str, is_valid: Callable[[Any], bool]) -> Callable[[Any, An
     """Return a validator of attrs that raises ConfigError unless a value is valid."""
 
     def validate(_: object, setting: Any, value: object) -> None:
-        if not is_valid(value):
-            raise ConfigError(f"Expected {setting.name} to be {expected}. Received: {value!r}.")
+        require(is_valid(value), setting.name, expected, value)
 
     return validate
 
@@ -68,17 +68,39 @@ _counts = _expect(
     "a list of whole numbers, each at least 1, for at least one block",
     lambda values: isinstance(values, tuple) and len(values) > 0 and all(map(_is_whole, values)),
 )
-_fractions = _expect(
-    "a list of numbers, each at least 0 and below 1",
-    lambda values: isinstance(values, tuple) and all(_is_number(value) and 0 <= value < 1 for value in values),
+_rates = _expect(
+    "a number of at least 0 and below 1, or a list of such numbers",
+    lambda values: all(
+        _is_number(rate) and 0 <= rate < 1 for rate in (values if isinstance(values, tuple) else [values])
+    ),
 )
 
 
-def _to_tuple(numbers: Any) -> Any:
-    try:
-        return tuple(numbers)
-    except TypeError:
-        return numbers  # refused by the validator
+# What is none of the expected values passes these converters unchanged, and is refused by the validator.
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _decimal(value: Any) -> Any:
+    """Return a whole number as a float, so that 1 and 1.0 make equal trials."""
+    value = _plain(value)
+    return float(value) if _is_whole(value, 0) and value < _LARGEST else value
+
+
+def _lower(name: Any) -> Any:
+    return name.lower() if isinstance(name, str) else name
+
+
+def _to_tuple(values: Any) -> Any:
+    if isinstance(values, list | tuple | np.ndarray | range):
+        return tuple(map(_plain, values))
+    return values
+
+
+def _to_rates(values: Any) -> Any:
+    rates = _to_tuple(_plain(values))
+    return tuple(map(_decimal, rates)) if isinstance(rates, tuple) else _decimal(rates)
 
 
 @attrs.frozen
@@ -89,7 +111,8 @@ class Architecture:
         filters: Filters of each block's 3x3 convolutions, one number per block.
         convs_per_block: Convolutions before each pooling.
         padding: "valid" or "same", of every convolution.
-        dropout: Rates in [0, 1): one after each pooling and one after the hidden dense layer; empty for no dropout.
+        dropout: Rates in [0, 1): one after each pooling and one after the hidden dense layer; empty for no dropout. One
+            number is the rate at each of these places.
         batch_norm: Batch normalisation after every convolution and the hidden dense layer.
         batch_norm_momentum: Weight of the past in its moving statistics, in (0, 1).
         dense_units: Units of the hidden dense layer.
@@ -101,16 +124,18 @@ class Architecture:
     """
 
     filters: tuple[int, ...] = field(default=(32, 64, 64), converter=_to_tuple, validator=_counts)
-    convs_per_block: int = field(default=1, validator=_count)
-    padding: str = field(default="valid", validator=_one_of(PADDINGS))
-    dropout: tuple[float, ...] = field(default=(), converter=_to_tuple, validator=_fractions)
-    batch_norm: bool = field(default=False, validator=_flag)
-    batch_norm_momentum: float = field(default=0.99, validator=_fraction)
-    dense_units: int = field(default=64, validator=_count)
-    conv_activation: str = field(default="relu", validator=_one_of(ACTIVATIONS))
-    dense_activation: str = field(default="relu", validator=_one_of(ACTIVATIONS))
+    convs_per_block: int = field(default=1, converter=_plain, validator=_count)
+    padding: str = field(default="valid", converter=_lower, validator=_one_of(PADDINGS))
+    dropout: tuple[float, ...] = field(default=(), converter=_to_rates, validator=_rates)
+    batch_norm: bool = field(default=False, converter=_plain, validator=_flag)
+    batch_norm_momentum: float = field(default=0.99, converter=_decimal, validator=_fraction)
+    dense_units: int = field(default=64, converter=_plain, validator=_count)
+    conv_activation: str = field(default="relu", converter=_lower, validator=_one_of(ACTIVATIONS))
+    dense_activation: str = field(default="relu", converter=_lower, validator=_one_of(ACTIVATIONS))
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.dropout, tuple):
+            object.__setattr__(self, "dropout", (self.dropout,) * (len(self.filters) + 1))
         if self.dropout and len(self.dropout) != len(self.filters) + 1:
             raise ConfigError(
                 f"Expected dropout to be empty or to have {len(self.filters) + 1} rates, one for each of "
@@ -137,15 +162,15 @@ class Training:
         ConfigError: A value is out of its range.
     """
 
-    optimizer: str = field(default="adam", validator=_one_of(DEFAULT_RATES))
-    learning_rate: float | None = field(default=None, validator=_rate_or_none)
-    batch_size: int = field(default=64, validator=_count)
-    loss: str = field(default=SPARSE_LOSS, validator=_one_of(LOSSES))
-    one_hot: bool = field(default=True, validator=_flag)
-    epochs: int = field(default=500, validator=_count)
-    patience: int | None = field(default=5, validator=_count_or_none)
-    restore_best_weights: bool = field(default=True, validator=_flag)
-    precision: str = field(default="float32", validator=_one_of(PRECISIONS))
+    optimizer: str = field(default="adam", converter=_lower, validator=_one_of(DEFAULT_RATES))
+    learning_rate: float | None = field(default=None, converter=_decimal, validator=_rate_or_none)
+    batch_size: int = field(default=64, converter=_plain, validator=_count)
+    loss: str = field(default=SPARSE_LOSS, converter=_lower, validator=_one_of(LOSSES))
+    one_hot: bool = field(default=True, converter=_plain, validator=_flag)
+    epochs: int = field(default=500, converter=_plain, validator=_count)
+    patience: int | None = field(default=5, converter=_plain, validator=_count_or_none)
+    restore_best_weights: bool = field(default=True, converter=_plain, validator=_flag)
+    precision: str = field(default="float32", converter=_lower, validator=_one_of(PRECISIONS))
 
     def __attrs_post_init__(self) -> None:
         if self.learning_rate is None:
@@ -166,10 +191,10 @@ class Input:
         ConfigError: A value is out of its range.
     """
 
-    colour: bool = field(default=False, validator=_flag)
-    layout: str = field(default="channels_last", validator=_one_of(LAYOUTS))
-    scale: bool = field(default=True, validator=_flag)
-    augmentation: str = field(default="none", validator=_one_of(AUGMENTATIONS))
+    colour: bool = field(default=False, converter=_plain, validator=_flag)
+    layout: str = field(default="channels_last", converter=_lower, validator=_one_of(LAYOUTS))
+    scale: bool = field(default=True, converter=_plain, validator=_flag)
+    augmentation: str = field(default="none", converter=_lower, validator=_one_of(AUGMENTATIONS))
 
 
 @attrs.frozen
@@ -180,7 +205,7 @@ class Trial:
     training: Training = field(factory=Training)
     input: Input = field(factory=Input)
 
-    def change(self, **settings: Any) -> "Trial":
+    def change(self, /, **settings: Any) -> "Trial":
         """Return this trial with some settings changed, each named by its field alone (`filters=`, `optimizer=`).
 
         A new optimizer without a learning rate gets its default rate.
@@ -196,6 +221,28 @@ class Trial:
         return attrs.evolve(
             self, **{part: attrs.evolve(getattr(self, part), **values) for part, values in parts.items()}
         )
+
+    def effective(self) -> "Trial":
+        """Return a trial whose runs give the same, with a fixed value for each setting that has no effect in this one.
+
+        For example, a patience of as many epochs as there are at most never ends a fit. Two trials with equal effective
+        settings have equal results.
+        """
+        architecture, training = self.architecture, self.training
+        changes: dict[str, Any] = {}
+        if not any(architecture.dropout):
+            changes["dropout"] = ()
+        if not architecture.batch_norm:
+            changes["batch_norm_momentum"] = Architecture().batch_norm_momentum
+        if training.patience is not None and training.patience >= training.epochs:
+            changes["patience"] = None
+        if training.epochs == 1:
+            changes["restore_best_weights"] = True
+        if training.loss == SPARSE_LOSS:
+            changes["one_hot"] = True
+        if not self.input.colour:
+            changes["layout"] = "channels_last"
+        return self.change(**changes)
 
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, from which the digest is made."""
@@ -230,3 +277,20 @@ def part_of(name: str) -> str:
     if name not in _PARTS:
         raise ConfigError(f"Expected one of the settings {', '.join(sorted(_PARTS))}. Received: {name!r}.")
     return _PARTS[name]
+
+
+def require_settings(name: str, settings: object) -> None:
+    """Require the settings of a trial, by their names.
+
+    Raises:
+        ConfigError: They are no mapping of names to values, or one does not exist or is out of its range.
+    """
+    if not isinstance(settings, Mapping) or not all(isinstance(setting, str) for setting in settings):
+        raise ConfigError(
+            f"Expected the settings of the trial {name!r} by their names, as {{'dense_units': 96}}. "
+            f"Received: {settings!r}."
+        )
+    changes, rates = dict(settings), settings.get("dropout")
+    if isinstance(rates, list | tuple) and len(rates) > 1:  # the number of blocks may be that of another stage
+        changes.setdefault("filters", (1,) * (len(rates) - 1))
+    Trial().change(**changes)

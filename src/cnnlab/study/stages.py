@@ -1,10 +1,12 @@
 """The stages of the study as one ordered table. To add a stage, add a row to `STAGES`."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnlab.errors import lookup
+from cnnlab.errors import ConfigError, lookup, require_name
+from cnnlab.study.settings import require_settings
 
 UNCHANGED = "unchanged"  # name of the incumbent if no trial of the stage equals it
 PUBLISHED_RATE = 0.0004  # the learning rate that the published study chose
@@ -250,3 +252,37 @@ STAGES: tuple[Stage, ...] = (
 def find_stage(name: str) -> Stage:
     """Return a stage by its name; raise ConfigError if there is none."""
     return lookup({stage.name: stage for stage in STAGES}, name, "stage")
+
+
+def check_stages(stages: Sequence[Stage], taken: Sequence[str] = ()) -> None:
+    """Check the names and the settings in a table of stages, before anything is run.
+
+    Args:
+        stages: The stages.
+        taken: Names that no stage may have.
+
+    Raises:
+        ConfigError: A stage or a trial has no usable name or one that is taken; or a trial has a setting that does not
+            exist or is out of its range, or sets `colour` in a stage whose axis lacks it.
+    """
+    names = [stage.name for stage in stages]
+    for stage in stages:
+        if not isinstance(stage.name, str) or not re.fullmatch(r"[\w.-]+", stage.name):
+            raise ConfigError(
+                f"Expected letters, digits, hyphens and dots in the name of a stage. Received: {stage.name!r}."
+            )
+        if names.count(stage.name) > 1 or stage.name in taken:
+            raise ConfigError(f"Expected a name that nothing else has for a stage. Received: {stage.name!r}.")
+        trials = [trial.name for trial in stage.trials]
+        for trial in stage.trials:
+            require_name(f"a trial of {stage.name}", trial.name)
+            if trials.count(trial.name) > 1 or trial.name == UNCHANGED:
+                raise ConfigError(
+                    f"Expected a name that nothing else has for a trial of {stage.name}. Received: {trial.name!r}."
+                )
+            require_settings(trial.name, trial.changes)
+            if "colour" in trial.changes and not stage.on_colour:
+                raise ConfigError(
+                    f"Expected 'colour' in the axis of {stage.name}, because its trial {trial.name!r} sets it. "
+                    f"Received: the axis {stage.axis!r}."
+                )

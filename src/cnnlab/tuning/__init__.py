@@ -1,12 +1,13 @@
 """The study as it runs: stage after stage, its results, claims and progress."""
 
-from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
+from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims, skipped_claims
 from cnnlab.tuning.progress import Callback
-from cnnlab.tuning.results import MistakeResult, StageResult, final_gray, read_predictions, read_scores
+from cnnlab.tuning.results import MistakeResult, StageResult, final_gray, have_same_runs, read_predictions, read_scores
 from cnnlab.tuning.runner import describe_images
 from cnnlab.tuning.tuning import StudyResults, Tuning, run_study
 
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "Tuning", "check_claim",
-    "check_claims", "describe_images", "final_gray", "read_predictions", "read_scores", "run_study",
+    "check_claims", "describe_images", "final_gray", "have_same_runs", "read_predictions", "read_scores", "run_study",
+    "skipped_claims",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The results of stages and mistakes, and the predictions behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ class StageResult:
         stage: The stage.
         trials: Its trials, in the order of the study.
         runs: (name of a trial, seed) to record.
-        decision: The selected trial and the evidence.
+        decision: The selected trial and the evidence. Trials with the same runs count once.
         skipped: Names of the trials that the profile does not run.
         dropped: Trials that successive halving dropped; they are not among `trials`.
     """
@@ -66,6 +66,17 @@ class StageResult:
         """Each trial's records, by its name."""
         return {trial.name: self.records(trial.name) for trial in self.trials}
 
+    @property
+    def same_as(self) -> dict[str, str]:
+        """The trials whose runs are those of another trial, by their names, as `find_same` returns them."""
+        return find_same(self.trials, self.runs)
+
+    @property
+    def distinct_trials(self) -> tuple[StageTrial, ...]:
+        """The trials between which the stage selects: without those of `same_as`."""
+        same_as = self.same_as
+        return tuple(trial for trial in self.trials if trial.name not in same_as)
+
 
 @dataclass(frozen=True)
 class MistakeResult:
@@ -80,6 +91,43 @@ class MistakeResult:
     mistake: Mistake
     records_by_trial: dict[str, list[Record]]
     effects: tuple[Comparison, ...]
+
+
+def have_same_runs(first: Sequence[Record], second: Sequence[Record]) -> bool:
+    """Return whether two trials of the same layers and images gave the same with each seed: all epochs, all scores.
+
+    Different settings give the same where their difference has no effect, as a higher patience in a short fit.
+    """
+    return len(first) == len(second) and all(
+        one.seed == other.seed and (one.digest == other.digest or _outcome(one) == _outcome(other))
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def _outcome(record: Record) -> tuple[object, ...]:
+    layers, images = record.trial["architecture"], record.trial["input"]
+    return layers, images, record.data["digest"], record.split["digest"], record.history, record.scores
+
+
+def find_same(trials: Sequence[StageTrial], runs: Mapping[tuple[str, int], Record]) -> dict[str, str]:
+    """Return which trials had the same runs as another one: their names, with the name of the other.
+
+    The other is the incumbent if it is one of them, else the first of them.
+
+    Args:
+        trials: The trials of a stage.
+        runs: (name of a trial, seed) to record.
+    """
+    distinct: dict[str, list[Record]] = {}
+    same_as: dict[str, str] = {}
+    for trial in sorted(trials, key=lambda trial: not trial.incumbent):
+        records = [runs[trial.name, seed] for seed in trial.seeds]
+        same = (name for name, others in distinct.items() if have_same_runs(records, others))
+        if other := next(same, ""):
+            same_as[trial.name] = other
+        else:
+            distinct[trial.name] = records
+    return same_as
 
 
 def incumbent_of(trials: Sequence[StageTrial]) -> StageTrial | None:
@@ -119,6 +167,6 @@ def read_scores(store: RunStore, records: Sequence[Record], part: str) -> Scores
     Raises:
         RecordError: A run's predictions are missing or damaged.
     """
-    labels, predicted, n_classes = read_predictions(store, records, part)
-    bootstrap = evidence.resampled_f1(labels, predicted, n_classes, evidence.image_weights(len(labels)))
+    labels, predicted, _ = read_predictions(store, records, part)
+    bootstrap = evidence.resampled_f1(labels, predicted, evidence.image_weights(len(labels)))
     return Scores(np.array([record.scores[f"{part}_f1"] for record in records]), bootstrap)

@@ -25,7 +25,7 @@ from cnnlab.study import (
 )
 from cnnlab.tuning.halving import MIN_TRIALS, Dropped, rungs, successive_halving, val_accuracy_at
 from cnnlab.tuning.progress import Callback
-from cnnlab.tuning.results import MistakeResult, StageResult, incumbent_of, read_scores
+from cnnlab.tuning.results import MistakeResult, StageResult, find_same, incumbent_of, read_scores
 
 
 class StudyImages:
@@ -41,7 +41,7 @@ class StudyImages:
         ConfigError: There is no such kind of warning.
     """
 
-    def __init__(self, path: str | Path, profile: Profile, protocol: Protocol, accept: Iterable[str] = ()) -> None:
+    def __init__(self, path: str | Path, profile: Profile, protocol: Protocol, accept: str | Iterable[str] = ()) -> None:
         self.path = Path(path)
         self.accepted = data.accepted_kinds(accept)
         self._profile, self._protocol = profile, protocol
@@ -97,10 +97,13 @@ class StudyImages:
         if colour is None or self.folder.derived_gray:
             dataset = colour or gray
             return data.check(dataset, self.split(dataset), self.accepted)
-        return [
+        checked = [data.check(dataset, self.split(dataset), self.accepted) for dataset in (gray, colour)]
+        both = [warning for warning in checked[0] if warning in checked[1]]
+        return both + [
             DataWarning(warning.name, f"{kind} images: {warning.text}")
-            for kind, dataset in (("Grayscale", gray), ("Colour", colour))
-            for warning in data.check(dataset, self.split(dataset), self.accepted)
+            for kind, warnings in zip(("Grayscale", "Colour"), checked, strict=True)
+            for warning in warnings
+            if warning not in both
         ]
 
     def work(self, trial: Trial, seeds: Sequence[int]) -> list[Work]:
@@ -111,7 +114,7 @@ class StudyImages:
 
 
 def describe_images(
-    path: str | Path, profile: str = "quick", accept: Iterable[str] = ()
+    path: str | Path, profile: str = "quick", accept: str | Iterable[str] = ()
 ) -> tuple[list[str], list[str]]:
     """Return what images a folder holds, and the warnings about them, in lines of text.
 
@@ -212,14 +215,16 @@ class Runner:
         names = {trial.name for trial in dropped}
         trials = tuple(trial for trial in trials if trial.name not in names)
         runs = self.run(stage.name, trials)
+        same_as = find_same(trials, runs)
+        distinct = [key for key in runs if key[0] not in same_as]
         try:
-            scores = read_scores(self._store, list(runs.values()), "val")
+            scores = read_scores(self._store, [runs[key] for key in distinct], "val")
         except RecordError:  # damaged since
             runs = self.run(stage.name, trials)
-            scores = read_scores(self._store, list(runs.values()), "val")
+            scores = read_scores(self._store, [runs[key] for key in distinct], "val")
         # All that a decision is based on: no test score, no test prediction.
         frame = pd.DataFrame(
-            [(name, record.params, record.scores["val_f1"]) for (name, _), record in runs.items()],
+            [(key[0], runs[key].params, runs[key].scores["val_f1"]) for key in distinct],
             columns=["trial", "params", "val_f1"],
         )
         incumbent, published = incumbent_of(trials), stage.published_choice
@@ -227,6 +232,8 @@ class Runner:
         decision = evidence.decide(
             stage.name, frame, scores.bootstrap_f1, incumbent_name, published, pinned=protocol.pinned
         )
+        if same_as.get(published) == decision.selected:
+            decision = replace(decision, agrees=True)
         result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, profile), dropped)
         self.callback.on_stage_end(result)
         return result
@@ -248,9 +255,13 @@ class Runner:
     def _dropped(self, name: str, trials: Sequence[StageTrial]) -> tuple[Dropped, ...]:
         """Return the trials that successive halving drops, judged by runs of one seed; never the incumbent."""
         incumbent = incumbent_of(trials)
-        if incumbent is None or len(trials) < MIN_TRIALS:
+        # Of trials with the same runs, the incumbent or the first.
+        first: dict[Trial, StageTrial] = {}
+        for trial in sorted(trials, key=lambda trial: not trial.incumbent):
+            first.setdefault(trial.settings, trial)
+        by_name = {trial.name: replace(trial, seeds=trial.seeds[:1]) for trial in trials if trial in first.values()}
+        if incumbent is None or len(by_name) < MIN_TRIALS:
             return ()
-        by_name = {trial.name: replace(trial, seeds=trial.seeds[:1]) for trial in trials}
 
         def evaluate(names: Sequence[str], epochs: int | None) -> dict[str, float]:
             evaluated = []
@@ -263,8 +274,12 @@ class Runner:
             return {trial_name: val_accuracy_at(record.history, epochs) for (trial_name, _), record in records.items()}
 
         usual = self.run(f"{name}, incumbent", [incumbent])
-        return successive_halving(
+        dropped = successive_halving(
             list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), evaluate
+        )
+        by_settings = {by_name[trial.name].settings: trial for trial in dropped}
+        return tuple(
+            replace(by_settings[trial.settings], name=trial.name) for trial in trials if trial.settings in by_settings
         )
 
     def _is_stored(self, trial: StageTrial) -> bool:

@@ -1,18 +1,22 @@
 """A study on one data folder: stage after stage, then the mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cnnlab import study
 from cnnlab.engine import Engine
-from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, lookup
+from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, lookup, require, require_name, split_names
 from cnnlab.records import RunStore
 from cnnlab.study import ALL_MISTAKES, MISTAKES, STAGES, Stage, StageTrial, Trial, find_stage, require_whole
+from cnnlab.tuning.claims import skipped_claims
 from cnnlab.tuning.progress import Bar, Callback
 from cnnlab.tuning.results import MistakeResult, StageResult
 from cnnlab.tuning.runner import Runner, StudyImages, warning_lines
+
+_TAKEN = (ALL_MISTAKES, "data", "comparison", "noise", study.FINAL)  # names with another meaning in a report
 
 
 class Tuning:
@@ -25,17 +29,19 @@ class Tuning:
         protocol: "corrected" or "published".
         scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
         fresh: Repeat stored runs too.
-        skip: Names of stages to skip, or "mistakes"; empty names are ignored. The stage after a skipped one starts from
-            the trial that was selected before it.
+        skip: Names of stages to skip, or "mistakes", as a list or with commas between them. The stage after a skipped
+            one starts from the trial that was selected before it.
         precision: "float32" or "mixed_bfloat16", of every run.
         halving: Drop hopeless trials early.
         seeds: Seeds of each trial; 0 for as many as the profile says.
         accept: Kinds of warnings about the images that are known and not to be shown.
-        trials: Of a stage, by its name, those of its trials to run beside the incumbent; all of them if not given.
+        trials: Of a stage, by its name, those of its trials to run beside the incumbent, as a list or with commas
+            between them; all of them if there are none.
 
     Raises:
-        ConfigError: A profile, protocol, stage, precision, kind of warning or number of seeds does not exist, or
-            halving is asked for under a protocol that needs all runs.
+        ConfigError: A value has a wrong type; a profile, protocol, stage, precision, kind of warning or number of seeds
+            does not exist; the table of stages has an error; or halving is asked for under a protocol that needs all
+            runs.
     """
 
     def __init__(
@@ -47,14 +53,23 @@ class Tuning:
         *,
         scheduler: str | None = None,
         fresh: bool = False,
-        skip: Iterable[str] = (),
+        skip: str | Iterable[str] = (),
         precision: str = "float32",
         halving: bool = False,
         seeds: int = 0,
-        accept: Iterable[str] = (),
-        trials: Mapping[str, Sequence[str]] | None = None,
+        accept: str | Iterable[str] = (),
+        trials: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
+        for name, path in (("data", data), ("runs", runs)):
+            require(isinstance(path, str | Path) and len(str(path)) > 0, name, "a folder", path)
+        for name, flag in (("fresh", fresh), ("halving", halving)):
+            require(isinstance(flag, bool), name, "True or False", flag)
+        require(isinstance(scheduler, str | None), "scheduler", "an address, or None", scheduler)
+        require(
+            trials is None or isinstance(trials, Mapping), "trials", "names by stage, as {'dense': '32, 64'}", trials
+        )
         require_whole("seeds", seeds, 0)
+        study.check_stages(STAGES, taken=_TAKEN)
         usual = study.find_profile(profile)
         self.profile = replace(usual, precision=precision, halving=halving, seeds=seeds or usual.seeds)
         self.protocol = study.find_protocol(protocol)
@@ -65,8 +80,9 @@ class Tuning:
                 "Leave it out (HALVING=)."
             )
         names = {name: name for name in (*(stage.name for stage in STAGES), ALL_MISTAKES)}
-        self.skip = {lookup(names, name.strip(), "stage") for name in skip if name.strip()}
-        self.trials = {find_stage(name).name: tuple(chosen) for name, chosen in (trials or {}).items() if chosen}
+        self.skip = {lookup(names, name, "stage") for name in split_names("skip", skip)}
+        chosen = {stage: split_names("trials", of_stage) for stage, of_stage in (trials or {}).items()}
+        self.trials = {find_stage(stage).name: of_stage for stage, of_stage in chosen.items() if of_stage}
         self.engine = Engine(scheduler)
         self.store = RunStore(runs, fresh=fresh)
         self.images = StudyImages(data, self.profile, self.protocol, accept)
@@ -87,6 +103,7 @@ class Tuning:
 
     @callback.setter
     def callback(self, callback: Callback) -> None:
+        require(isinstance(callback, Callback), "callback", "a Callback, as progress.Bar()", callback)
         self._runner.callback = callback
 
     @property
@@ -109,7 +126,7 @@ class Tuning:
             for stage in STAGES
             if stage.name not in self.skip
             and (not stage.on_colour or self.images.folder.colour is not None)
-            and (stage.published_choice or not self.protocol.pinned)
+            and (not self.protocol.pinned or stage.name in study.published_stages())
         )
 
     def incumbent(self, stage: Stage) -> Trial:
@@ -118,7 +135,7 @@ class Tuning:
         It raises what `result` does.
         """
         if self.protocol.pinned:
-            return study.published_trial(stage, self.profile, self.protocol)
+            return study.published_trial(stage.name, self.profile, self.protocol)
         before = [earlier for earlier in STAGES[: STAGES.index(stage)] if earlier.name not in self.skip]
         return self.result(before[-1].name).selected.settings if before else self._start
 
@@ -132,38 +149,47 @@ class Tuning:
             RunError: A run failed.
             WorkerError: A worker of a cluster has other versions.
         """
+        stage = find_stage(name)
         if name not in self._results:
-            stage = find_stage(name)
             self._results[name] = self._run(stage, self._planned_trials(stage))
         return self._results[name]
 
     def results(self, last: str | None = None) -> list[StageResult]:
         """Return the results of all stages, or of those up to one. It raises what `result` does."""
-        end = STAGES.index(find_stage(last)) if last else len(STAGES)
+        end = len(STAGES) if last is None else STAGES.index(find_stage(last))
         return [self.result(stage.name) for stage in self.stages if STAGES.index(stage) <= end]
 
     def iter_results(self, on_failure: Callable[[Stage, CnnlabError], None]) -> Iterator[StageResult]:
         """Yield each stage's result. A stage that fails is skipped, and later stages ignore it.
 
-        It raises what `result` does, except that errors of a stage's runs and images are passed to `on_failure`.
+        It raises what `result` does, except that errors of a stage's runs and images are passed to `on_failure`, and
+        settings that do not suit its incumbent, as dropout rates for another number of blocks.
 
         Args:
             on_failure: Called with a stage that failed, and its error.
         """
         for stage in self.stages:
             try:
+                self._planned_trials(stage)
+            except ConfigError as error:
+                self._fail(stage, error, on_failure)
+                continue
+            try:
                 result = self.result(stage.name)
             except (RunError, DataError) as error:
-                self.skip.add(stage.name)
-                on_failure(stage, error)
+                self._fail(stage, error, on_failure)
             else:
                 yield result
+
+    def _fail(self, stage: Stage, error: CnnlabError, on_failure: Callable[[Stage, CnnlabError], None]) -> None:
+        self.skip.add(stage.name)
+        on_failure(stage, error)
 
     def compare_custom_trials(self, name: str, trials: Mapping[str, Mapping[str, Any]]) -> StageResult:
         """Return the result that a stage would have with more trials. No other stage starts from it.
 
-        It raises what `result` does, and ConfigError for a setting that does not exist, a value out of its range or a
-        name that the stage already has.
+        It raises what `result` does, and ConfigError for a setting that does not exist, a value out of its range, or a
+        name that is not usable or that the stage already has.
 
         Args:
             name: The stage.
@@ -171,11 +197,20 @@ class Tuning:
                 `Architecture`, `Training` and `Input`.
         """
         stage = find_stage(name)
+        if not isinstance(trials, Mapping) or not all(isinstance(changes, Mapping) for changes in trials.values()):
+            raise ConfigError(
+                "Expected a name for each trial and its settings, as {'96 units': {'dense_units': 96}}. "
+                f"Received: {trials!r}."
+            )
+        for own, changes in trials.items():
+            require_name("a trial", own)
+            study.require_settings(own, changes)
         incumbent, planned = self.incumbent(stage), self._planned_trials(stage)
-        if taken := trials.keys() & {trial.name for trial in planned}:
-            raise ConfigError(f"Expected a name that no trial of {name} has. Received: {taken.pop()!r}.")
-        custom = [StageTrial(own, incumbent.change(**settings), planned[0].seeds) for own, settings in trials.items()]
-        return self._run(stage, (*planned, *custom))
+        if taken := [own for own in trials if own in {trial.name for trial in planned}]:
+            raise ConfigError(f"Expected a name that no trial of {name} has. Received: {taken[0]!r}.")
+        seeds = self.profile.seed_numbers
+        custom = [StageTrial(own, incumbent.change(**changes), seeds) for own, changes in trials.items()]
+        return self._run(stage, study.share_runs((*planned, *custom)))
 
     @property
     def mistake_trials(self) -> dict[str, dict[str, StageTrial]]:
@@ -199,15 +234,19 @@ class Tuning:
 
     def planned_runs(self) -> dict[str, int]:
         """Return about how many runs each stage will have, before its incumbent is known, and the mistakes."""
-        planned = {
-            stage.name: study.plan_trials(stage, self._start, self.profile, self.protocol) for stage in self.stages
-        }
+        planned = {stage.name: self._expected_trials(stage) for stage in self.stages}
         planned[ALL_MISTAKES] = tuple(trial for trials in self.mistake_trials.values() for trial in trials.values())
         return {
             name: len({(trial.settings, seed) for trial in trials for seed in trial.seeds})
             for name, trials in planned.items()
             if trials
         }
+
+    def _expected_trials(self, stage: Stage) -> tuple[StageTrial, ...]:
+        """Return the trials of a stage as if no stage before changed anything; none where they do not suit that."""
+        with suppress(ConfigError):
+            return study.plan_trials(stage, self._start, self.profile, self.protocol)
+        return ()
 
     def _planned_trials(self, stage: Stage) -> tuple[StageTrial, ...]:
         planned = study.plan_trials(stage, self.incumbent(stage), self.profile, self.protocol)
@@ -249,6 +288,10 @@ def run_study(
     study, tuning.callback = StudyResults([], [], {}), bar
     for line in warning_lines(tuning.images.warnings):
         bar.write(line)
+
+    if not tuning.protocol.pinned:
+        for claim in skipped_claims():
+            bar.write(f"Skipped claim: {claim.claim.sentence} {claim.reason}")
 
     def fail(name: str, error: CnnlabError) -> None:
         study.failures[name] = error

@@ -2,13 +2,16 @@
 
 import io
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
 from cnnlab import data
 from cnnlab.report import plots
+from cnnlab.report.plots.picture import labels
 from cnnlab.study import Trial
 from conftest import make_record, make_result
 
@@ -135,9 +138,83 @@ def test_class_counts_and_images_are_drawn_for_gray_and_colour(gray, colour):
         check(plots.images(dataset.train_images[:12], ["$x$"] * 12, "Twelve images."), "Twelve")
 
 
-def test_drawing_leaves_the_users_matplotlib_settings_alone():
-    import matplotlib as mpl
+ODD = ["accuracy", "_hidden", "$x^2$", "<b>", "a|`b`", "  ", "x" * 200, "\u05e9\u05dc", "\u732b", "\U0001f984", "a\nb"]
 
+
+def many_classes(names):
+    labels = np.arange(6 * len(names)) % len(names)
+    images = np.random.default_rng(0).integers(0, 255, (len(labels), 8, 8, 1), dtype=np.uint8)
+    return data.Dataset(images, labels, images, labels, tuple(names))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "names",
+    [["a", "b"], ODD, [f"class {i:03d}" for i in range(100)], [f"a name of many letters {i}" for i in range(250)]],
+)
+def test_any_number_of_classes_with_any_names_is_drawn_without_a_warning(names, caplog):
+    dataset, n = many_classes(names), len(names)
+    split = data.split(dataset, "stratified", 3 * n, 2 * n, 2 * n)
+    check(plots.class_counts(dataset, split), f"each of {n} classes")
+    matrix = np.diag(np.full(n, 5))
+    matrix[0, 1] = 2
+    picture = plots.confusion(matrix, names)
+    check(picture, f"{5 * n} of them right", "predicted as")
+    assert picture.width <= 11 * 96
+    assert len(picture.numbers) < 20_000, "not a table of all pairs of many classes"
+    check(
+        plots.images(dataset.train_images[: min(n, 11)], [f"{name}\nas {name}" for name in names[:11]], "Images."),
+        "Images",
+    )
+    assert not caplog.records
+
+
+def test_a_label_fits_its_place_and_shows_both_ends_of_a_long_name():
+    with mpl.rc_context():
+        assert labels(["short", " a\n b ", "", " "]) == ["short", "a b", "''", "' '"]
+        [long] = labels(["prefix " + "x" * 200 + " 17"], 20)
+        assert len(long) == 20
+        assert long.startswith("prefix ")
+        assert long.endswith("x 17")
+
+
+def test_letters_of_other_scripts_are_drawn_with_a_font_that_has_them_or_escaped(monkeypatch):
+    with mpl.rc_context(plots.picture.STYLE):
+        monkeypatch.setattr(plots.picture, "_family_with", lambda letter: "DejaVu Sans" if letter < "\u3000" else "")
+        assert labels(["\u732b", "B\u00e4r", "a\u200db"]) == ["\\u732b", "B\u00e4r", "ab"]
+        monkeypatch.setattr(
+            plots.picture, "_family_with", lambda letter: "Noto" if letter >= "\u3000" else "DejaVu Sans"
+        )
+        assert labels(["\u732b"]) == ["\u732b"]
+        assert mpl.rcParams["font.family"] == ["DejaVu Sans", "Noto"]
+
+
+def test_a_user_s_matplotlib_settings_change_no_picture():
+    usual = plots.scores(make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8)))
+    changed = {"axes.facecolor": "black", "text.color": "white", "lines.linewidth": 9, "font.family": ["serif"]}
+    with mpl.rc_context(
+        {**changed, "savefig.pad_inches": 3, "text.usetex": True, "axes.prop_cycle": mpl.cycler(color="k")}
+    ):
+        assert plots.scores(make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8))).png == usual.png
+
+
+def test_a_fit_that_diverged_is_drawn():
+    """With losses and probabilities that are no numbers."""
+    nan = [float("nan")] * 2
+    history = {"loss": nan, "accuracy": [0.1, 0.1], "val_loss": nan, "val_accuracy": [0.1, 0.1]}
+    check(plots.curves({"nan": [make_record(Trial(), history=history)]}), "train 0.10")
+    check(plots.calibration(np.full((3, 2), np.nan, np.float32), np.array([0, 1, 1])), "the fit diverged")
+    check(plots.calibration(np.array([[1, 0], [np.nan] * 2], np.float32), np.array([0, 1])), "1.00 1.00")
+
+
+def test_runs_that_all_score_the_same_are_drawn():
+    result = make_result("dense", old=(0.1, 0.1), new=(0.1, 0.1))
+    check(plots.scores(result), "old 0.100")
+    check(plots.differences({one.against: one for one in result.decision.comparisons}, "val_f1"), "+0.000")
+    check(plots.path([result]), "0.100")
+
+
+def test_drawing_leaves_the_users_matplotlib_settings_alone():
     before = dict(mpl.rcParams)
     plots.scores(make_result("base", base=(0.5,)))
     assert dict(mpl.rcParams) == before

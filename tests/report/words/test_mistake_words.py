@@ -1,6 +1,7 @@
 """Sentences about the published study's mistakes follow from the runs."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,3 +43,10 @@ def test_mistakes_that_change_nothing_are_listed():
 def test_scrambled_images_are_shown_below_the_images(colour):
     picture = words.scrambled_images(colour, split(colour, "stratified", 100, 40, 50))
     assert "reshape without a transpose" in picture.alt
+
+
+def test_a_mistake_whose_runs_are_the_same_shows_no_effect(mistake):
+    runs = mistake.records_by_trial
+    same = {"without": runs["without"], "mistaken": [replace(run, digest=f"{run.seed}") for run in runs["without"]]}
+    verdicts = words.mistake_verdicts(replace(mistake, records_by_trial=same)).data
+    assert verdicts.endswith("the runs of both are the same in this budget, so it shows no effect.")

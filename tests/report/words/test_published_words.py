@@ -56,7 +56,7 @@ def test_selecting_by_one_run_is_optimistic(monkeypatch):
     )
     tuning = SimpleNamespace(store=None)
     summary = words.selection_noise(tuning, [result, make_result("base", base=(0.5, 0.6, 0.7))]).data
-    optimism = evidence.optimism(labels, predicted.reshape(2, 3, 40), 2)
+    optimism = evidence.optimism(labels, predicted.reshape(2, 3, 40))
     assert f"**{100 * optimism:.1f} points**" in summary
     assert "over 1 stages" in summary
     # new has the best mean, and the higher score with the seeds 1 and 3.

@@ -72,3 +72,17 @@ def test_the_comparisons_have_a_row_for_each_other_trial():
     assert basis.data == "Differences in mean `val_f1` over 2 seeds and 6 validation images."
     [nothing] = words.comparisons(make_result("base", base=(0.5, 0.6)))
     assert "nothing to compare" in nothing.data
+
+
+def test_a_fit_that_diverged_after_its_best_epoch_is_named():
+    history = {"loss": [1, 1], "accuracy": [0.1, 0.1], "val_loss": [2.0, float("nan")], "val_accuracy": [0.1, 0.1]}
+    result = make_result("base", base=(0.5,))
+    result.runs["base", 1] = make_record(result.selected.settings, history=history, best_epoch=1)
+    assert "the fit diverged" in words.overfitting_summary(result).data
+
+
+def test_names_of_trials_are_not_markup():
+    result = make_result("dense", **{"a|_b_ $x$": (0.5, 0.51), "<b>": (0.9, 0.91)})
+    assert "**&lt;b&gt;** is selected" in words.decision_summary(result).data
+    skipped = words.stage_intro(replace(result, skipped=("*c*",))).data
+    assert "&#42;c&#42;." in skipped

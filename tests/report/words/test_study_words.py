@@ -128,6 +128,24 @@ def test_gray_and_colour_scores_name_all_settings_that_differ():
     assert sentence.endswith("Other settings that differ: layout, scale.")
 
 
+def test_gray_and_colour_scores_need_a_trial_of_the_same_augmentation():
+    gray, colour = make_result("augmentation", none=(0.5, 0.6)), make_result("colour", none=(0.6, 0.7))
+    [trial] = colour.trials
+    other = replace(colour, trials=(replace(trial, settings=trial.settings.change(augmentation="flip-shift")),))
+    assert "No trial of this stage" in words.gray_and_colour_scores(gray, other).data
+    assert "no result on grayscale images" in words.gray_and_colour_scores(None, colour).data
+
+
+def test_skipped_claims_are_counted_and_shown_with_the_reason():
+    skipped = ClaimResult(CLAIMS[0], ClaimStatus.SKIPPED, None, "The study has no stage 'base'.")
+    results = [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
+    supported = ClaimResult(CLAIMS[1], ClaimStatus.SUPPORTED, None)
+    assert "Claims: 1 supported, 0 refuted, 0 inconclusive, 1 skipped." in " ".join(
+        words.terminal_summary(results, [skipped, supported], QUICK)
+    )
+    assert "The study has no stage 'base'." in words.claim_table([skipped]).data
+
+
 def test_claims_are_shown_with_their_figures():
     [comparison] = evidence.compare(
         {name: Scores(np.array(runs), np.zeros((2, 5))) for name, runs in {"a": [0.5, 0.52], "b": [0.4, 0.42]}.items()}

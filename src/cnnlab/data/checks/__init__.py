@@ -9,7 +9,7 @@ from cnnlab.data.checks.sizes import class_sizes
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.messages import DataWarning
 from cnnlab.data.splits import Split
-from cnnlab.errors import lookup
+from cnnlab.errors import lookup, split_names
 
 _CHECKS: Mapping[str, Callable[[Dataset, Split], Iterator[str]]] = {
     "pixel-range": lambda dataset, _: pixel_range(dataset),
@@ -23,13 +23,17 @@ KINDS = ("unread-files", "unused-classes", *_CHECKS)
 """Names of all warnings about images; the first two come from reading the files."""
 
 
-def accepted_kinds(names: Iterable[str]) -> frozenset[str]:
-    """Return the kinds of warnings that a user accepts; empty names are ignored. Raises ConfigError for other names."""
+def accepted_kinds(names: str | Iterable[str]) -> frozenset[str]:
+    """Return the kinds of warnings that a user accepts, given as a list or with commas between them.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
     known = {kind: kind for kind in KINDS}
-    return frozenset(lookup(known, name.strip(), "warning about images") for name in names if name.strip())
+    return frozenset(lookup(known, name, "warning about images") for name in split_names("accept", names))
 
 
-def check(dataset: Dataset, split: Split, accepted: Iterable[str] = ()) -> list[DataWarning]:
+def check(dataset: Dataset, split: Split, accepted: str | Iterable[str] = ()) -> list[DataWarning]:
     """Return all warnings about images, except for kinds that the user accepts.
 
     Args:

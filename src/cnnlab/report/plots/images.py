@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
-from cnnlab.report.plots.picture import COLOURS, STYLE, Picture, _figure, _picture
+from cnnlab.report.plots.picture import COLOURS, FEW, STYLE, Picture, _figure, _picture, label_classes, labels
+from cnnlab.report.tables import name
 
 
 @mpl.rc_context(STYLE)
@@ -22,11 +23,18 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     }
     n_classes = len(dataset.class_names)
     counts = {part: np.bincount(labels, minlength=n_classes) for part, labels in parts.items()}
-    figure, axes = _figure(7, 2.4)
+    many = n_classes > FEW
+    names = labels(dataset.class_names, 24)
+    # The height of labels is that of the longest one: rotated by 30 degrees, or upright where there are many.
+    figure, axes = _figure(10 if many else 7, 1.9 + (0.06 if many else 0.035) * max(map(len, names)))
     axis: Axes = axes[0, 0]
     for index, (part, values) in enumerate(counts.items()):
         axis.bar(np.arange(n_classes) + (index - 1) * 0.27, values, 0.25, label=part, color=COLOURS[index])
-    axis.set_xticks(range(n_classes), dataset.class_names, rotation=30, ha="right", parse_math=False)
+    if many:
+        label_classes(axis.xaxis, names, rotation=90)
+    else:
+        axis.set_xticks(range(n_classes), names, rotation=30, ha="right", parse_math=False)
+    axis.set_xlim(-0.6, n_classes - 0.4)
     axis.set_ylabel("images")
     axis.grid(False, axis="x")
     axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -34,21 +42,23 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     return _picture(
         figure,
         f"Images per class, bars for each of {n_classes} classes: {ranges}.",
-        pd.DataFrame({"class": dataset.class_names, **counts}),
+        pd.DataFrame({"class": list(map(name, dataset.class_names)), **counts}),
     )
 
 
 @mpl.rc_context(STYLE)
 def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns: int = 10) -> Picture:
-    """Draw images (n, h, w, c) uint8, 0 to 255, in a grid, each below its title."""
+    """Draw images (n, h, w, c) uint8, 0 to 255, in a grid, each below its title of one or several lines."""
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
+    titles = ["\n".join(labels(title.split("\n"), 14)) for title in titles]
     lines = 1 + max((title.count("\n") for title in titles), default=0)
+    size = 8 if all(len(line) <= 11 for title in titles for line in title.split("\n")) else 7
     figure, axes = _figure(0.85 * columns, (0.83 + 0.17 * lines) * rows, rows, columns)
     for index, axis in enumerate(axes.flat):
         axis.axis("off")
         if index < len(pictures):
             image = pictures[index]
             axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
-            axis.set_title(titles[index], fontsize=8, pad=2, parse_math=False)
+            axis.set_title(titles[index], fontsize=size, pad=2, parse_math=False)
     return _picture(figure, alt, photo=True)

@@ -1,12 +1,20 @@
 """Pictures with their alt texts, and the style that all plots share."""
 
 import io
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
+from matplotlib import font_manager
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from PIL import Image
 
 from cnnlab.report.tables import table
@@ -19,7 +27,15 @@ INK = "#555555"
 """Lines that are no data."""
 GREY = "#8a8a8a"
 """Inconclusive differences, and lines to compare with."""
+_FONT = "DejaVu Sans"  # comes with Matplotlib
 STYLE = {
+    # Matplotlib's own defaults, in place of the user's settings. The rest of them is not about looks.
+    **{
+        setting: value
+        for setting, value in mpl.rcParamsDefault.items()
+        if not re.match(r"backend|date.epoch|docstring|figure.hooks|interactive|timezone|tk|toolbar|webagg", setting)
+    },
+    "font.family": [_FONT],
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -30,6 +46,9 @@ STYLE = {
     "legend.frameon": False,
     "savefig.bbox": "tight",
 }
+FEW = 20
+"""Up to so many classes, each has its label and each pair its number."""
+_LABELS = 60  # labels beside one another in a large picture
 DPI = 96
 SHARPNESS = 2
 """Pixels of a picture for each pixel that it takes on the page."""
@@ -93,3 +112,87 @@ def _picture(
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def labels(names: Iterable[str], most: int = 40) -> list[str]:
+    """Return names so that they can be drawn: on one line, of about `most` letters, the middle left out if necessary.
+
+    Letters that the usual font lacks are drawn with an installed font that has them, until the end of the surrounding
+    `mpl.rc_context`. Without such a font, they are written as escapes, in the form of Python's `ascii`.
+    """
+    return [_label(" ".join(name.split()) or repr(name), most) for name in names]
+
+
+def _label(name: str, most: int) -> str:
+    drawn = list(map(_drawn, name))
+    if sum(map(_width, drawn)) <= most:
+        return "".join(drawn)
+    first = _beginning(drawn, most // 2)
+    last = _beginning(drawn[::-1], most - sum(map(_width, first)) - 1)
+    return "".join([*first, "\N{HORIZONTAL ELLIPSIS}", *last[::-1]])
+
+
+def _beginning(letters: Sequence[str], width: int) -> list[str]:
+    """Return as many letters as there is room for."""
+    return [letter for letter, end in zip(letters, accumulate(map(_width, letters)), strict=True) if end <= width]
+
+
+def _width(letter: str) -> int:
+    """Return the width of a letter or an escape, in letters of the usual width."""
+    return 2 if len(letter) == 1 and unicodedata.east_asian_width(letter) in "WF" else len(letter)
+
+
+def label_classes(axis: Axis, names: Sequence[str], rotation: float) -> None:
+    """Label the classes on an axis of a large picture; of more than it has room for, every second one, or every third.
+
+    Args:
+        axis: The axis.
+        names: Labels of all classes, from `labels`.
+        rotation: Of the labels, in degrees.
+    """
+    step = -(-len(names) // _LABELS)
+    axis.set_ticks(range(0, len(names), step), names[::step], rotation=rotation, fontsize=7, parse_math=False)
+
+
+def _drawn(letter: str) -> str:
+    """Return a letter, or its escape if no font has it, and have Matplotlib use the font that has it."""
+    if letter.isprintable() and (family := _family_with(letter)):
+        if family not in mpl.rcParams["font.family"]:
+            mpl.rcParams["font.family"] = [*mpl.rcParams["font.family"], family]
+        return letter
+    if unicodedata.category(letter) in ("Cf", "Mn"):  # these only arrange or accent others
+        return ""
+    return letter.encode("unicode_escape").decode()
+
+
+@cache
+def _family_with(letter: str) -> str:
+    """Return an installed family of fonts that has a letter, if possible the usual one; "" if there is none."""
+    return next((family for family, path in _families().items() if ord(letter) in _letters(path)), "")
+
+
+@cache
+def _families() -> dict[str, str]:
+    """Return the installed families of fonts that have a regular one, and its file: the usual one first."""
+    regular = [
+        font
+        for font in font_manager.fontManager.ttflist
+        if (font.style, font.variant, font.stretch) == ("normal",) * 3
+        and font.weight in (400, "normal", "regular")
+        and "Last Resort" not in font.name  # Matplotlib's own, with a box for every letter
+    ]
+    regular.sort(key=lambda font: (font.name != _FONT, "Sans" not in font.name))
+    families: dict[str, str] = {}
+    for font in regular:
+        families.setdefault(font.name, font.fname)
+    return families
+
+
+@cache
+def _letters(path: str) -> frozenset[int]:
+    """Return the letters that Matplotlib can draw with a font; none if the font consists of pictures."""
+    try:
+        font = FT2Font(path)
+        return frozenset(font.get_charmap()) if font.scalable else frozenset()
+    except (OSError, RuntimeError):  # missing or damaged
+        return frozenset()

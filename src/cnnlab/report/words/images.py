@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cnnlab.data import DataFolder, Dataset, DataWarning, Split
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, table, text
+from cnnlab.report.tables import count, name, table, text
 from cnnlab.study import Profile, Protocol
 
 
@@ -71,17 +71,17 @@ def class_counts_table(dataset: Dataset, split: Split) -> HTML:
         "test": dataset.test_labels[split.test],
     }
     counts = {part: np.bincount(of_part, minlength=len(dataset.class_names)) for part, of_part in labels.items()}
-    return table(pd.DataFrame({"class": dataset.class_names, **counts}))
+    return table(pd.DataFrame({"class": list(map(name, dataset.class_names)), **counts}))
 
 
 def pixel_table(folder: DataFolder) -> HTML:
     """Return mean, standard deviation and range of the pixels of each set of images and channel."""
     rows = [
-        {"images": kind, "part": part, "channel": name, **_pixel_statistics(images[..., channel])}
+        {"images": kind, "part": part, "channel": colour, **_pixel_statistics(images[..., channel])}
         for kind, dataset in (("gray", folder.gray), ("colour", folder.colour))
         if dataset is not None
         for part, images in (("train", dataset.train_images), ("test", dataset.test_images))
-        for channel, name in enumerate(["gray"] if kind == "gray" else ["red", "green", "blue"])
+        for channel, colour in enumerate(["gray"] if kind == "gray" else ["red", "green", "blue"])
     ]
     return table(rows, {"mean": ".1f", "SD": ".1f"})
 

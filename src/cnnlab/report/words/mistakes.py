@@ -13,7 +13,7 @@ from cnnlab.report.tables import count, table, text
 from cnnlab.report.words.comparison import comparison_table, comparison_text
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
 from cnnlab.study import MISTAKES, mistake_model
-from cnnlab.tuning import MistakeResult, Tuning
+from cnnlab.tuning import MistakeResult, Tuning, have_same_runs
 
 
 def mistakes_intro(tuning: Tuning) -> Markdown:
@@ -50,9 +50,15 @@ def mistake_trials_table(result: MistakeResult) -> HTML:
 
 def mistake_verdicts(result: MistakeResult) -> Markdown:
     """Return the effects of a mistake as sentences."""
+    runs = result.records_by_trial
     return Markdown(
         "\n\n".join(
-            f"**{text(effect.trial)}** against **{text(effect.against)}**, `test_f1`: {comparison_text(effect)}"
+            f"**{text(effect.trial)}** against **{text(effect.against)}**, `test_f1`: "
+            + (
+                "the runs of both are the same in this budget, so it shows no effect."
+                if have_same_runs(runs[effect.trial], runs[effect.against])
+                else comparison_text(effect)
+            )
             for effect in result.effects
         )
     )

@@ -1,14 +1,12 @@
 """Tables and pictures of a trial's predictions on the test images, all seeds together."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from IPython.display import HTML, Markdown
 from numpy.typing import NDArray
 
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, mean_sd, table, text
+from cnnlab.report.tables import count, mean_sd, name, table, text
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
@@ -18,31 +16,40 @@ def classification_report(tuning: Tuning, result: StageResult) -> tuple[HTML, Ma
     true, predicted, _ = read_predictions(tuning.store, records, "test")
     names = records[0].data["class_names"]
     # On a worker, which has loaded scikit-learn. In a notebook's kernel, loading takes longer than everything else.
-    report, matrix = tuning.engine.call(_report_and_matrix, np.tile(true, len(records)), predicted.ravel(), names)
-    scores = ("precision", "recall", "f1-score")
+    scores, matrix = tuning.engine.call(_scores_and_matrix, np.tile(true, len(records)), predicted.ravel(), len(names))
     rows = [
-        {"class": name, **{score: report[name][score] for score in scores}, "predictions": int(report[name]["support"])}
-        for name in [*names, "macro avg", "weighted avg"]
+        {"class": label, **dict(zip(_SCORES, values, strict=True)), _SCORES[-1]: int(values[-1])}
+        for label, values in zip([*map(name, names), *_AVERAGES], scores, strict=True)
     ]
     f1, accuracy = (mean_sd([record.scores[name] for record in records]) for name in ("test_f1", "test_accuracy"))
     summary = Markdown(
         f"Trial **{text(result.decision.selected)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
         f"({count(len(records), 'run')}; the table and the matrix count the predictions of all of them)."
     )
-    return table(rows, dict.fromkeys(scores, ".3f")), summary, plots.confusion(matrix, names)
+    return table(rows, dict.fromkeys(_SCORES[:-1], ".3f")), summary, plots.confusion(matrix, names)
 
 
-def _report_and_matrix(
-    true: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]
-) -> tuple[dict[str, dict[str, float]], NDArray[np.int64]]:
-    """Return scikit-learn's classification report, by class, and the confusion matrix (n_classes, n_classes)."""
-    from sklearn.metrics import classification_report, confusion_matrix
+_SCORES = ("precision", "recall", "f1-score", "predictions")
+_AVERAGES = ("macro average of the classes", "weighted average of the classes")
 
-    labels = range(len(names))
-    report = classification_report(
-        true, predicted, labels=labels, target_names=names, output_dict=True, zero_division=0
-    )
-    return report, confusion_matrix(true, predicted, labels=labels)
+
+def _scores_and_matrix(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the scores of each class, then their macro and weighted averages, and the confusion matrix.
+
+    Both averages are over the classes that occur among the true ones, as the macro-F1 of a run is.
+
+    Returns:
+        (n_classes + 2, 4) precision, recall and F1, 0 to 1, and number of predictions; (n_classes, n_classes) counts.
+    """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    labels = np.arange(n_classes)
+    by_class = np.stack(precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0), axis=1)
+    n = by_class[:, 3]
+    averages = [np.append(np.average(by_class[:, :3], axis=0, weights=weights), n.sum()) for weights in (n > 0, n)]
+    return np.vstack([by_class, *averages]), confusion_matrix(true, predicted, labels=labels)
 
 
 def confused_pairs_table(tuning: Tuning, result: StageResult, most: int = 10) -> HTML:
@@ -55,15 +62,15 @@ def confused_pairs_table(tuning: Tuning, result: StageResult, most: int = 10) ->
     cells = [divmod(int(cell), n_classes) for cell in counts.ravel().argsort(kind="stable")[::-1][:most]]
     rows = [
         {
-            "true": names[label],
-            "predicted": names[other],
+            "true": name(names[label]),
+            "predicted": name(names[other]),
             "times": int(counts[label, other]),
             "share of the class": counts[label, other] / of_class[label],
         }
         for label, other in cells
         if counts[label, other]
     ]
-    return table(rows, {"share of the class": ".1%"})
+    return table(rows, {"share of the class": ".1%"}) if rows else HTML("<p>No prediction is wrong.</p>")
 
 
 def misclassified_images(tuning: Tuning, result: StageResult, most: int = 20) -> tuple[Markdown, Picture | Markdown]:
@@ -71,7 +78,8 @@ def misclassified_images(tuning: Tuning, result: StageResult, most: int = 20) ->
     record = result.best_run
     arrays = tuning.store.arrays(record.digest, "test_labels", "test_probs")
     labels, probs = arrays["test_labels"], arrays["test_probs"]
-    names, predicted, probability = record.data["class_names"], probs.argmax(axis=1), probs.max(axis=1)
+    names = [" ".join(label.split()) or repr(label) for label in record.data["class_names"]]
+    predicted, probability = probs.argmax(axis=1), probs.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     summary = (
         f"The run in `model.keras` (seed {record.seed}) misclassifies {len(wrong):,} of {len(labels):,} test images."

@@ -13,13 +13,13 @@ from scipy.special import stdtrit
 from cnnlab import evidence, study
 from cnnlab.records import Record
 from cnnlab.report.tables import mean_sd, table
-from cnnlab.study import SPARSE_LOSS, STAGES, PublishedFit, Stage, Trial
+from cnnlab.study import SPARSE_LOSS, PublishedFit, Trial
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
-def _fits(stage: Stage) -> tuple[tuple[PublishedFit, Trial], ...]:
-    """Return a stage's published fits with the settings that they really had."""
-    trials = study.plan_trials(stage, Trial(), study.PROFILES["full"], study.PROTOCOLS["published"])
+def _fits(stage: str) -> tuple[tuple[PublishedFit, Trial], ...]:
+    """Return the published fits of a stage with the settings that they really had."""
+    trials = study.published_trials(stage, study.PROFILES["full"], study.PROTOCOLS["published"])
     return tuple((trial.published, trial.settings) for trial in trials if trial.published)
 
 
@@ -27,7 +27,7 @@ def _fits(stage: Stage) -> tuple[tuple[PublishedFit, Trial], ...]:
 def replicates() -> tuple[tuple[PublishedFit, ...], ...]:
     """Return the groups of two or more published fits that really had the same settings."""
     groups: dict[Trial, list[PublishedFit]] = defaultdict(list)
-    for fit, settings in (pair for stage in STAGES for pair in _fits(stage)):
+    for fit, settings in (pair for stage in study.published_stages() for pair in _fits(stage)):
         groups[settings].append(fit)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
@@ -57,23 +57,25 @@ def published_choices() -> pd.DataFrame:
     """
     rows = []
     previous_f1 = np.nan
-    for stage in STAGES:
+    for stage in study.published_stages():
         # Of fits with the same name, the first one counts.
-        fits = {fit.trial: (fit.test_f1, settings.training) for fit, settings in reversed(_fits(stage))}
-        if stage.on_colour or stage.published_choice not in fits:
+        fits = {fit.trial: (fit, settings.training) for fit, settings in reversed(_fits(stage))}
+        choice = next(fit for fit, _ in fits.values() if fit.chosen)
+        if choice.on_colour:
             continue
-        f1, _ = fits.pop(stage.published_choice)
+        del fits[choice.trial]
+        f1 = choice.test_f1
         gain, previous_f1 = f1 - previous_f1, f1
-        if not stage.trials or np.isnan(gain):
+        if not choice.settings or np.isnan(gain):  # there was only the choice of the previous stage
             continue
         best_other, difference, wrong_labels = "", np.nan, False
         if fits:
-            best_other, (other_f1, training) = max(fits.items(), key=lambda fit: fit[1][0])
-            difference = f1 - other_f1
+            best_other, (other, training) = max(fits.items(), key=lambda item: item[1][0].test_f1)
+            difference = f1 - other.test_f1
             wrong_labels = training.loss != SPARSE_LOSS and not training.one_hot
         significant = (difference if best_other else gain) > significant_difference()
         answer = "unknown" if significant and wrong_labels else "yes" if significant else "no"
-        rows.append((stage.name, stage.published_choice, f1, best_other, difference, gain, answer))
+        rows.append((stage, choice.trial, f1, best_other, difference, gain, answer))
     return pd.DataFrame(
         rows, columns=["stage", "choice", "F1", "best other trial", "difference", "gain", "significant"]
     )
@@ -125,7 +127,7 @@ def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdow
     """Return how much our own runs of one trial differ, at their last and at their best epoch."""
     groups: dict[Trial, dict[str, Record]] = defaultdict(dict)  # by digest: a run that stages share counts once
     for result in results:
-        for trial in result.trials:
+        for trial in result.distinct_trials:
             groups[trial.settings] |= {record.digest: record for record in result.records(trial.name)}
     runs = [list(group.values()) for group in groups.values()]
     sd, dof = _pooled_sd([run.scores["test_f1"] for run in group] for group in runs)
@@ -152,11 +154,11 @@ def selection_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
     """Return what selecting by one run, and by its test score as the published study did, would do here."""
     optimism, n_same, n_selections = [], 0, 0
     for result in results:
-        records = list(result.records_by_trial.values())
+        records = [result.records(trial.name) for trial in result.distinct_trials]
         if len(records) < 2 or result.decision.n_seeds < 2:
             continue
-        labels, predicted, n_classes = read_predictions(tuning.store, [*chain(*records)], "test")
-        optimism.append(evidence.optimism(labels, predicted.reshape(len(records), -1, len(labels)), n_classes))
+        labels, predicted, _ = read_predictions(tuning.store, [*chain(*records)], "test")
+        optimism.append(evidence.optimism(labels, predicted.reshape(len(records), -1, len(labels))))
         val_f1 = np.array([[record.scores["val_f1"] for record in of_trial] for of_trial in records])
         n_same += int((val_f1.argmax(axis=0) == val_f1.mean(axis=1).argmax()).sum())
         n_selections += val_f1.shape[1]

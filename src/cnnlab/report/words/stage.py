@@ -23,7 +23,8 @@ def stage_intro(result: StageResult) -> Markdown:
     lines = [f"# CNN-{stage.cnn}: {stage.title}", f"**{stage.question}**", stage.why]
     if result.skipped:
         lines.append(
-            f"Skipped in this profile, because they cost 4 to 16 times the usual fit: {', '.join(result.skipped)}."
+            f"Skipped in this profile, because they cost 4 to 16 times the usual fit: "
+            f"{', '.join(map(text, result.skipped))}."
         )
     if result.dropped:
         lines.append("Dropped early by successive halving on one seed, so little is known about them:")
@@ -54,17 +55,25 @@ def model_drawing(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Pict
 
 
 def trials_table(result: StageResult) -> HTML:
-    """Return the stage's trials with size, cost and scores; the selected one is marked."""
+    """Return the stage's trials with size, cost and scores, and which is selected, or has the runs of another."""
     rows = [
         {
             "trial": f"{trial.name} (selected)" if trial == result.selected else trial.name,
-            "incumbent": "yes" if trial.incumbent else "",
+            "incumbent": "yes" if trial.incumbent else _same_text(result, trial.name),
             **score_columns(result.records(trial.name)),
             "published F1": _published_f1(trial.published) if trial.published else "",
         }
         for trial in result.trials
     ]
     return table(rows, SCORE_FORMATS)
+
+
+def _same_text(result: StageResult, name: str) -> str:
+    """Return "same as the incumbent in this budget" for a trial with the incumbent's runs, or the like; else ""."""
+    if name not in (same_as := result.same_as):
+        return ""
+    other = result.trial(same_as[name])
+    return f"same as {'the incumbent' if other.incumbent else other.name} in this budget"
 
 
 SCORE_FORMATS = {"params": ",d", "epochs": ".1f", "seconds": ".1f"}
@@ -120,6 +129,8 @@ def overfitting_summary(result: StageResult) -> Markdown:
     if later:
         rise = float(np.mean([r.history["val_loss"][-1] - min(r.history["val_loss"]) for r in records]))
         after = f"In the {later:.1f} epochs after it, `val_loss` ended {rise:.3f} above its lowest value."
+        if not np.isfinite(rise):
+            after = "In the epochs after it, `val_loss` of a run became infinite or no number (NaN): the fit diverged."
     return Markdown(
         f"At the epoch with the lowest `val_loss`, training accuracy is {train:.3f} and validation accuracy {val:.3f} "
         f"(mean of {count(len(records), 'run')}), {abs(gap):.1f} points apart. {reading} {after}"
@@ -137,6 +148,9 @@ def decision_summary(result: StageResult) -> Markdown:
     if selected.name != decision.best:
         best = float(np.mean([record.scores["val_f1"] for record in result.records(decision.best)]))
         lines.append(f"The best mean is {best:.3f}, of the trial {text(decision.best)}.")
+    lines += [
+        f"{text(same)} is the {text(_same_text(result, same))}, so it is not compared." for same in result.same_as
+    ]
     if selected.incumbent and len(result.trials) > 1:
         lines.append("It is the incumbent, so this stage changes nothing.")
     if decision.evidence:
@@ -153,7 +167,8 @@ def decision_summary(result: StageResult) -> Markdown:
 def comparisons(result: StageResult) -> tuple[Markdown | HTML, ...]:
     """Return what a stage's comparisons rest on, and a table of the selected trial against every other one."""
     if not result.decision.comparisons:
-        return (Markdown("There is only one trial, so there is nothing to compare."),)
+        others = ", and the others are the same in this budget" if len(result.trials) > 1 else ""
+        return (Markdown(f"There is only one trial{others}, so there is nothing to compare."),)
     n_images = result.selected_records[0].split["val"]
     seeds = count(result.decision.n_seeds, "seed")
     basis = f"Differences in mean `val_f1` over {seeds} and {count(n_images, 'validation image')}."

@@ -68,7 +68,7 @@ def _first_gray(results: Sequence[StageResult]) -> StageResult | None:
 
 def _choices(results: Sequence[StageResult]) -> list[StageResult]:
     """Return the grayscale stages that have trials to choose between."""
-    return [result for result in results if not result.stage.on_colour and len(result.trials) > 1]
+    return [result for result in results if not result.stage.on_colour and len(result.distinct_trials) > 1]
 
 
 def _is_pinned(choices: Sequence[StageResult]) -> bool:
@@ -126,7 +126,7 @@ def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
     """Return the best trials of all stages by mean `val_f1`, equal trials once."""
     best: dict[Trial, tuple[float, dict[str, Any]]] = {}
     for result in results:
-        for trial in result.trials:
+        for trial in result.distinct_trials:
             records = result.records(trial.name)
             score = float(np.mean([record.scores["val_f1"] for record in records]))
             row = {"stage": result.stage.name, "trial": trial.name, **score_columns(records)}
@@ -135,13 +135,18 @@ def leaderboard(results: Sequence[StageResult], rows: int = 10) -> HTML:
     return table([row for _, row in ranked], SCORE_FORMATS)
 
 
-def gray_and_colour_scores(gray: StageResult, colour: StageResult) -> Markdown:
+def gray_and_colour_scores(gray: StageResult | None, colour: StageResult) -> Markdown:
     """Return the scores of a grayscale stage's network on both kinds of images, and which other settings differ.
 
     It makes no claim beyond means and standard deviations.
     """
+    if gray is None:
+        return Markdown("There is no result on grayscale images to compare with.")
     before = gray.selected.settings
-    trial = next(trial for trial in colour.trials if trial.settings.input.augmentation == before.input.augmentation)
+    same = [trial for trial in colour.trials if trial.settings.input.augmentation == before.input.augmentation]
+    if not same:
+        return Markdown("No trial of this stage has the same augmentation as the grayscale network.")
+    trial = same[0]
     old, new = (
         {name: value for part in settings.canonical().values() for name, value in part.items()}
         for settings in (before, trial.settings)
@@ -180,7 +185,8 @@ def _findings(
     elif published:
         agreement = f"{sum(published)} of {len(published)} choices are those of the published study."
     statuses = Counter(result.status for result in claim_results)
-    claims = f"Claims: {', '.join(f'{statuses[status]} {status}' for status in ClaimStatus)}." if statuses else ""
+    shown = [status for status in ClaimStatus if status != ClaimStatus.SKIPPED or statuses[status]]
+    claims = f"Claims: {', '.join(f'{statuses[status]} {status}' for status in shown)}." if statuses else ""
     colour = [_test_f1(result.selected_records) for result in results if result.stage.on_colour]
     split = first.selected_records[0].split
     basis = (
@@ -262,12 +268,12 @@ def terminal_summary(
 
 
 def claim_table(claim_results: Sequence[ClaimResult]) -> HTML:
-    """Return the declared claims with their status and the difference that was measured."""
+    """Return the declared claims with their status and the difference that was measured, or why it is missing."""
     rows = [
         {
             "claim": result.claim.sentence,
             "status": result.status,
-            "difference in test_f1": result.comparison.difference if result.comparison else "not run",
+            "difference in test_f1": result.comparison.difference if result.comparison else result.reason or "not run",
             "95 % interval": interval_text(result.comparison),
             "claimed": f"> {result.claim.by:g}",
         }
