@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 FILES = sorted((HERE / "pickles").glob("*.pkl"))
 MUTATIONS = int(os.environ.get("CNNLAB_MUTATIONS", "2400"))
 SECONDS, MEMORY = 10, 400 << 20
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""NumPy takes 40 MB for each core of the machine as it is imported."""
 
 
 def load_make():
@@ -224,7 +226,7 @@ def run_corpus(report, folder, **environment):
         timeout=None if "CNNLAB_MUTATIONS" in os.environ else 600,
         check=False,
         cwd=folder,
-        env=os.environ | {corpus.MARK: str(folder / "mark"), "OMP_NUM_THREADS": "1"} | environment,
+        env=os.environ | {corpus.MARK: str(folder / "mark")} | ONE_THREAD | environment,
     )
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, f"after {reports[-1:]}:\n{done.stderr[-3000:]}"
@@ -274,7 +276,7 @@ def test_marks(name):
     done = subprocess.run(
         [sys.executable, "-c", code, name],
         cwd=HERE,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env=os.environ | ONE_THREAD,
         capture_output=True,
         text=True,
         timeout=120,
@@ -312,6 +314,7 @@ def test_odd_table_in_a_data_folder(tmp_path, name):
     done = subprocess.run(
         [sys.executable, HERE / "pickle_corpus.py", "folder", "pickled"],
         cwd=tmp_path,
+        env=os.environ | ONE_THREAD,
         capture_output=True,
         text=True,
         timeout=120,
