@@ -159,6 +159,10 @@ def test_a_worker_that_ended_as_it_started_is_replaced_while_the_others_work(mon
         nanny = next(iter(engine.client.cluster.workers.values()))
         nanny.status = Status.starting  # as it is until a worker has joined
         os.kill(nanny.pid, signal.SIGKILL)
+        end = time.monotonic() + 60
+        while len(engine.client.nthreads()) == many:  # until Dask has noticed
+            assert time.monotonic() < end
+            time.sleep(0.05)
         seen = []
 
         def on_run_end(*_):
