@@ -30,7 +30,7 @@ def axe() -> str:
 
 @contextmanager
 def opened(path: str, *more: str) -> Iterator[Any]:
-    """Chromium, driven by Playwright, with most of its own requests and those of its updates switched off."""
+    """Chromium, driven by Playwright, with most of its own requests, its updates and the user's proxy switched off."""
     from playwright.sync_api import sync_playwright
 
     quiet = [
@@ -39,9 +39,10 @@ def opened(path: str, *more: str) -> Iterator[Any]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        "--no-proxy-server",
         *more,
     ]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=quiet)
+        browser = playwright.chromium.launch(executable_path=path, args=quiet, timeout=120_000)
         yield browser
         browser.close()

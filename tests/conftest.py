@@ -1,7 +1,9 @@
 """What several tests share: small folders of real files, and one pair of real workers."""
 
 import json
+import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from cnnlab import data, evidence, records
 from cnnlab.data import Dataset, sample
-from cnnlab.engine import Engine
+from cnnlab.engine import ADDRESS, Engine
 from cnnlab.records import SCORES, Record
 from cnnlab.study import StageTrial, Trial, find_stage
 from cnnlab.tuning import StageResult
@@ -20,8 +22,12 @@ from cnnlab.tuning import StageResult
 ROOT = Path(__file__).parents[1]
 
 
-def pytest_configure() -> None:
-    """Have what the tests start mind the signals that end a command: `nohup` and the `&` of a shell ignore some."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the tests independent of how they were started, of the user's Dask scheduler, and of a slow disk."""
+    os.environ.pop(ADDRESS, None)
+    # Dask warns if its folders take more than a second, and a warning is an error here.
+    config.addinivalue_line("filterwarnings", "ignore:Creating scratch directories:UserWarning")
+    # What the tests start must react to these signals, but `nohup` and the `&` of a shell ignore some.
     for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
             signal.signal(getattr(signal, name), handler)
@@ -62,11 +68,39 @@ def tiny() -> Dataset:
     return Dataset(images[:30], labels[:30], images[30:], labels[30:], ("dark", "bright"))
 
 
+@pytest.fixture
+def two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let engines of this process start two workers, whatever cores and memory the machine has."""
+    start_two(monkeypatch)
+
+
+def start_two(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("cnnlab.engine.workers.CPU_COUNT", 2)
+    patch.setattr("cnnlab.engine.workers.MEMORY_LIMIT", 1 << 40)
+
+
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    """Real Dask workers, started once for all tests that need some."""
+def shared_engine() -> Iterator[Engine]:
     with Engine() as shared:
+        with pytest.MonkeyPatch.context() as patch:
+            start_two(patch)
+            assert shared.client, "starts them"
         yield shared
+
+
+@pytest.fixture
+def engine(shared_engine: Engine) -> Engine:
+    """Two real Dask workers, started once for all tests that need some; those that a test has killed are back."""
+    end = time.monotonic() + 120
+    while len(shared_engine._cluster.look()) < 2:
+        assert time.monotonic() < end, "killed workers were not replaced"
+        time.sleep(0.1)
+    return shared_engine
+
+
+def seconds_to_end() -> float:
+    """How long processes may run after their command has ended: two seconds, and more where the cores are busy."""
+    return 2 + 4 * os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:

@@ -1,6 +1,7 @@
 """Downloads from a real server on this machine: complete, broken, wrong."""
 
 import hashlib
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -56,7 +57,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")  # the user's proxy does not know this server
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
@@ -105,12 +107,20 @@ def test_wrong_checksum(tmp_path, server):
     assert (tmp_path / data.ARCHIVE).read_bytes() == b"mine"
 
 
-def test_missing_page_and_unreachable_server(tmp_path, server):
+@pytest.fixture
+def closed_port():
+    """A port that is nobody else's, and where nobody listens."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        yield silent.getsockname()[1]
+
+
+def test_missing_page_and_unreachable_server(tmp_path, server, closed_port):
     server.content = b""
     with pytest.raises(DataError, match="404"):
         fetch(tmp_path, server.url, SHA)
     with pytest.raises(DataError, match=r"Expected cifar-10-python.tar.gz from http"):
-        fetch(tmp_path, "http://127.0.0.1:9/x.tar.gz", SHA)
+        fetch(tmp_path, f"http://127.0.0.1:{closed_port}/x.tar.gz", SHA)
 
 
 def test_server_without_ranges(tmp_path, server):

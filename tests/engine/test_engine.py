@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -130,7 +131,7 @@ def test_a_run_that_kills_three_workers_is_reported_with_its_settings_and_the_re
 
 
 @pytest.mark.parametrize("asked", ["call", "run"])
-def test_workers_that_end_as_they_start_are_replaced(monkeypatch, work, tmp_path, asked):
+def test_workers_that_end_as_they_start_are_replaced(monkeypatch, two_workers, work, tmp_path, asked):
     """Dask does not replace them; a call or a run would wait for ever."""
     monkeypatch.setattr("cnnlab.engine.cluster.REPLACE_SECONDS", 1)
     monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 1)
@@ -149,7 +150,7 @@ def test_workers_that_end_as_they_start_are_replaced(monkeypatch, work, tmp_path
         assert len(engine.client.nthreads()) <= many
 
 
-def test_a_worker_that_ended_as_it_started_is_replaced_while_the_others_work(monkeypatch, work, tmp_path):
+def test_a_worker_that_ended_as_it_started_is_replaced_while_the_others_work(monkeypatch, two_workers, work, tmp_path):
     monkeypatch.setattr("cnnlab.engine.cluster.REPLACE_SECONDS", 1)
     monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 0.5)
     with Engine() as engine:
@@ -158,13 +159,18 @@ def test_a_worker_that_ended_as_it_started_is_replaced_while_the_others_work(mon
         nanny = next(iter(engine.client.cluster.workers.values()))
         nanny.status = Status.starting  # as it is until a worker has joined
         os.kill(nanny.pid, signal.SIGKILL)
+        end = time.monotonic() + 60
+        while len(engine.client.nthreads()) == many:  # until Dask has noticed
+            assert time.monotonic() < end
+            time.sleep(0.05)
         seen = []
 
         def on_run_end(*_):
-            time.sleep(0.3)  # there is always a run that ends, so the engine never waits for long
             seen.append(len(engine.client.nthreads()))
+            if seen[-1] < many:
+                time.sleep(0.3)  # there is always a run that ends, so the engine never waits for long
 
-        engine.run_all([work(TRIAL, seed) for seed in range(1, 41)], RunStore(tmp_path), on_run_end)
+        engine.run_all([work(TRIAL, seed) for seed in range(1, 101)], RunStore(tmp_path), on_run_end)
         assert seen[0] == many - 1
         assert seen[-1] == many
 
@@ -319,7 +325,8 @@ def test_a_worker_reports_epochs_only_a_few_times_a_second(engine, work, tmp_pat
     items = [work(TRIAL.change(epochs=40), 1)]
     engine.run_all(items, RunStore(tmp_path), on_epoch=lambda _, number: seen.append(number))
     assert seen == sorted(seen)
-    assert 1 <= len(seen) <= 1 + (time.monotonic() - start) / EPOCH_SECONDS < 40
+    assert 1 <= len(seen) < 40
+    assert len(seen) <= 1 + (time.monotonic() - start) / EPOCH_SECONDS
 
 
 def test_an_epoch_that_is_reported_outside_a_worker_is_no_error():
@@ -328,8 +335,11 @@ def test_an_epoch_that_is_reported_outside_a_worker_is_no_error():
 
 def test_no_scheduler_at_the_address_is_one_line(monkeypatch):
     monkeypatch.setattr("cnnlab.engine.cluster.CONNECT_SECONDS", 1)
-    with pytest.raises(ConfigError, match="leave SCHEDULER out"), Engine("tcp://127.0.0.1:1") as engine:
-        _ = engine.client
+    with socket.socket() as silent:  # its port is nobody else's, and nobody listens there
+        silent.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="leave SCHEDULER out"), Engine(address) as engine:
+            _ = engine.client
 
 
 @pytest.mark.parametrize(
@@ -346,7 +356,7 @@ def test_an_engine_with_stored_runs_only_starts_nothing(work, tmp_path, engine):
     before = psutil.Process().children(recursive=True)
     with Engine() as idle:
         idle.run_all([work(TRIAL, 1)], store)
-        assert psutil.Process().children(recursive=True) == before
+        assert set(psutil.Process().children(recursive=True)) <= set(before)  # some of these may end meanwhile
 
 
 def test_a_dataset_changed_by_one_pixel_is_another_run(work, tiny):

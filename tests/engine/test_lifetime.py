@@ -10,6 +10,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from conftest import seconds_to_end
+
 SCRIPT = """
 import subprocess, sys, time
 from cnnlab.engine import lifetime
@@ -17,6 +19,7 @@ with lifetime.kill_children_on_exit("stopped"):
     detached = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     print(detached.pid, flush=True)
     sys.stdin.readline()
+print("after the block", flush=True)
 time.sleep(600)
 """
 
@@ -35,20 +38,21 @@ def command():
     process.communicate()
 
 
-def ended(process, seconds=2):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
+def ended(process, seconds=None):
+    until = time.monotonic() + (seconds or seconds_to_end())
+    with suppress(psutil.NoSuchProcess):  # it ended between two questions
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_processes_in_other_sessions_end_with_the_command_whatever_ends_it(command, number):
     process, started = command
     os.kill(process.pid, number)
-    assert process.wait(2) == (-number if number == signal.SIGKILL else 128 + number)
+    assert process.wait(seconds_to_end()) == (-number if number == signal.SIGKILL else 128 + number)
     assert ended(started)
     if number != signal.SIGKILL:
         assert process.stderr.read() == b"\nstopped\n"
@@ -66,6 +70,6 @@ def test_signals_have_their_usual_effect_again_after_the_block(command):
     process, _ = command
     process.stdin.write(b"continue\n")
     process.stdin.flush()
-    time.sleep(0.5)
+    assert process.stdout.readline() == b"after the block\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(2) == -signal.SIGTERM
+    assert process.wait(seconds_to_end()) == -signal.SIGTERM

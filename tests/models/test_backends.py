@@ -20,9 +20,10 @@ def on_jax(tmp_path):
     (place / "__init__.py").write_text("raise ImportError('not here')")
 
     def go(*words):
+        path = os.pathsep.join(filter(None, [str(place.parent), os.environ.get("PYTHONPATH")]))
         return subprocess.run(
             [sys.executable, *map(str, words)],
-            env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(place.parent)},
+            env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": path},
             cwd=ROOT,
             capture_output=True,
             text=True,

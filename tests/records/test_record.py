@@ -1,5 +1,6 @@
 """A run is found by what made it: trial, seed, images, and the code that builds and fits."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,11 @@ def copied(tmp_path, changes):
         "print(fit_code_digest(), Run(Trial(), 1, 'data', 'split').digest)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.split()
 

@@ -109,7 +109,7 @@ def show(browser, made):
         context = browser.new_context(**settings)
         contexts.append(context)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         shown = context.new_page()
         shown.on("console", lambda message: noted.append(f"{message.type}: {message.text}"))
         shown.on("pageerror", lambda error: noted.append(str(error)))
@@ -407,18 +407,26 @@ def test_a_failing_stage_does_not_affect_the_others(made, folder, short, tmp_pat
     assert stages == [stage.name for stage in STAGES if stage.name != "dense"]
 
 
-def test_notebooks_run_in_jupyter_with_their_default_parameters(tmp_path):
+@pytest.fixture
+def plain_jupyter(tmp_path, monkeypatch):
+    """Kernels of this environment, without the settings and kernels of the user."""
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+
+
+def test_notebooks_run_in_jupyter_with_their_default_parameters(plain_jupyter, tmp_path):
     from nbclient import NotebookClient
 
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     for name in ("00-start", "01-data", "02-stage"):
         notebook = nbformat.read(tmp_path / "notebooks" / f"{name}.ipynb", as_version=4)
         resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
-        NotebookClient(notebook, kernel_name="python3", timeout=300, resources=resources).execute()
+        NotebookClient(notebook, kernel_name="python3", timeout=800, resources=resources).execute()
     assert len(list((tmp_path / "reports" / "runs").glob("*.run"))) == 3
 
 
-def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(folder, tmp_path):
+def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(plain_jupyter, folder, tmp_path):
     from nbclient import NotebookClient
 
     notebook = nbformat.read(ROOT / "notebooks" / "02-stage.ipynb", as_version=4)
@@ -428,7 +436,7 @@ def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(folder, tmp_pat
     for cell in notebook.cells:
         for name, value in settings.items():
             cell.source = re.sub(rf"^{name} = .*", f"{name} = {value!r}", cell.source, flags=re.MULTILINE)
-    NotebookClient(notebook, kernel_name="python3", timeout=300).execute()
+    NotebookClient(notebook, kernel_name="python3", timeout=800).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     tables = [output["data"].get("text/html", "") for output in outputs if "data" in output]
     assert any("<td>fast" in table and "<td>32" in table and "<td>64" in table for table in tables)

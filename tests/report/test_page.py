@@ -276,14 +276,15 @@ def test_every_fragment_of_html_goes_through_the_sanitiser_last():
 
 
 def test_sanitising_three_megabytes_takes_less_than_two_seconds():
+    """Of the processor, whatever else the machine does."""
     rng = np.random.default_rng(0)
     image = f'<div><img src="data:image/png;base64,{b64encode(rng.bytes(30_000)).decode()}" alt="A picture."></div>'
     table = tables.table([dict.fromkeys("abcdefgh", 0.5)] * 20).data
     whole = (image + table) * 75
     assert len(whole) > 3e6
-    start = time.perf_counter()
+    start = time.thread_time()
     clean = page.sanitise(whole)
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
     assert clean.count("<img src=") == 75
 
 
