@@ -20,8 +20,6 @@ from cnnlab.engine.images import Images
 from cnnlab.engine.workers import WORKER_ENV, LocalWorkers
 from cnnlab.errors import ConfigError, WorkerError
 
-ADDRESS = "DASK_SCHEDULER_ADDRESS"
-"""Environment variable with the address of the scheduler to join."""
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer, and a cluster may have no workers."""
 REPLACE_SECONDS = 20

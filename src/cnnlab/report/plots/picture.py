@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,7 +20,9 @@ INK = "#555555"
 """Lines that are no data."""
 GREY = "#8a8a8a"
 """Inconclusive differences, and lines to compare with."""
-STYLE = {
+STYLE: dict[str, Any] = {
+    # Matplotlib's defaults, not the settings of a user (matplotlibrc). Its backend is not used.
+    **{name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"},
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
