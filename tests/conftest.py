@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,17 @@ def engine() -> Iterator[Engine]:
     """Real Dask workers, started once for all tests that need some."""
     with Engine() as shared:
         yield shared
+
+
+@pytest.fixture(scope="session")
+def smoke_report(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any, list[Any]]:
+    """A smoke report of every stage: its folder, its run store, the finished command, and the command's words."""
+    place = tmp_path_factory.mktemp("report")
+    words = ["report", "--profile", "smoke", "--data", folder, "--runs", place / "runs", "--report", place / "out"]
+    command = [sys.executable, "-m", "cnnlab", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "out", place / "runs", done, words
 
 
 def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:

@@ -32,13 +32,8 @@ def command(*words, cwd=ROOT):
 
 
 @pytest.fixture(scope="module")
-def made(folder, tmp_path_factory):
-    """A smoke report of every stage: its folder, its run store, and the command's output."""
-    place = tmp_path_factory.mktemp("report")
-    words = ["report", "--profile", "smoke", "--data", folder, "--runs", place / "runs", "--report", place / "out"]
-    done = command(*words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place / "out", place / "runs", done, words
+def made(smoke_report):
+    return smoke_report
 
 
 @pytest.fixture(scope="module")

@@ -189,7 +189,8 @@ class Cluster:
         """Wait for a task and return its result. Look at the workers meanwhile, with the errors of `look`."""
         while future.status == "pending":
             try:
-                wait([future], timeout=POLL_SECONDS)
+                with self.client.as_current():  # `wait` knows no other way to name its client
+                    wait([future], timeout=POLL_SECONDS)
             except TimeoutError:
                 self.look()
         return self.fetch(future)
