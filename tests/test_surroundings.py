@@ -34,12 +34,11 @@ def test_settings_of_other_programs_are_removed_and_those_that_count_are_kept(mo
 
 
 def test_the_settings_for_dask_are_kept_for_a_remote_scheduler(tmp_path, monkeypatch):
-    (tmp_path / ".config" / "dask").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", "mine.pem")
     with surroundings.closed(keep_dask=True):
         assert os.environ["DASK_DISTRIBUTED__COMM__TLS__CA_FILE"] == "mine.pem"
-        assert os.environ["DASK_CONFIG"] == str(tmp_path / ".config" / "dask")
+        assert Path.home() == tmp_path, "~/.config/dask is read"
     with surroundings.closed():
         assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" not in os.environ
         assert str(tmp_path) not in os.environ["DASK_CONFIG"]

@@ -387,9 +387,7 @@ def test_a_machine_without_shared_semaphores_is_named(monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(multiprocessing.synchronize, "Semaphore", fail)
-    with pytest.raises(
-        ConfigError, match=r"/dev/shm\. Received: Read-only file system\. Allow cnnlab to write"
-    ):
+    with pytest.raises(ConfigError, match=r"/dev/shm\. Received: Read-only file system\. Allow cnnlab to write"):
         Engine().address  # noqa: B018
 
 
