@@ -121,14 +121,11 @@ def closed(*, keep_dask: bool = False) -> Iterator[None]:
 def _close(folder: Path, *, keep_dask: bool) -> None:
     """Replace the user's settings and home by a folder."""
     home, cache = _home(), os.environ.get("XDG_CACHE_HOME")
-    if keep_dask and home and (home / ".config" / "dask").is_dir():
-        os.environ.setdefault("DASK_CONFIG", str(home / ".config" / "dask"))
     remove_settings(keep_dask=keep_dask)
-    own = dict.fromkeys(
-        ("HOME", "USERPROFILE", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
-        str(folder),
-    )
-    own |= {
+    names = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"]
+    if not (keep_dask and home):  # settings for Dask are in the home too
+        names += ["HOME", "USERPROFILE"]
+    own = dict.fromkeys(names, str(folder)) | {
         FOLDER: str(folder),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "JUPYTER_NO_CONFIG": "1",

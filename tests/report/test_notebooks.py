@@ -12,9 +12,8 @@ import nbformat
 import pytest
 
 from cnnlab import surroundings
-from cnnlab.report import execution, notebooks
-from cnnlab.report.execution import KernelManager
-from cnnlab.report.notebooks import NotebookRunner
+from cnnlab.report import notebooks
+from cnnlab.report.notebooks import KernelManager, NotebookRunner
 from cnnlab.tuning import progress
 
 
@@ -116,7 +115,7 @@ SLEEPS = "import time\ntime.sleep(1000)"
 
 @pytest.mark.slow
 def test_a_notebook_that_does_not_answer_is_given_up_and_the_others_are_kept(execute, monkeypatch):
-    monkeypatch.setattr(execution, "SILENT_SECONDS", 25)
+    monkeypatch.setattr(notebooks, "SILENT_SECONDS", 25)
     execute.tuning.engine.idle_seconds = 1000.0
     errors = execute(data="1 + 1", noise=SLEEPS)
     assert errors["data"] == ""
@@ -125,7 +124,7 @@ def test_a_notebook_that_does_not_answer_is_given_up_and_the_others_are_kept(exe
 
 @pytest.mark.slow
 def test_a_notebook_may_wait_as_long_as_a_run_is_under_way(execute, monkeypatch):
-    monkeypatch.setattr(execution, "SILENT_SECONDS", 0)
+    monkeypatch.setattr(notebooks, "SILENT_SECONDS", 0)
     assert execute(data="import time\ntime.sleep(3)") == {"data": ""}
 
 

@@ -116,7 +116,7 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
         raise ConfigError(
             f"Expected the notebooks in {str(notebooks)!r}. Received: none. Run cnnlab in the project's folder."
         )
-    if (out / "notebooks").resolve() == notebooks.resolve():
+    if (out / "notebooks" / "02-stage.ipynb").exists():  # a report has none of this name
         raise ConfigError(
             f"Expected a folder for the report alone. Received: {str(out)!r}, which holds the notebooks. "
             "Name another (REPORT=...)."
@@ -209,6 +209,7 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     model, model_card = out / "model.keras", out / "model-card.md"
     if _read_manifest(out, "model") == origin and model.exists() and model_card.exists():
         return origin
+    page.import_matplotlib()
     from cnnlab.report import card  # imports Matplotlib, which takes seconds
 
     arrays = tuning.store.arrays(record.digest)

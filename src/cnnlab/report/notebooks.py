@@ -1,20 +1,40 @@
 """Execute notebooks with papermill, while later stages still run."""
 
 import json
+import multiprocessing
 import os
+import shutil
+import sys
+import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-from cnnlab import surroundings
-from cnnlab.engine import code_digest
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+from cnnlab import files, surroundings
+from cnnlab.engine import code_digest, discard_stderr
 from cnnlab.records import Record, json_digest
-from cnnlab.report.execution import Job, NotebookProcess
 from cnnlab.report.page import Chapter
 from cnnlab.study import ALL_MISTAKES, find_stage
 from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
 
+SILENT_SECONDS = 3600
+"""How long a notebook may take for a cell, while no run is under way that it may wait for."""
+START_SECONDS = 300
+"""How long a kernel may take to start, on a machine that is busy with other work."""
+KERNEL_TRIES = 3
+"""How often a notebook is started whose kernel dies, for example because another program takes all memory."""
+POLL_SECONDS = 1
+KILL_SECONDS = 5
+Job = tuple[Path, Path, Mapping[str, Any], str, str]
+"""A notebook, the file for the executed one, its parameters, its key, and the address of the scheduler it uses."""
 PROCESS_TRIES = 2
 """How often a notebook is started whose own process dies."""
 _CHAPTERS = {
@@ -118,6 +138,8 @@ class NotebookRunner:
         for _ in range(PROCESS_TRIES):
             if thread not in self._processes:
                 self._processes[thread] = NotebookProcess()
+            if self._closed:  # `__exit__` may have missed the process
+                self._processes[thread].kill()
             try:
                 return self._processes[thread].execute(job, lambda: self._tuning.engine.idle_seconds)
             except EOFError:
@@ -152,3 +174,117 @@ def _chapter(name: str) -> tuple[str, str]:
         return _CHAPTERS[name]
     stage = find_stage(name)
     return f"CNN-{stage.cnn}: {stage.title}", "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
+
+
+class NotebookProcess:
+    """A process that executes notebooks, one after the other.
+
+    It is no `ProcessPoolExecutor`, which can neither be given a time limit nor ended while it works.
+    """
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process ends the connection
+
+    def execute(self, job: Job, idle_seconds: Callable[[], float]) -> str:
+        """Execute a notebook; return the error, or "".
+
+        Args:
+            job: The notebook.
+            idle_seconds: Returns for how long no run has been under way.
+
+        Raises:
+            EOFError: The process ended.
+            TimeoutError: The notebook did not answer.
+        """
+        try:
+            self._connection.send(job)
+            heard = time.monotonic()
+            while min(time.monotonic() - heard, idle_seconds()) <= SILENT_SECONDS:
+                if self._connection.poll(POLL_SECONDS):
+                    answer = self._connection.recv()
+                    if isinstance(answer, str):
+                        return answer
+                    heard = time.monotonic()  # a cell has ended
+        except OSError as error:  # a broken pipe, or `kill` in another thread
+            raise EOFError from error
+        raise TimeoutError(
+            f"it did not answer for {SILENT_SECONDS} s while no run was under way. The same command tries again."
+        )
+
+    def kill(self) -> None:
+        """End the process whatever it does; its kernel ends with it."""
+        self._process.kill()
+        self._process.join(KILL_SECONDS)
+
+
+def _serve(connection: Connection) -> None:
+    """Execute the notebooks that are sent, and send back `None` after each cell and the error, or "", at the end."""
+    discard_stderr()
+    with suppress(EOFError, OSError):  # the command has ended
+        while True:
+            connection.send(_execute(connection.recv(), lambda **_: connection.send(None)))
+
+
+def _execute(job: Job, on_cell: Callable[..., None]) -> str:
+    """Execute a notebook and write it to its place once it has succeeded; return the error, or ""."""
+    source, target, parameters, key, scheduler = job
+    try:
+        import nbformat
+        import papermill
+
+        os.environ[surroundings.ADDRESS] = scheduler  # the kernel uses these workers
+        for attempt in range(1, KERNEL_TRIES + 1):
+            try:
+                notebook = papermill.execute_notebook(
+                    nbformat.read(source, as_version=4),  # papermill would replace braces in a path
+                    None,
+                    dict(parameters),
+                    kernel_name="python3",
+                    cwd=source.parent,
+                    progress_bar=False,
+                    start_timeout=START_SECONDS,
+                    kernel_manager_class=f"{__name__}.{KernelManager.__name__}",
+                    on_cell_executed=on_cell,
+                )
+                break
+            except RuntimeError as error:  # the notebook does not tell: after this, all its cells are "completed"
+                if attempt == KERNEL_TRIES or "Kernel died" not in str(error):
+                    raise
+        notebook.metadata["cnnlab"] = {"key": key}
+        files.write(target, nbformat.writes(notebook).encode())
+    except Exception as error:  # any error in a notebook leaves the others as they are
+        kind = getattr(error, "ename", "") or type(error).__name__
+        message = getattr(error, "evalue", "") or str(error)
+        return f"{kind}: {' '.join(message.split())[:300]}"
+    return ""
+
+
+class KernelManager(AsyncKernelManager):  # type: ignore[misc]
+    """Starts a kernel of this interpreter, whatever kernels the user has, and talks to it through sockets in a folder.
+
+    With TCP, kernels that several processes start at the same moment may get the same port, and one of them dies. It
+    is used only where there is no folder for sockets.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        parent = os.environ.get(surroundings.FOLDER)
+        self._folder = Path(tempfile.mkdtemp(dir=parent)) if parent else surroundings.short_folder()
+        settings["connection_file"] = str(self._folder / "kernel.json")
+        if surroundings.takes_sockets(self._folder):
+            settings |= {"transport": "ipc", "ip": str(self._folder / "kernel")}
+        super().__init__(**settings)
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The kernel of this interpreter."""
+        command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+    def cleanup_ipc_files(self) -> None:
+        """Remove the sockets and their folder after the kernel has ended."""
+        super().cleanup_ipc_files()
+        shutil.rmtree(self._folder, ignore_errors=True)

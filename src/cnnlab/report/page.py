@@ -5,7 +5,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import as_file, files
@@ -128,6 +128,7 @@ def render(
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
+    import_matplotlib()
     overview = _overview(tuning, results, claim_results, chapters)
     with as_file(files("cnnlab.report") / "templates") as templates:
         _render_chapters(templates, chapters)
@@ -220,6 +221,12 @@ def _overview(
         with guarded(chapters, f"missing-{name}", title):
             shown[name] = make()
     return {**shown, "path_png": b64encode(shown["path"].png).decode() if shown["path"] else ""}
+
+
+def import_matplotlib() -> None:
+    """Import Matplotlib from a folder without a `matplotlibrc`: one in the working directory may be broken."""
+    with suppress(Exception), chdir(Path(__file__).parent):  # who needs it tries again, and names the error
+        import matplotlib  # noqa: F401
 
 
 def _words() -> Any:
