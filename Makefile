@@ -19,6 +19,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --upgrade --quiet
 
+# A value from the command line or the environment as one word of the shell, whatever letters it has.
+quoted = '$(subst ','\'',$(if $(filter file,$(origin $(1))),$($(1)),$(value $(1))))'
+
 .DEFAULT_GOAL := help
 .PHONY: help report test lab data lint lock clean
 
@@ -40,9 +43,11 @@ help: ## Show this list
 
 # Even make killed outright leaves nothing running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
-	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report --profile "$(PROFILE)" --protocol "$(PROTOCOL)" --data "$(DATA)" --report "$(REPORT)" \
-		--runs "$(RUNS)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(filter 1,$(FRESH)),--fresh) \
-		--precision "$(PRECISION)" $(if $(filter 1,$(HALVING)),--halving) --accept "$(ACCEPT)"
+	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report --profile $(call quoted,PROFILE) \
+		--protocol $(call quoted,PROTOCOL) --data $(call quoted,DATA) --report $(call quoted,REPORT) \
+		--runs $(call quoted,RUNS) $(if $(SCHEDULER),--scheduler $(call quoted,SCHEDULER)) \
+		$(if $(filter 1,$(FRESH)),--fresh) --precision $(call quoted,PRECISION) $(if $(filter 1,$(HALVING)),--halving) \
+		--accept $(call quoted,ACCEPT)
 
 test: $(READY_DEV) ## Run every test, slow ones too
 	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +103,17 @@ def engine(shared_engine: Engine) -> Engine:
 def seconds_to_end() -> float:
     """How long processes may run after their command has ended: two seconds, and more where the cores are busy."""
     return 2 + 4 * os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+@pytest.fixture(scope="session")
+def smoke_report(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any, list[Any]]:
+    """A smoke report of every stage: its folder, its run store, the finished command, and the command's words."""
+    place = tmp_path_factory.mktemp("report")
+    words = ["report", "--profile", "smoke", "--data", folder, "--runs", place / "runs", "--report", place / "out"]
+    command = [sys.executable, "-m", "cnnlab", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "out", place / "runs", done, words
 
 
 def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:

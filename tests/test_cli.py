@@ -1,5 +1,6 @@
 """The command line: help with examples, errors in one line."""
 
+import errno
 import os
 import shutil
 import signal
@@ -10,9 +11,20 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from cnnlab import data
+from cnnlab import data, surroundings
 from cnnlab.cli import main
+from cnnlab.data import sample
 from conftest import write_report
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project, which is the working directory too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(surroundings, "project_folder", lambda: tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "02-stage.ipynb").touch()
+    return tmp_path
 
 
 def call(*words):
@@ -50,15 +62,12 @@ def test_every_command_has_help_with_an_example(command):
         (["data", "gray", "nowhere"], "which does not exist"),
     ],
 )
-def test_an_error_of_the_user_is_one_line_and_exit_code_2(words, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "02-stage.ipynb").touch()
+def test_an_error_of_the_user_is_one_line_and_exit_code_2(words, message, project):
     answer = call(*words)
     assert answer.exit_code == 2
-    assert message in answer.output
+    assert message in answer.output.replace(f"{project}/", "")
     assert answer.output.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notebooks"], "nothing is written"
+    assert sorted(path.name for path in project.iterdir()) == ["notebooks"], "nothing is written"
 
 
 def test_a_closed_pipe_is_no_error(folder):
@@ -70,23 +79,63 @@ def test_a_closed_pipe_is_no_error(folder):
     assert b"cnnlab:" not in done.stderr
 
 
-def test_a_broken_batch_ends_a_report_before_it_writes_anything(folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_broken_batch_ends_a_report_before_it_writes_anything(folder, project):
     shutil.copytree(folder, "images")
-    (tmp_path / "images" / "train_batch2.pkl").write_bytes(b"broken")
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "02-stage.ipynb").touch()
+    (project / "images" / "train_batch2.pkl").write_bytes(b"broken")
     answer = call("report", "--data", "images", "--profile", "smoke")
     assert answer.exit_code == 2
     assert "train_batch2.pkl" in answer.output
-    assert not (tmp_path / "reports").exists()
+    assert not (project / "reports").exists()
 
 
-def test_a_report_outside_the_projects_folder_says_where_to_run_it(folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_report_without_notebooks_says_where_to_run_it(folder, project):
+    (project / "notebooks" / "02-stage.ipynb").unlink()
     answer = call("report", "--data", folder)
     assert answer.exit_code == 2
     assert "Run cnnlab in the project's folder" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Free space there"),
+        (errno.EDQUOT, "Free space there"),
+        (errno.EROFS, "Name a folder that can be written"),
+        (errno.EACCES, "Allow cnnlab to write there"),
+        (errno.ENAMETOOLONG, "Name a shorter path"),
+        (errno.ENOENT, "Check the name, or make the folder"),
+        (errno.ENOTDIR, "A file has the name of a folder"),
+        (errno.EMFILE, "Allow more open files"),
+        (errno.ESTALE, "Check that folder"),
+    ],
+)
+def test_the_advice_about_a_file_fits_its_error(project, monkeypatch, number, advice):
+    def fail(*_):
+        raise OSError(number, os.strerror(number), "some/file")
+
+    monkeypatch.setattr(sample, "write", fail)
+    answer = call("data", "sample")
+    assert answer.exit_code == 2
+    assert answer.output.count("\n") == 1
+    assert f"{os.strerror(number)}: 'some/file'. {advice}" in answer.output
+    assert ("Free space" in answer.output) == (number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def test_a_users_relative_path_starts_in_the_working_directory_and_a_default_in_the_project(project, monkeypatch):
+    (project / "elsewhere").mkdir()
+    monkeypatch.chdir(project / "elsewhere")
+    assert call("data", "sample", "mine").exit_code == 0
+    assert call("data", "sample").exit_code == 0
+    assert (project / "elsewhere" / "mine").is_dir()
+    assert (project / "data" / "sample").is_dir()
+
+
+def test_letters_that_a_terminal_lacks_are_escaped(project):
+    words = [sys.executable, "-m", "cnnlab", "data", "sample", "mäuse-猫"]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(words, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == "mäuse-\\u732b\n".encode("latin-1")
 
 
 def test_check_describes_a_folder(folder):

@@ -83,7 +83,10 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page):
         assert not anchor or anchor in anchors(target), link
 
 
-ORDER = ("cli", "report", "tuning", "engine", "models", "records", "data", "study", "evidence", "files", "errors")
+ORDER = (
+    "cli", "report", "tuning", "engine", "models", "records", "data", "study", "evidence", "files", "surroundings",
+    "errors",
+)  # fmt: skip
 MARKS = "<!-- packages -->", "<!-- /packages -->"
 
 
@@ -97,8 +100,8 @@ def diagram():
         inside = {package, *graph.find_descendants(package)}
         imported = {target for module in inside for target in graph.find_modules_directly_imported_by(module)} - inside
         below = sorted({target.split(".")[1] for target in imported if "." in target}, key=ORDER.index)
-        lines.append(f"{name:9}{' '.join(modules) or '(one module)'}")
-        lines.append(f"{'':9}-> {' '.join(below) or 'nothing of cnnlab'}")
+        lines.append(f"{name:13}{' '.join(modules) or '(one module)'}")
+        lines.append(f"{'':13}-> {' '.join(below) or 'nothing of cnnlab'}")
     return "\n".join(("```", *lines, "```"))
 
 

@@ -292,7 +292,10 @@ def test_a_full_disk_ends_the_command_with_one_line_and_no_damaged_file(folder, 
         timeout=REPORT_SECONDS,
     )
     assert done.returncode == 2
-    assert "Free space" in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert "File too large" in last
+    assert "ulimit -f" in last or "/dev/shm" in last
+    assert "Free space" not in last, "the limit is not the disk's"
     assert "Traceback" not in done.stderr
     assert RunStore(tmp_path / "runs").records() == []
 

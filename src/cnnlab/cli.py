@@ -1,6 +1,8 @@
 """The command line: `cnnlab`, or `python -m cnnlab`."""
 
+import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +12,24 @@ from typing import Any
 
 import click
 
-from cnnlab import __version__, study
+from cnnlab import __version__, files, study, surroundings
 from cnnlab.errors import CnnlabError, RecordWarning
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
+
+class _Path(click.Path):
+    """An absolute path. A relative one starts in the working directory, as the shell completes it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
+
+
+FOLDER = _Path(file_okay=False)
+FILE_OR_FOLDER = _Path()
+
+
+def _in_project(path: str) -> dict[str, Any]:
+    """Return the options of a parameter whose default is a path in the project's folder."""
+    return {"default": lambda: surroundings.project_path(path), "show_default": path}
 
 
 class _Group(click.Group):
@@ -27,8 +43,8 @@ class _Group(click.Group):
         except BrokenPipeError:  # the reader, as `head`, has closed the pipe: click exits quietly
             raise
         except OSError as error:
-            path = f": {error.filename}" if error.filename else ""
-            message = f"{error.strerror or error}{path}. Free disk space, or allow cnnlab to write there."
+            path = f": {error.filename!r}" if error.filename else ""
+            message = f"{error.strerror or error}{path}. {files.advice(error)}"
         click.echo(f"cnnlab: {message}", err=True)
         return ctx.exit(2)
 
@@ -37,6 +53,9 @@ class _Group(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """CNN tuning studies whose report gives every choice its evidence."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a class name or a path
+            stream.reconfigure(errors="backslashreplace")
 
 
 _accept_option = click.option(
@@ -53,11 +72,11 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--fresh", is_flag=True, help="Repeat stored runs too."),
         click.option("--scheduler", help="Address of a Dask scheduler, as tcp://host:8786.  [default: this machine]"),
         _accept_option,
-        click.option("--runs", type=FOLDER, default="reports/runs", help="Folder of stored runs."),
+        click.option("--runs", type=FOLDER, **_in_project("reports/runs"), help="Folder of stored runs."),
         click.option(
             "--data",
-            type=click.Path(path_type=Path),
-            default="data/sample",
+            type=FILE_OR_FOLDER,
+            **_in_project("data/sample"),
             help="Folder or archive of images (data/README.md).",
         ),
         click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
@@ -68,8 +87,18 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
-    """Print warnings about stored runs in one line each, and stop all child processes on Ctrl-C."""
+def long_work(runs: Path, fresh: bool = False, scheduler: str | None = None) -> Iterator[None]:
+    """Print warnings about stored runs in one line each, stop all child processes on Ctrl-C, and close the environment.
+
+    Libraries read the environment when they are imported, so do that inside.
+    """
+    keep_dask = bool(scheduler or os.environ.get(surroundings.ADDRESS))
+    with surroundings.closed(keep_dask=keep_dask), _signals_and_warnings(runs, fresh):
+        yield
+
+
+@contextmanager
+def _signals_and_warnings(runs: Path, fresh: bool) -> Iterator[None]:
     from tqdm.auto import tqdm
 
     from cnnlab.engine import lifetime
@@ -84,10 +113,15 @@ def long_work(runs: Path, fresh: bool = False) -> Iterator[None]:
         else:
             usual(message, category, *more)
 
-    with warnings.catch_warnings(), lifetime.kill_children_on_exit(exit_message):
+    with warnings.catch_warnings(), lifetime.kill_children_on_exit(exit_message, os.environ[surroundings.FOLDER]):
         warnings.simplefilter("default", RecordWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield
+
+
+def _shown(path: Path) -> Path:
+    """Return a path as the shell would name it: relative if it is in the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _echo(lines: Iterable[object], *, err: bool = False) -> None:
@@ -105,12 +139,13 @@ def report(report: Path | None, profile: str, check: bool, runs: Path, **setting
     A second command with nothing changed repeats no run and no notebook. Exits with 1 if a part of the report is
     missing.
     """
-    from cnnlab import report as reports
-    from cnnlab.tuning import ClaimStatus, Tuning
+    with long_work(runs, settings["fresh"], settings["scheduler"]):
+        from cnnlab import report as reports
+        from cnnlab.tuning import ClaimStatus, Tuning
 
-    with long_work(runs, settings["fresh"]), Tuning(profile=profile, runs=runs, **settings) as tuning:
-        out = report or Path("reports") / tuning.profile.name
-        made = reports.make(tuning, out)
+        with Tuning(profile=profile, runs=runs, **settings) as tuning:
+            out = report or surroundings.project_path("reports") / tuning.profile.name
+            made = reports.make(tuning, out)
     missing = [f"Missing: {chapter.title}: {chapter.error}" for chapter in made.chapters if chapter.error]
     refuted = []
     for claim_result in made.claim_results:
@@ -118,7 +153,7 @@ def report(report: Path | None, profile: str, check: bool, runs: Path, **setting
             interval = f"{one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}"
             refuted.append(f"Refuted: {claim_result.claim.sentence} ({interval})")
     _echo([*missing, *refuted], err=True)
-    _echo([*made.findings, out / "index.html"])
+    _echo([*made.findings, _shown(out / "index.html")])
     sys.exit(1 if missing or refuted else 0)
 
 
@@ -129,14 +164,11 @@ def run(runs: Path, **settings: Any) -> None:
 
     Exits with 1 if runs have failed; the others are stored.
     """
-    from cnnlab.tuning import Tuning, progress, run_study
+    with long_work(runs, settings["fresh"], settings["scheduler"]):
+        from cnnlab.tuning import Tuning, progress, run_study
 
-    with (
-        long_work(runs, settings["fresh"]),
-        Tuning(runs=runs, **settings) as tuning,
-        progress.Bar(tuning.planned_runs()) as bar,
-    ):
-        done = run_study(tuning, bar)
+        with Tuning(runs=runs, **settings) as tuning, progress.Bar(tuning.planned_runs()) as bar:
+            done = run_study(tuning, bar)
     for result in done.stages:
         made = result.decision
         click.echo(f"{made.stage:15} {made.selected:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
@@ -149,8 +181,8 @@ def run(runs: Path, **settings: Any) -> None:
 @click.argument("images", metavar="IMAGE...", type=click.Path(), nargs=-1, required=True)
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
-    default="reports/quick/model.keras",
+    type=FILE_OR_FOLDER,
+    **_in_project("reports/quick/model.keras"),
     help="Model of a report. The names of its classes are in manifest.json in the same folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the probabilities of all classes as JSON.")
@@ -194,26 +226,26 @@ def data() -> None:
 
 
 @data.command("sample", epilog="Example: cnnlab data sample data/sample")
-@click.argument("directory", type=FOLDER, default="data/sample")
+@click.argument("directory", type=FOLDER, default=lambda: surroundings.project_path("data/sample"))
 def data_sample(directory: Path) -> None:
     """Make the built-in sample in both formats, without a network."""
     from cnnlab.data import sample
 
     sample.write(directory)
-    click.echo(directory)
+    click.echo(_shown(directory))
 
 
 @data.command("fetch", epilog="Example: cnnlab data fetch data/cifar10")
-@click.argument("directory", type=FOLDER, default="data/cifar10")
+@click.argument("directory", type=FOLDER, default=lambda: surroundings.project_path("data/cifar10"))
 def data_fetch(directory: Path) -> None:
     """Download the real CIFAR-10 (170 MB). An interrupted download resumes."""
     from cnnlab.data import download
 
-    click.echo(download.fetch(directory))
+    click.echo(_shown(download.fetch(directory)))
 
 
 @data.command("gray", epilog="Example: cnnlab data gray data/cifar10")
-@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("images", type=FILE_OR_FOLDER)
 def data_gray(images: Path) -> None:
     """Write the grayscale batches (luma) of a CIFAR archive or folder, as pickles, beside the archive."""
     from cnnlab import data as reading
@@ -223,7 +255,7 @@ def data_gray(images: Path) -> None:
 
 
 @data.command("check", epilog="Example: cnnlab data check my-images --profile full")
-@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("images", type=FILE_OR_FOLDER)
 @click.option("--profile", default="quick", help=f"Budget to check them for: {', '.join(study.PROFILES)}.")
 @_accept_option
 def data_check(images: Path, profile: str, accept: str) -> None:

@@ -1,6 +1,8 @@
-"""Write files atomically."""
+"""Write files atomically, and say what to do where a file cannot be written."""
 
+import errno
 import os
+import shutil
 import tempfile
 import time
 from contextlib import suppress
@@ -10,6 +12,35 @@ _PREFIX = ".cnnlab-"
 STALE_SECONDS = 3600
 """Age at which a temporary file belongs to a process that was killed. (A notebook's may be older in a long cell, but is
 written again at its end.)"""
+
+
+_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of a disk that has not taken the content. Others say only that a file system lacks an operation."""
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free space there, or name another folder"),
+    errno.EFBIG: "Allow larger files (ulimit -f), or name a folder on another file system",
+    errno.EROFS: "Name a folder that can be written",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Allow cnnlab to write there, or name another folder"),
+    errno.ENAMETOOLONG: "Name a shorter path",
+    errno.ENOENT: "Check the name, or make the folder",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "A file has the name of a folder: name another folder"),
+    errno.EISDIR: "A folder has the name of the file: rename it, or name another folder",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Allow more open files (ulimit -n)"),
+    **dict.fromkeys((errno.ENOMEM, errno.EAGAIN), "End other programs: memory or processes are short"),
+    errno.EIO: "Check the disk, or name a folder on another one",
+    errno.ENOEXEC: "Install the program again",
+}
+
+
+def advice(error: OSError, setting: str = "") -> str:
+    """Return one sentence that says what to do about an error of the file system.
+
+    Args:
+        error: The error.
+        setting: What names the folder, as "RUNS=..."; "" for none.
+    """
+    sentence = _ADVICE.get(error.errno or 0, "Check that folder, or name another one")
+    return f"{sentence} ({setting})." if setting else f"{sentence}."
 
 
 def temporary_file(folder: Path, suffix: str = ".part") -> Path:
@@ -31,9 +62,14 @@ def commit(source: Path, target: Path, *, replace: bool = True) -> None:
         FileExistsError: The target exists and is not to be replaced.
         OSError: The disk is full, for example. An existing target stays as it was.
     """
-    source.chmod(0o644)
-    with source.open("r+b") as stream:  # Windows syncs only files that are open for writing
-        os.fsync(stream.fileno())
+    with suppress(OSError):  # a file system without permissions
+        source.chmod(0o644)
+    try:
+        with source.open("r+b") as stream:  # Windows syncs only files that are open for writing
+            os.fsync(stream.fileno())
+    except OSError as error:  # a file system that cannot sync
+        if error.errno in _LOST:
+            raise
     try:
         if not replace:
             os.link(source, target)
@@ -42,13 +78,26 @@ def commit(source: Path, target: Path, *, replace: bool = True) -> None:
     except OSError:  # a file system without links
         replace = True
     if replace:
-        source.replace(target)
+        _rename(source, target)
     with suppress(OSError):  # Windows cannot sync folders: a power cut may then lose the new name, but no content
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Rename a file, or copy it where the file system cannot rename: then a reader may see a part of it."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno in _LOST or target.is_dir():
+            raise
+        try:
+            shutil.copyfile(source, target)
+        except OSError:
+            raise error from None  # the true reason
 
 
 def write(target: Path, content: bytes, *, replace: bool = True) -> None:

@@ -1,5 +1,7 @@
 """Runs on real Dask workers: equal runs once, stored runs never again, failed runs without effect on the others."""
 
+import errno
+import multiprocessing.synchronize
 import os
 import signal
 import socket
@@ -11,13 +13,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import cloudpickle
+import dask
 import numpy as np
 import psutil
 import pytest
 from distributed import Status
 
 from cnnlab import data
-from cnnlab.engine import Engine
+from cnnlab.engine import Engine, workers
 from cnnlab.engine.cluster import connect
 from cnnlab.engine.dispatch import EPOCH_SECONDS, RunQueue, report_epoch
 from cnnlab.engine.images import Images
@@ -364,3 +367,48 @@ def test_a_dataset_changed_by_one_pixel_is_another_run(work, tiny):
     pixels[0, 0, 0, 0] ^= 1
     other = replace(tiny, train_images=pixels)
     assert replace(work(TRIAL, 1)[0], data_digest=other.digest).digest != work(TRIAL, 1)[0].digest
+
+
+@pytest.mark.slow
+def test_workers_of_this_machine_take_no_settings_for_dask_or_keras_from_the_user(monkeypatch):
+    unfriendly = {
+        "distributed.comm.require-encryption": True,
+        "distributed.comm.tls.ca-file": "missing.pem",
+        "distributed.scheduler.idle-timeout": "1s",
+        "distributed.worker.lifetime.duration": "2s",
+        "distributed.worker.preload": ["no_such_module"],
+        "distributed.nanny.preload": ["no_such_module"],
+        "distributed.scheduler.preload": ["no_such_module"],
+    }
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "KERAS_MAX_EPOCHS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with dask.config.set(unfriendly), Engine() as engine:
+        started = set(engine.client.nthreads())
+        time.sleep(4)
+        names = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "KERAS_MAX_EPOCHS", "OMP_NUM_THREADS", "KERAS_HOME")
+        found = engine.call(lambda: [os.environ.get(name) for name in names])
+        assert found == [None, None, None, "1", os.devnull]
+        assert set(engine.client.nthreads()) == started
+
+
+def test_a_machine_without_shared_semaphores_is_named(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(multiprocessing.synchronize, "Semaphore", fail)
+    with pytest.raises(ConfigError, match=r"/dev/shm\. Received: Read-only file system\. Allow cnnlab to write"):
+        Engine().address  # noqa: B018
+
+
+def test_workers_that_cannot_start_say_the_true_cause(monkeypatch):
+    def fail(**_):
+        try:
+            raise PermissionError(errno.EACCES, "Permission denied", "place")
+        except OSError as error:
+            raise RuntimeError("Cluster failed to start") from error
+
+    monkeypatch.setattr(workers, "LocalCluster", fail)
+    with pytest.raises(ConfigError, match=r"Permission denied: 'place'\. Allow cnnlab to write there") as caught:
+        Engine().address  # noqa: B018
+    assert "Free space" not in str(caught.value)

@@ -32,13 +32,8 @@ def command(*words, cwd=ROOT):
 
 
 @pytest.fixture(scope="module")
-def made(folder, tmp_path_factory):
-    """A smoke report of every stage: its folder, its run store, and the command's output."""
-    place = tmp_path_factory.mktemp("report")
-    words = ["report", "--profile", "smoke", "--data", folder, "--runs", place / "runs", "--report", place / "out"]
-    done = command(*words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place / "out", place / "runs", done, words
+def made(smoke_report):
+    return smoke_report
 
 
 @pytest.fixture(scope="module")
@@ -345,9 +340,7 @@ def test_a_study_that_the_notebooks_cannot_run_is_refused(folder, tmp_path, own)
 
 
 def test_a_report_never_overwrites_its_source_notebooks(folder, tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        shutil.copy(path, tmp_path / "notebooks")
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     done = command("report", "--data", folder, "--report", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "a folder for the report alone" in done.stderr
@@ -415,15 +408,56 @@ def plain_jupyter(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
 
 
-def test_notebooks_run_in_jupyter_with_their_default_parameters(plain_jupyter, tmp_path):
-    from nbclient import NotebookClient
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the command is in this process
+@pytest.mark.parametrize("broken", ["a figure", "an import"])
+def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, short, tmp_path, monkeypatch, broken):
+    def fail(*_, **__):
+        raise ImportError("no such library")
 
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    parts = {
+        "a figure": [
+            ("cnnlab.report.plots.path", "missing-path"),
+            ("cnnlab.report.words.findings", "missing-findings"),
+        ],
+        "an import": [("cnnlab.report.page._exporter", "data"), ("cnnlab.report.build.write_model", "model")],
+    }[broken]
+    for name, _ in parts:
+        monkeypatch.setattr(name, fail)
+    monkeypatch.setattr("cnnlab.tuning.tables.comparisons_table", fail)
+    monkeypatch.setattr("cnnlab.report.build.check_claims", fail)
+    with Tuning(folder, made[1], "smoke") as tuning:
+        chapters = report.make(tuning, tmp_path / "out", short).chapters
+    missing = {chapter.name: chapter.error for chapter in chapters if chapter.error}
+    named = {*(name for _, name in parts), "comparisons.csv", "claims"}
+    assert named <= missing.keys()
+    assert all("no such library" in missing[name] for name in named)
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "This report is not complete" in page
+    assert "ImportError: no such library" in page
+    assert {path.stem for path in (tmp_path / "out").glob("*.csv")} == {"results", "decisions", "mistakes"}
+
+
+def test_notebooks_run_from_anywhere_with_their_default_parameters_and_write_into_their_project(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for part in ("src", "notebooks"):
+        shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("PYTHONPATH", str(project / "src"))
     for name in ("00-start", "01-data", "02-stage"):
-        notebook = nbformat.read(tmp_path / "notebooks" / f"{name}.ipynb", as_version=4)
-        resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
-        NotebookClient(notebook, kernel_name="python3", timeout=800, resources=resources).execute()
-    assert len(list((tmp_path / "reports" / "runs").glob("*.run"))) == 3
+        words = [
+            sys.executable,
+            "-m",
+            "papermill",
+            "-k",
+            "python3",
+            project / "notebooks" / f"{name}.ipynb",
+            "out.ipynb",
+        ]
+        subprocess.run([str(word) for word in words], cwd=elsewhere, check=True, capture_output=True)
+    assert len(list((project / "reports" / "runs").glob("*.run"))) == 3
+    assert (project / "data" / "sample").is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {"project", "elsewhere"}
+    assert [path.name for path in elsewhere.iterdir()] == ["out.ipynb"]
 
 
 def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(plain_jupyter, folder, tmp_path):

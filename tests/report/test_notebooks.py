@@ -1,12 +1,17 @@
 """Notebooks are executed in processes of their own, and their kernels do not get in each other's way."""
 
+import json
 import os
+import sys
+import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 
+from cnnlab import surroundings
 from cnnlab.report import notebooks
 from cnnlab.report.notebooks import KernelManager, NotebookRunner
 from cnnlab.tuning import progress
@@ -34,7 +39,7 @@ def execute(tmp_path):
         profile=SimpleNamespace(name="smoke", precision="float32", halving=False),
         protocol=SimpleNamespace(name="corrected"),
         skip=set(),
-        engine=SimpleNamespace(address="tcp://127.0.0.1:1"),
+        engine=SimpleNamespace(address="tcp://127.0.0.1:1", idle_seconds=0.0),
     )
     (tmp_path / "sources").mkdir()
     (tmp_path / "out").mkdir()
@@ -44,11 +49,13 @@ def execute(tmp_path):
             cell = nbformat.v4.new_code_cell(code, id=name)
             notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": {"name": "python"}})
             nbformat.write(notebook, tmp_path / "sources" / notebooks._CHAPTERS[name][1])
-        with NotebookRunner(tuning, tmp_path / "out", tmp_path / "sources") as runner:
+        runner = NotebookRunner(tuning, tmp_path / "out", tmp_path / "sources")
+        with surroundings.closed(), runner:
             for name in cells:
                 runner.add(name, [])
             return {chapter.name: chapter.error for chapter in runner.wait(progress.Bar())}
 
+    execute.tuning = tuning
     return execute
 
 
@@ -92,12 +99,97 @@ def test_a_notebook_whose_kernel_dies_is_started_again(execute, tmp_path):
 
 @pytest.mark.slow
 def test_a_notebook_that_was_executed_is_kept_and_one_that_is_no_longer_needed_is_removed(execute, tmp_path):
-    code = "import os; print(os.environ['DASK_SCHEDULER_ADDRESS'], os.environ['JUPYTER_PREFER_ENV_PATH'])"
+    code = "import os; print(os.environ['DASK_SCHEDULER_ADDRESS'])"
     execute(data=code, noise="1")
     path = tmp_path / "out" / "01-data.ipynb"
-    assert "tcp://127.0.0.1:1 1" in path.read_text()
+    assert "tcp://127.0.0.1:1" in path.read_text()
     (tmp_path / "out" / "03-mine.ipynb").write_text("{}")
     before = path.stat().st_mtime_ns
     execute(data=code)
     assert path.stat().st_mtime_ns == before
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"01-data.ipynb", "03-mine.ipynb"}
+
+
+SLEEPS = "import time\ntime.sleep(1000)"
+
+
+@pytest.mark.slow
+def test_a_notebook_that_does_not_answer_is_given_up_and_the_others_are_kept(execute, monkeypatch):
+    monkeypatch.setattr(notebooks, "SILENT_SECONDS", 25)
+    execute.tuning.engine.idle_seconds = 1000.0
+    errors = execute(data="1 + 1", noise=SLEEPS)
+    assert errors["data"] == ""
+    assert "did not answer for 25 s while no run was under way" in errors["noise"]
+
+
+@pytest.mark.slow
+def test_a_notebook_may_wait_as_long_as_a_run_is_under_way(execute, monkeypatch):
+    monkeypatch.setattr(notebooks, "SILENT_SECONDS", 0)
+    assert execute(data="import time\ntime.sleep(3)") == {"data": ""}
+
+
+@pytest.mark.slow
+def test_a_command_that_ends_early_does_not_wait_for_its_notebooks(execute, tmp_path):
+    execute(noise="1")  # writes the source
+    (tmp_path / "sources" / "01-data.ipynb").write_text(
+        (tmp_path / "sources" / "05-noise.ipynb").read_text().replace('"1"', json.dumps(SLEEPS))
+    )
+    started = time.monotonic()
+    with NotebookRunner(execute.tuning, tmp_path / "out", tmp_path / "sources") as runner:
+        runner.add("data", [])
+        time.sleep(2)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["{a}", "with 'quotes' \"and\" spaces", "ä$HOME~", "two\nlines"])
+def test_a_report_in_a_folder_of_any_name_is_executed_there(execute, tmp_path, place):
+    out = tmp_path / place
+    out.mkdir()
+    execute.tuning.images.path = out / "data"
+    source = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("data = ''", id="first", metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_code_cell("print(data)", id="second"),
+        ],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    (out / "sources").mkdir()
+    nbformat.write(source, out / "sources" / "01-data.ipynb")
+    with NotebookRunner(execute.tuning, out, out / "sources") as runner:
+        runner.add("data", [])
+        [chapter] = runner.wait(progress.Bar())
+    assert chapter.error == ""
+    executed = nbformat.read(out / "01-data.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == f"{out / 'data'}\n"
+
+
+def test_a_kernel_has_sockets_whatever_the_length_of_tmpdir(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 93)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    manager = KernelManager()
+    assert manager.transport == "ipc"
+    assert not list(long.iterdir())
+    manager.cleanup_ipc_files()
+
+
+def test_a_kernel_uses_tcp_where_no_folder_takes_sockets(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 93)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setattr(surroundings, "_SOCKET_FOLDERS", (str(tmp_path / "missing"), str(long)))
+    manager = KernelManager()
+    assert manager.transport == "tcp"
+    manager.cleanup_ipc_files()
+    assert not list(long.iterdir())
+
+
+def test_a_kernel_is_of_this_interpreter_whatever_kernels_the_user_has(tmp_path, monkeypatch):
+    spec = tmp_path / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["false"], "display_name": "mine", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    manager = KernelManager(kernel_name="python3")
+    assert manager.kernel_spec.argv[0] == sys.executable
+    manager.cleanup_ipc_files()

@@ -20,8 +20,6 @@ from cnnlab.engine.images import Images
 from cnnlab.engine.workers import WORKER_ENV, LocalWorkers
 from cnnlab.errors import ConfigError, WorkerError
 
-ADDRESS = "DASK_SCHEDULER_ADDRESS"
-"""Environment variable with the address of the scheduler to join."""
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer, and a cluster may have no workers."""
 REPLACE_SECONDS = 20
@@ -191,7 +189,8 @@ class Cluster:
         """Wait for a task and return its result. Look at the workers meanwhile, with the errors of `look`."""
         while future.status == "pending":
             try:
-                wait([future], timeout=POLL_SECONDS)
+                with self.client.as_current():  # `wait` knows no other way to name its client
+                    wait([future], timeout=POLL_SECONDS)
             except TimeoutError:
                 self.look()
         return self.fetch(future)

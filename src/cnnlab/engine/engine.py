@@ -1,6 +1,7 @@
 """The engine: sends runs and calls to workers."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
@@ -8,10 +9,11 @@ from typing import Any, TypeVar
 
 from distributed import Client, KilledWorker
 
-from cnnlab.engine.cluster import ADDRESS, Cluster
+from cnnlab.engine.cluster import Cluster
 from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Work
 from cnnlab.errors import RunError
 from cnnlab.records import Record, Run, RunStore
+from cnnlab.surroundings import ADDRESS
 
 _Result = TypeVar("_Result")
 
@@ -28,6 +30,7 @@ class Engine:
     def __init__(self, scheduler: str | None = None) -> None:
         self._scheduler = scheduler or os.environ.get(ADDRESS)
         self._connected: Cluster | None = None
+        self._running, self._last_run = 0, time.monotonic()
 
     def __enter__(self) -> "Engine":
         return self
@@ -40,6 +43,16 @@ class Engine:
         if self._connected:
             self._connected.close()
         self._connected = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the workers are those of a scheduler that somebody else has started."""
+        return self._scheduler is not None
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last run has ended; 0 while runs are under way."""
+        return 0.0 if self._running else time.monotonic() - self._last_run
 
     @property
     def _cluster(self) -> Cluster:
@@ -126,5 +139,10 @@ class Engine:
                 records[digest] = record
                 on_run_end(record, True)
         if missing:
-            records |= Dispatch(self._cluster, missing, store, on_run_end, on_epoch).run()
+            self._running += 1
+            try:
+                records |= Dispatch(self._cluster, missing, store, on_run_end, on_epoch).run()
+            finally:
+                self._running -= 1
+                self._last_run = time.monotonic()
         return records

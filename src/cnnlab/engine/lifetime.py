@@ -6,6 +6,7 @@ loads TensorFlow, no thread of it runs for seconds.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ KILL_SECONDS = 5
 
 
 @contextmanager
-def kill_children_on_exit(exit_message: str) -> Iterator[None]:
+def kill_children_on_exit(exit_message: str, folder: str = "") -> Iterator[None]:
     """Kill every process started in this block when this process ends, and at once on SIGINT, SIGTERM and SIGHUP.
 
     Python's own reaction to Ctrl-C, an exception, would wait for notebooks and workers. Signals that are ignored stay
@@ -34,10 +35,11 @@ def kill_children_on_exit(exit_message: str) -> Iterator[None]:
 
     Args:
         exit_message: Printed on stderr when a signal ends the process.
+        folder: A folder of the command, removed when it ends, even by SIGKILL.
     """
     marker = os.environ[MARKER] = uuid4().hex
     guard = subprocess.Popen(  # noqa: S603 - this module
-        [sys.executable, "-P", __file__, marker],  # as a file: its package imports Dask, which takes a second
+        [sys.executable, "-P", __file__, marker, folder],  # as a file: its package imports Dask, which takes a second
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C must not end it
     )
@@ -105,3 +107,5 @@ def _kill(find: Callable[[], list[psutil.Process]]) -> None:
 if __name__ == "__main__":
     sys.stdin.read()
     _kill(lambda: _marked(sys.argv[1]))
+    if sys.argv[2]:
+        shutil.rmtree(sys.argv[2], ignore_errors=True)

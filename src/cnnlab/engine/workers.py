@@ -1,6 +1,8 @@
 """The worker processes of this machine."""
 
+import errno
 import logging
+import multiprocessing
 import os
 from typing import Any
 
@@ -9,6 +11,7 @@ from dask.system import CPU_COUNT
 from distributed import LocalCluster, WorkerPlugin
 from distributed.system import MEMORY_LIMIT
 
+from cnnlab import files, surroundings
 from cnnlab.errors import ConfigError
 
 WORKER_ENV = {
@@ -42,8 +45,12 @@ def discard_stderr() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-class _DiscardStderr(WorkerPlugin):  # type: ignore[misc]
+class _Prepare(WorkerPlugin):  # type: ignore[misc]
+    """Prepares a worker process before its first run imports Keras."""
+
     def setup(self, worker: object) -> None:  # noqa: ARG002 - Dask's signature
+        surroundings.remove_settings()
+        os.environ.update(WORKER_ENV)
         discard_stderr()
 
 
@@ -64,6 +71,8 @@ class LocalWorkers:
 
     @staticmethod
     def _start() -> Any:
+        _check_semaphores()
+        dask.config.refresh(paths=[], env={})  # the user's settings are for other clusters
         for left in reversed(range(START_TRIES)):
             try:
                 with dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENV, **_MALLOC}}):
@@ -75,13 +84,13 @@ class LocalWorkers:
                         silence_logs=logging.CRITICAL,
                         scheduler_kwargs={"allowed_failures": 0},  # cnnlab itself counts the workers that a run kills
                         env=WORKER_ENV,
-                        plugins=(_DiscardStderr(),),
+                        plugins=(_Prepare(),),
                     )
             except (OSError, RuntimeError) as error:
                 if not left:
                     raise ConfigError(
-                        f"Expected to start workers on this machine. Received: {error}. Free space for temporary "
-                        "files (TMPDIR=...), or name a scheduler (SCHEDULER=...)."
+                        f"Expected to start workers on this machine. Received: {_reason(error)} Or name a scheduler "
+                        "(SCHEDULER=...)."
                     ) from error
         raise AssertionError
 
@@ -93,3 +102,29 @@ class LocalWorkers:
         # `scale` starts those of the wanted workers whose end the cluster has noticed; the others come on top.
         wanted, noticed = len(self.cluster.worker_spec), len(self.cluster.workers)
         self.cluster.scale(wanted + max(missing - (wanted - noticed), 0))
+
+
+def _check_semaphores() -> None:
+    """Check that processes can share semaphores, which Dask needs; its own error names no place.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    try:
+        multiprocessing.get_context("spawn").Semaphore()
+    except (OSError, ImportError) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        what_to_do = "Free space there (docker run --shm-size=1g)" if full else "Allow cnnlab to write there"
+        raise ConfigError(
+            f"Expected to share semaphores with workers through /dev/shm. Received: "
+            f"{getattr(error, 'strerror', None) or error}. {what_to_do}, or name a scheduler (SCHEDULER=...)."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first cause of an error as one sentence, and what to do about it."""
+    while error.__cause__ and not isinstance(error, OSError):
+        error = error.__cause__
+    text = " ".join(str(error).split()) or type(error).__name__
+    advice = files.advice(error, "TMPDIR=...") if isinstance(error, OSError) else "The same command tries again."
+    return f"{text}. {advice}"

@@ -1,5 +1,9 @@
 """Build, fit, export and use Keras models. Importing this package does not load Keras; `fit` and `layers` do."""
 
+import os
+
+os.environ["KERAS_HOME"] = os.devnull  # read when Keras is imported: the user's keras.json has no effect
+
 from cnnlab.models.builder import Shape, build, compile_model, require_size, scramble_channels
 from cnnlab.models.cnns import cnn_1, cnn_2, cnn_3, cnn_4, cnn_5, cnn_6, cnn_7, cnn_8, cnn_9
 from cnnlab.models.export import augment, deployable, describe

@@ -49,6 +49,7 @@ def build(
 
     from cnnlab.models.layers import FusedBatchNormalization
 
+    use_default_settings()
     require_size(architecture, input_shape)
     weights, noise = draw_seeds(seed, "weights"), draw_seeds(seed, "noise")
     batch_normalization = FusedBatchNormalization if fused else layers.BatchNormalization
@@ -85,6 +86,15 @@ def build(
         dense(n_classes, "softmax", "float32"),
     ]
     return Sequential(stack)
+
+
+def use_default_settings() -> None:
+    """Give Keras the settings that the study is defined with, whatever `keras.json` or another program has set."""
+    from keras import config
+
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
 
 
 def require_size(architecture: Architecture, input_shape: Shape) -> None:

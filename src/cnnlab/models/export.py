@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.models.builder import GRAY, Shape, augmentation_layers, build, draw_seeds
+from cnnlab.models.builder import GRAY, Shape, augmentation_layers, build, draw_seeds, use_default_settings
 from cnnlab.study import Architecture
 
 
@@ -41,6 +41,7 @@ def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 1) -> NDAr
     """Return images (n, h, w, c) uint8 as one epoch of training would show them."""
     import keras
 
+    use_default_settings()
     shown: Any = images.astype(np.float32)
     for layer in augmentation_layers(augmentation, draw_seeds(seed, "noise")):
         shown = layer(shown, training=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cnnlab.data import luma
 from cnnlab.errors import DataError, ModelError
-from cnnlab.models.builder import Shape
+from cnnlab.models.builder import Shape, use_default_settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -89,6 +89,7 @@ class Classifier:
         with _quiet():
             import keras
 
+            use_default_settings()
             try:
                 model = keras.saving.load_model(path, compile=False, safe_mode=True)
                 shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)

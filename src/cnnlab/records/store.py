@@ -118,8 +118,8 @@ class RunStore:
 
     def _cannot_write(self, error: OSError) -> RecordError:
         return RecordError(
-            f"Expected to write runs to {str(self.path)!r}. Received: {error.strerror}. Free space there, or name "
-            "another folder (RUNS=...)."
+            f"Expected to write runs to {str(self.path)!r}. Received: {error.strerror}. "
+            f"{files.advice(error, 'RUNS=...')}"
         )
 
     def prepare(self) -> Path:

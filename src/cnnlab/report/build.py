@@ -2,14 +2,16 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cnnlab import files, models
+import pandas as pd
+
+from cnnlab import files, models, surroundings
 from cnnlab.engine import code_digest
 from cnnlab.errors import ConfigError
 from cnnlab.evidence import mean_interval
@@ -17,11 +19,12 @@ from cnnlab.records import json_digest
 from cnnlab.report import page
 from cnnlab.report.manifest import make_manifest
 from cnnlab.report.notebooks import NotebookRunner, read_key
-from cnnlab.report.page import Chapter
+from cnnlab.report.page import Chapter, guarded
 from cnnlab.study import Trial, find_profile
 from cnnlab.tuning import (
     ClaimResult,
     StageResult,
+    StudyResults,
     Tuning,
     check_claims,
     final_gray,
@@ -59,29 +62,45 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         RecordError: The run store cannot be written.
         WorkerError: A worker of a cluster has other versions.
     """
-    started, out, notebooks = time.time(), Path(out), Path(notebooks)
-    _check(tuning, out, notebooks)
-    _prepare(out)
-    with progress.Bar(tuning.planned_runs()) as bar, NotebookRunner(tuning, out / "notebooks", notebooks) as runner:
-        study = run_study(tuning, bar, runner.add, runner.add_failed)
-        claim_results = check_claims(tuning, study.stages)
-        chapters = runner.wait(bar)
-    for name, table in (
-        ("results", tables.runs_table(tuning, study.stages)),
-        ("decisions", tables.decisions_table(study.stages)),
-        ("comparisons", tables.comparisons_table(study.stages)),
-        ("mistakes", tables.mistakes_table(study.mistakes)),
-    ):
-        files.write(out / f"{name}.csv", table.to_csv(index=False).encode())
+    started, out, notebooks = time.time(), surroundings.project_path(out), surroundings.project_path(notebooks)
+    with surroundings.closed(keep_dask=tuning.engine.is_remote):
+        _check(tuning, out, notebooks)
+        _prepare(out)
+        missing: list[Chapter] = []
+        with progress.Bar(tuning.planned_runs()) as bar, NotebookRunner(tuning, out / "notebooks", notebooks) as runner:
+            study = run_study(tuning, bar, runner.add, runner.add_failed)
+            _write_tables(tuning, study, out, missing)
+            chapters = runner.wait(bar)
+        return _write(tuning, study, [*chapters, *missing], started, out)
+
+
+def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[Chapter]) -> None:
+    """Write the CSV files; add to `missing` those that cannot be made."""
+    makers: dict[str, Callable[[], pd.DataFrame]] = {
+        "results": lambda: tables.runs_table(tuning, study.stages),
+        "decisions": lambda: tables.decisions_table(study.stages),
+        "comparisons": lambda: tables.comparisons_table(study.stages),
+        "mistakes": lambda: tables.mistakes_table(study.mistakes),
+    }
+    for name, make_table in makers.items():
+        with guarded(missing, f"{name}.csv", f"{name}.csv"):
+            files.write(out / f"{name}.csv", make_table().to_csv(index=False).encode())
+
+
+def _write(tuning: Tuning, study: StudyResults, chapters: list[Chapter], started: float, out: Path) -> Report:
+    """Write model, page and manifest. A part that cannot be made is added to the chapters, with the reason."""
+    claim_results: list[ClaimResult] = []
     manifest = make_manifest(tuning, [*study.stages, *study.mistakes], started)
-    manifest["model"] = {}
-    try:
+    manifest |= {"model": {}, "page": {"key": "", "sha256": "", "findings": []}}
+    with guarded(chapters, "claims", "The claims"):
+        claim_results = check_claims(tuning, study.stages)
+    with guarded(chapters, "model", "model.keras"):
         manifest["model"] = write_model(tuning, study.stages, out)
-    except Exception as error:  # a damaged store or a failing worker, say: the rest of the report is still written
-        chapters.append(Chapter("model", "model.keras", out, f"{type(error).__name__}: {error}"))
-    manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, manifest, out)
+    with guarded(chapters, "page", "index.html"):
+        manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, manifest, out)
     manifest["missing"] = {chapter.name: chapter.error for chapter in chapters if chapter.error}
-    files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
+    with guarded(chapters, "manifest", "manifest.json"):
+        files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return Report(chapters, claim_results, manifest["page"]["findings"])
 
 
@@ -97,7 +116,7 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
         raise ConfigError(
             f"Expected the notebooks in {str(notebooks)!r}. Received: none. Run cnnlab in the project's folder."
         )
-    if (out / "notebooks").resolve() == notebooks.resolve():
+    if (out / "notebooks" / "02-stage.ipynb").exists():  # a report has none of this name
         raise ConfigError(
             f"Expected a folder for the report alone. Received: {str(out)!r}, which holds the notebooks. "
             "Name another (REPORT=...)."
@@ -115,7 +134,8 @@ def _prepare(out: Path) -> None:
             files.remove_stale_files(folder)
     except OSError as error:
         raise ConfigError(
-            f"Expected to write the report to {str(out)!r}. Received: {error.strerror}. Name another (REPORT=...)."
+            f"Expected to write the report to {str(out)!r}. Received: {error.strerror}. "
+            f"{files.advice(error, 'REPORT=...')}"
         ) from error
 
 
@@ -130,7 +150,7 @@ def _read_manifest(out: Path, part: str) -> dict[str, Any]:
 def _write_page(
     tuning: Tuning,
     results: Sequence[StageResult],
-    chapters: Sequence[Chapter],
+    chapters: list[Chapter],
     claim_results: Sequence[ClaimResult],
     manifest: Mapping[str, Any],
     out: Path,
@@ -151,15 +171,18 @@ def _write_page(
         old = sha256(target.read_bytes()).hexdigest()
     if is_complete and before == {"key": key, "sha256": old, "findings": before.get("findings")}:
         return before
-    from cnnlab.report import words  # imports Matplotlib, which takes seconds
-
     content = page.render(tuning, results, chapters, claim_results, manifest).encode()
     files.write(target, content)
+    findings: list[str] = []
+    with guarded(chapters, "findings", "The findings in the terminal"):
+        from cnnlab.report import words  # imports Matplotlib, which takes seconds
+
+        findings = words.terminal_summary(results, claim_results, tuning.profile)
     is_complete = not any(chapter.error for chapter in chapters)  # rendering may have failed for some
     return {
         "key": key if is_complete else "",  # so that the next command tries again
         "sha256": sha256(content).hexdigest(),
-        "findings": words.terminal_summary(results, claim_results, tuning.profile),
+        "findings": findings,
     }
 
 
@@ -186,6 +209,7 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     model, model_card = out / "model.keras", out / "model-card.md"
     if _read_manifest(out, "model") == origin and model.exists() and model_card.exists():
         return origin
+    page.import_matplotlib()
     from cnnlab.report import card  # imports Matplotlib, which takes seconds
 
     arrays = tuning.store.arrays(record.digest)

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cnnlab import surroundings
 from cnnlab.engine import WORKER_ENV
 from cnnlab.records import fit_code_digest
 from cnnlab.report.notebooks import all_records
@@ -53,7 +54,7 @@ def make_manifest(tuning: Tuning, results: Sequence[StageResult | MistakeResult]
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         "repeat": {
             "command": f"make report PROFILE={profile.name} PROTOCOL={protocol.name} "
-            f"DATA={shlex.quote(str(tuning.images.path))} PRECISION={profile.precision} "
+            f"DATA={shlex.quote(surroundings.relative_path(tuning.images.path))} PRECISION={profile.precision} "
             f"HALVING={'1' if profile.halving else ''}",
             "skipped": sorted(tuning.skip),
             "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
@@ -81,8 +82,10 @@ def _lock_digest() -> str:
 
 def _commit() -> str:
     """Return the git commit of this code, marked if there are changes on top; "unknown" outside git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    # Git refuses a folder of another user unless it is named.
+    command = ["git", "-c", "safe.directory=*", "-C", str(Path(__file__).parent)]
+    command += ["describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return "unknown"

@@ -3,27 +3,38 @@
 import json
 import multiprocessing
 import os
+import shutil
+import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from cnnlab import files
-from cnnlab.engine import ADDRESS, code_digest, discard_stderr
+from cnnlab import files, surroundings
+from cnnlab.engine import code_digest, discard_stderr
 from cnnlab.records import Record, json_digest
 from cnnlab.report.page import Chapter
 from cnnlab.study import ALL_MISTAKES, find_stage
 from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
 
-NOTEBOOK_SECONDS = 6 * 3600
-"""Longest time of a cell. Its runs are stored by then, but a drawing may wait until a worker has finished a run."""
+SILENT_SECONDS = 3600
+"""How long a notebook may take for a cell, while no run is under way that it may wait for."""
+START_SECONDS = 300
+"""How long a kernel may take to start, on a machine that is busy with other work."""
 KERNEL_TRIES = 3
 """How often a notebook is started whose kernel dies, for example because another program takes all memory."""
+POLL_SECONDS = 1
+KILL_SECONDS = 5
+Job = tuple[Path, Path, Mapping[str, Any], str, str]
+"""A notebook, the file for the executed one, its parameters, its key, and the address of the scheduler it uses."""
 PROCESS_TRIES = 2
 """How often a notebook is started whose own process dies."""
 _CHAPTERS = {
@@ -45,27 +56,35 @@ class NotebookRunner:
     def __init__(self, tuning: Tuning, out: Path, sources: Path) -> None:
         self._tuning, self._out, self._sources = tuning, out, sources
         self._chapters: list[tuple[Chapter, Future[str] | None]] = []
+        self._closed = False
         self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
-        self._processes: dict[int, ProcessPoolExecutor] = {}
+        self._processes: dict[int, NotebookProcess] = {}
 
     def __enter__(self) -> "NotebookRunner":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
+        for process in list(self._processes.values()):
+            process.kill()
         self._threads.shutdown(cancel_futures=True)
-        for process in self._processes.values():
-            process.shutdown()
 
     def add(self, name: str, results: Sequence[StageResult | MistakeResult]) -> None:
         """Add the chapter of a stage, "data", "comparison", "noise" or "mistakes", and start its notebook.
 
         A notebook that was executed with the same text, parameters, code and results is kept.
         """
+        try:
+            self._chapters.append(self._start(name, results))
+        except Exception as error:  # no workers can be started, say: the runs may all be stored
+            self.add_failed(name, error)
+
+    def _start(self, name: str, results: Sequence[StageResult | MistakeResult]) -> tuple[Chapter, Future[str] | None]:
         tuning, (title, notebook) = self._tuning, _chapter(name)
         source = self._sources / notebook
         parameters = {
-            "data": os.path.relpath(tuning.images.path, self._sources),
-            "runs": os.path.relpath(tuning.store.path, self._sources),
+            "data": surroundings.relative_path(tuning.images.path),
+            "runs": surroundings.relative_path(tuning.store.path),
             "profile": tuning.profile.name,
             "protocol": tuning.protocol.name,
             "skip": ",".join(sorted(tuning.skip)),
@@ -89,8 +108,8 @@ class NotebookRunner:
         chapter, future = Chapter(name, title, self._path(name)), None
         if read_key(chapter.path) != key:
             job = source.resolve(), chapter.path.resolve(), parameters, key, tuning.engine.address
-            future = self._threads.submit(self._execute_apart, *job)
-        self._chapters.append((chapter, future))
+            future = self._threads.submit(self._execute_apart, job)
+        return chapter, future
 
     def add_failed(self, name: str, error: Exception) -> None:
         """Add a chapter without a notebook, because its stage or the mistakes failed."""
@@ -102,7 +121,10 @@ class NotebookRunner:
             if future:
                 if not future.done():
                     bar.show_waiting("notebooks", chapter.name)
-                chapter.error = future.result()
+                try:
+                    chapter.error = future.result()
+                except Exception as error:  # no process can be started, say: the other chapters are still made
+                    chapter.error = f"{type(error).__name__}: {error}"
                 if chapter.error:
                     bar.write(f"{chapter.name}: {chapter.error}")
         chapters = [chapter for chapter, _ in self._chapters]
@@ -112,17 +134,23 @@ class NotebookRunner:
                 path.unlink()
         return chapters
 
-    def _execute_apart(self, *job: Any) -> str:
+    def _execute_apart(self, job: Job) -> str:
         """Execute a notebook in this thread's process; return the error, or ""."""
         thread = threading.get_ident()
         for _ in range(PROCESS_TRIES):
             if thread not in self._processes:
-                context = multiprocessing.get_context("spawn")
-                self._processes[thread] = ProcessPoolExecutor(1, context, discard_stderr)
+                self._processes[thread] = NotebookProcess()
+            if self._closed:  # `__exit__` may have missed the process
+                self._processes[thread].kill()
             try:
-                return self._processes[thread].submit(_execute, *job).result()
-            except BrokenProcessPool:
-                self._processes.pop(thread).shutdown()
+                return self._processes[thread].execute(job, lambda: self._tuning.engine.idle_seconds)
+            except EOFError:
+                self._processes.pop(thread).kill()
+                if self._closed:
+                    break
+            except TimeoutError as error:
+                self._processes.pop(thread).kill()
+                return str(error)
         return f"its process ended unexpectedly, {PROCESS_TRIES} times"
 
     def _path(self, name: str) -> Path:
@@ -150,61 +178,115 @@ def _chapter(name: str) -> tuple[str, str]:
     return f"CNN-{stage.cnn}: {stage.title}", "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
 
 
-def _execute(source: Path, target: Path, parameters: Mapping[str, Any], key: str, scheduler: str) -> str:
-    """Execute a notebook and move it to its place once it has succeeded; return the error, or ""."""
-    import nbformat
-    import papermill
+class NotebookProcess:
+    """A process that executes notebooks, one after the other.
 
-    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
-    os.environ[ADDRESS] = scheduler  # the kernel uses these workers
-    temporary: Path | None = None
+    It is no `ProcessPoolExecutor`, which can neither be given a time limit nor ended while it works.
+    """
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process ends the connection
+
+    def execute(self, job: Job, idle_seconds: Callable[[], float]) -> str:
+        """Execute a notebook; return the error, or "".
+
+        Args:
+            job: The notebook.
+            idle_seconds: Returns for how long no run has been under way.
+
+        Raises:
+            EOFError: The process ended.
+            TimeoutError: The notebook did not answer.
+        """
+        try:
+            self._connection.send(job)
+            heard = time.monotonic()
+            while min(time.monotonic() - heard, idle_seconds()) <= SILENT_SECONDS:
+                if self._connection.poll(POLL_SECONDS):
+                    answer = self._connection.recv()
+                    if isinstance(answer, str):
+                        return answer
+                    heard = time.monotonic()  # a cell has ended
+        except OSError as error:  # a broken pipe, or `kill` in another thread
+            raise EOFError from error
+        raise TimeoutError(
+            f"it did not answer for {SILENT_SECONDS} s while no run was under way. The same command tries again."
+        )
+
+    def kill(self) -> None:
+        """End the process whatever it does; its kernel ends with it."""
+        self._process.kill()
+        self._process.join(KILL_SECONDS)
+
+
+def _serve(connection: Connection) -> None:
+    """Execute the notebooks that are sent, and send back `None` after each cell and the error, or "", at the end."""
+    discard_stderr()
+    with suppress(EOFError, OSError):  # the command has ended
+        while True:
+            connection.send(_execute(connection.recv(), lambda **_: connection.send(None)))
+
+
+def _execute(job: Job, on_cell: Callable[..., None]) -> str:
+    """Execute a notebook and write it to its place once it has succeeded; return the error, or ""."""
+    source, target, parameters, key, scheduler = job
     try:
-        temporary = files.temporary_file(target.parent, ".part.ipynb")
+        import nbformat
+        import papermill
+
+        os.environ[surroundings.ADDRESS] = scheduler  # the kernel uses these workers
         for attempt in range(1, KERNEL_TRIES + 1):
             try:
-                papermill.execute_notebook(
-                    source,
-                    temporary,
+                notebook = papermill.execute_notebook(
+                    nbformat.read(source, as_version=4),  # papermill would replace braces in a path
+                    None,
                     dict(parameters),
                     kernel_name="python3",
                     cwd=source.parent,
                     progress_bar=False,
-                    execution_timeout=NOTEBOOK_SECONDS,
+                    start_timeout=START_SECONDS,
                     kernel_manager_class=f"{__name__}.{KernelManager.__name__}",
+                    on_cell_executed=on_cell,
                 )
                 break
             except RuntimeError as error:  # the notebook does not tell: after this, all its cells are "completed"
                 if attempt == KERNEL_TRIES or "Kernel died" not in str(error):
                     raise
-        notebook = nbformat.read(temporary, as_version=4)
         notebook.metadata["cnnlab"] = {"key": key}
-        nbformat.write(notebook, temporary)
-        files.commit(temporary, target)
+        files.write(target, nbformat.writes(notebook).encode())
     except Exception as error:  # any error in a notebook leaves the others as they are
         kind = getattr(error, "ename", "") or type(error).__name__
         message = getattr(error, "evalue", "") or str(error)
         return f"{kind}: {' '.join(message.split())[:300]}"
-    finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)
     return ""
 
 
 class KernelManager(AsyncKernelManager):  # type: ignore[misc]
-    """Talks to its kernel through sockets in a folder of its own.
+    """Starts a kernel of this interpreter, whatever kernels the user has, and talks to it through sockets in a folder.
 
-    With TCP, kernels that several processes start at the same moment may get the same port, and one of them dies.
+    With TCP, kernels that several processes start at the same moment may get the same port, and one of them dies. It
+    is used only where there is no folder for sockets.
     """
 
     def __init__(self, **settings: Any) -> None:
-        if os.name == "nt":  # no such sockets there
-            super().__init__(**settings)
-            return
-        self._folder = TemporaryDirectory(prefix="cnnlab-")
-        super().__init__(**settings, transport="ipc", ip=str(Path(self._folder.name) / "kernel"))
+        parent = os.environ.get(surroundings.FOLDER)
+        self._folder = Path(tempfile.mkdtemp(dir=parent)) if parent else surroundings.short_folder()
+        settings["connection_file"] = str(self._folder / "kernel.json")
+        if surroundings.takes_sockets(self._folder):
+            settings |= {"transport": "ipc", "ip": str(self._folder / "kernel")}
+        super().__init__(**settings)
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The kernel of this interpreter."""
+        command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python")
 
     def cleanup_ipc_files(self) -> None:
         """Remove the sockets and their folder after the kernel has ended."""
         super().cleanup_ipc_files()
-        if os.name != "nt":
-            self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -4,7 +4,8 @@ import re
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import as_file, files
@@ -67,6 +68,16 @@ class Chapter:
     body: str = ""
 
 
+@contextmanager
+def guarded(chapters: list[Chapter], name: str, title: str) -> Iterator[None]:
+    """Add a part of the report that cannot be made to the chapters, with the reason: the others are still made."""
+    try:
+        yield
+    except Exception as error:  # a damaged store, a library that cannot be imported, a figure that cannot be drawn
+        reason = " ".join(str(error).split())[:300]
+        chapters.append(Chapter(name, title, Path(), f"{type(error).__name__}: {reason}"))
+
+
 def _allowed(_tag: str, name: str, value: str) -> str | None:
     pattern = _VALUES.get(name)
     return value if pattern is None or pattern.fullmatch(value) else None
@@ -102,11 +113,13 @@ def templates_digest() -> str:
 def render(
     tuning: Tuning,
     results: Sequence[StageResult],
-    chapters: Sequence[Chapter],
+    chapters: list[Chapter],
     claim_results: Sequence[ClaimResult],
     manifest: Mapping[str, Any],
 ) -> str:
     """Return the report as one HTML page that loads nothing from elsewhere and runs no script but its own.
+
+    A chapter or a part of the overview that cannot be made is named on the page and in `chapters`, with the reason.
 
     Text from data is escaped, and HTML from data passes through `sanitise` as the last step. In addition, the page's
     Content-Security-Policy blocks every other script and style; the page's script sorts tables, folds parts away and
@@ -115,13 +128,17 @@ def render(
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
+    import_matplotlib()
+    overview = _overview(tuning, results, claim_results, chapters)
     with as_file(files("cnnlab.report") / "templates") as templates:
         _render_chapters(templates, chapters)
         environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
         environment.filters["sanitise"] = lambda fragment: Markup(sanitise(fragment))  # noqa: S704 - safe by then
         template = environment.get_template("page.html.j2")
         script = (templates / "page.js").read_text(encoding="utf-8")
-        style = (templates / "page.css").read_text(encoding="utf-8") + _code_style()
+        style = (templates / "page.css").read_text(encoding="utf-8")
+        with guarded(chapters, "missing-colours", "The colours of the code"):
+            style += _code_style()
     return template.render(
         profile=tuning.profile.name,
         protocol=tuning.protocol.name,
@@ -132,13 +149,17 @@ def render(
         script_hash=_hash(script),
         chapters=chapters,
         manifest=manifest,
-        **_overview(tuning, results, claim_results),
+        **overview,
     )
 
 
 def _render_chapters(templates: Path, chapters: Sequence[Chapter]) -> None:
     """Set the body of each chapter, or its error."""
-    exporter = _exporter(templates)
+    try:
+        exporter = _exporter(templates)
+    except Exception as error:  # nbconvert cannot be imported, say
+        for chapter in chapters:
+            chapter.error = chapter.error or f"it cannot be rendered ({type(error).__name__}: {error})"
     for chapter in chapters:
         if not chapter.error:
             try:
@@ -158,26 +179,61 @@ def _code_style() -> str:
     return f"\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
 
 
-def _overview(tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult]) -> dict[str, Any]:
-    """Return what the page shows before its chapters; None or "" where there is nothing to show."""
-    from nbconvert.filters import markdown2html
+def _overview(
+    tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult], chapters: list[Chapter]
+) -> dict[str, Any]:
+    """Return what the page shows before its chapters; "" where there is nothing to show.
 
-    from cnnlab.report import plots, words  # imports Matplotlib, which takes seconds; a page that is kept needs none
+    Each part is made by itself, because a library or a figure may fail; `chapters` gets those that fail.
+    """
 
-    path = plots.path(results) if results else None
-    inconclusive = words.inconclusive_choices(results)
-    sentences = [*words.findings(results, tuning.profile), words.selection_noise(tuning, results).data]
-    return {
-        "image_warnings": tuning.images.warnings,
-        "key_figures": words.key_figures(tuning, results),
-        "findings": [markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>") for line in sentences],
-        "path": path,
-        "path_png": b64encode(path.png).decode() if path else "",
-        "stages": words.stages_table(results).data,
-        "leaderboard": words.leaderboard(results, rows=5).data,
-        "inconclusive": inconclusive.data if inconclusive else "",
-        "claims": words.claim_table(claim_results).data if claim_results else "",
+    def findings() -> list[str]:
+        from nbconvert.filters import markdown2html
+
+        sentences = [*_words().findings(results, tuning.profile), _words().selection_noise(tuning, results).data]
+        return [markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>") for line in sentences]
+
+    def picture() -> Any:
+        from cnnlab.report import plots
+
+        return plots.path(results)
+
+    def inconclusive() -> str:
+        choices = _words().inconclusive_choices(results)
+        return str(choices.data) if choices else ""
+
+    parts: dict[str, tuple[str, Callable[[], Any]]] = {
+        "image_warnings": ("The checks of the images", lambda: tuning.images.warnings),
+        "key_figures": ("The key figures", lambda: _words().key_figures(tuning, results)),
+        "findings": ("The findings", findings),
+        "inconclusive": ("Inconclusive choices", inconclusive),
     }
+    if results:
+        parts |= {
+            "path": ("The picture of the selections", picture),
+            "stages": ("The table of the selections", lambda: _words().stages_table(results).data),
+            "leaderboard": ("Best trials", lambda: _words().leaderboard(results, rows=5).data),
+        }
+    if claim_results:
+        parts["claims"] = ("Claims", lambda: _words().claim_table(claim_results).data)
+    names = ("image_warnings", "key_figures", "findings", "inconclusive", "path", "stages", "leaderboard", "claims")
+    shown: dict[str, Any] = dict.fromkeys(names, "")
+    for name, (title, make) in parts.items():
+        with guarded(chapters, f"missing-{name}", title):
+            shown[name] = make()
+    return {**shown, "path_png": b64encode(shown["path"].png).decode() if shown["path"] else ""}
+
+
+def import_matplotlib() -> None:
+    """Import Matplotlib from a folder without a `matplotlibrc`: one in the working directory may be broken."""
+    with suppress(Exception), chdir(Path(__file__).parent):  # who needs it tries again, and names the error
+        import matplotlib  # noqa: F401
+
+
+def _words() -> Any:
+    from cnnlab.report import words  # imports Matplotlib, which takes seconds; a page that is kept needs none
+
+    return words
 
 
 def _hash(content: str) -> str:

@@ -41,7 +41,9 @@ class StudyImages:
         ConfigError: There is no such kind of warning.
     """
 
-    def __init__(self, path: str | Path, profile: Profile, protocol: Protocol, accept: str | Iterable[str] = ()) -> None:
+    def __init__(
+        self, path: str | Path, profile: Profile, protocol: Protocol, accept: str | Iterable[str] = ()
+    ) -> None:
         self.path = Path(path)
         self.accepted = data.accepted_kinds(accept)
         self._profile, self._protocol = profile, protocol

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnnlab import study
+from cnnlab import study, surroundings
 from cnnlab.engine import Engine
 from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, lookup, require, require_name, split_names
 from cnnlab.records import RunStore
@@ -23,7 +23,7 @@ class Tuning:
     """A study on one data folder, under one protocol and profile; stages run when they are asked for.
 
     Args:
-        data: Folder of the images.
+        data: Folder of the images. A relative path starts in the project's folder, as does that of the runs.
         runs: Folder of stored runs.
         profile: "smoke", "quick" or "full".
         protocol: "corrected" or "published".
@@ -84,8 +84,8 @@ class Tuning:
         chosen = {stage: split_names("trials", of_stage) for stage, of_stage in (trials or {}).items()}
         self.trials = {find_stage(stage).name: of_stage for stage, of_stage in chosen.items() if of_stage}
         self.engine = Engine(scheduler)
-        self.store = RunStore(runs, fresh=fresh)
-        self.images = StudyImages(data, self.profile, self.protocol, accept)
+        self.store = RunStore(surroundings.project_path(runs), fresh=fresh)
+        self.images = StudyImages(surroundings.project_path(data), self.profile, self.protocol, accept)
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}
         self._mistake_results: list[MistakeResult] | None = None
