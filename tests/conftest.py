@@ -16,9 +16,10 @@ import pytest
 
 from cnnlab import data, evidence, records
 from cnnlab.data import Dataset, sample
-from cnnlab.engine import ADDRESS, Engine
+from cnnlab.engine import Engine
 from cnnlab.records import SCORES, Record
 from cnnlab.study import StageTrial, Trial, find_stage
+from cnnlab.surroundings import ADDRESS
 from cnnlab.tuning import StageResult
 
 ROOT = Path(__file__).parents[1]

@@ -91,7 +91,7 @@ class NotebookRunner:
             "precision": tuning.profile.precision,
             "halving": tuning.profile.halving,
         }
-        if notebook == "02-stage.ipynb":
+        if notebook in ("02-stage.ipynb", "03-colour.ipynb"):
             parameters["stage"] = name
         if notebook == "01-data.ipynb":
             parameters["accept"] = ",".join(sorted(tuning.images.accepted))
