@@ -59,7 +59,7 @@ def test_every_command_has_help_with_an_example(command):
         (["data", "check", "nowhere"], "Expected a data folder."),
         (["diff", "nowhere", "notebooks"], "Expected the folder of a report, with manifest.json."),
         (["predict", "image.png"], "Expected a model. Received: 'reports/quick/model.keras', which is no file."),
-        (["data", "gray", "nowhere"], "which does not exist"),
+        (["data", "gray", "nowhere"], "Expected a data folder. Received: 'nowhere'"),
     ],
 )
 def test_an_error_of_the_user_is_one_line_and_exit_code_2(words, message, project):

@@ -177,7 +177,7 @@ def write_study(path, train, test, side=24):
 @pytest.mark.parametrize(
     ("train", "test", "side", "words"),
     [
-        ([0, 1, 2], [0, 1, 2], 24, "enough images to train on"),
+        ([0, 1, 2], [0, 1, 2], 24, "1 of class '0'"),
         ([0, 1, 2] * 20, [], 24, "without rows"),
         ([0] * 60, [0] * 10, 24, "at least two classes"),
         ([0, 1, 2] * 20, [0, 1, 2] * 5, 8, "images large enough for 3 blocks.*8x8"),
@@ -201,7 +201,7 @@ def test_check_usable_folder(tmp_path, side):
     done = CliRunner().invoke(main, ["data", "check", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert f"{side} x {side}, 3 classes" in done.output
-    assert "No test image of 2" in done.output
+    assert "Test has no image of 1 class (2)" in done.output
 
 
 def test_no_regular_or_a_huge_file(tmp_path, monkeypatch):
