@@ -19,7 +19,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --upgrade --quiet
 
-# A value from the command line or the environment as one word of the shell, whatever letters it has.
+# A value as one word of the shell. From the command line or the environment, it is taken letter by letter: no $ in it is
+# expanded.
 quoted = '$(subst ','\'',$(if $(filter file,$(origin $(1))),$($(1)),$(value $(1))))'
 
 .DEFAULT_GOAL := help
@@ -39,7 +40,7 @@ help: ## Show this list
 	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
 	@echo "  PRECISION=$(PRECISION)    of the fits: float32, mixed_bfloat16"
 	@echo "  HALVING=$(HALVING)    1: drop hopeless trials of a stage early"
-	@echo "  ACCEPT=$(ACCEPT)    warnings about the images that are known, as near-copies,layout"
+	@echo "  ACCEPT=$(ACCEPT)    kinds of warnings about the images to accept, as near-copies,layout"
 
 # Even make killed outright leaves nothing running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
