@@ -119,7 +119,7 @@ def test_a_notebook_that_does_not_answer_is_given_up_and_the_others_are_kept(exe
     execute.tuning.engine.idle_seconds = 1000.0
     errors = execute(data="1 + 1", noise=SLEEPS)
     assert errors["data"] == ""
-    assert "did not answer for 25 s while no run was under way" in errors["noise"]
+    assert "did not answer for 25 s while no run was in progress" in errors["noise"]
 
 
 @pytest.mark.slow

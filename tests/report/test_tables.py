@@ -42,7 +42,7 @@ def test_an_untrusted_text_is_shown_as_it_is():
 
 
 def test_a_blank_name_is_quoted():
-    assert [tables.name(name) for name in ("a", "", " ")] == ["a", "''", "' '"]
+    assert [tables.visible_name(name) for name in ("a", "", " ")] == ["a", "''", "' '"]
 
 
 def test_a_standard_deviation_needs_several_runs():

@@ -75,7 +75,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
 
 
 def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[Chapter]) -> None:
-    """Write the CSV files; add to `missing` those that cannot be made."""
+    """Write the CSV files; add those that fail to `missing`."""
     makers: dict[str, Callable[[], pd.DataFrame]] = {
         "results": lambda: tables.runs_table(tuning, study.stages),
         "decisions": lambda: tables.decisions_table(study.stages),
@@ -88,7 +88,7 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
 
 
 def _write(tuning: Tuning, study: StudyResults, chapters: list[Chapter], started: float, out: Path) -> Report:
-    """Write model, page and manifest. A part that cannot be made is added to the chapters, with the reason."""
+    """Write model, page and manifest. A part that fails is added to the chapters, with the reason."""
     claim_results: list[ClaimResult] = []
     manifest = make_manifest(tuning, [*study.stages, *study.mistakes], started)
     manifest |= {"model": {}, "page": {"key": "", "sha256": "", "findings": []}}

@@ -38,15 +38,14 @@ def markdown(
     from sklearn.metrics import f1_score
 
     trial = Trial.from_canonical(record.trial)
-    training = trial.training
-    runs = result.selected_records
-    names = [_line(name) for name in record.data["class_names"]]
+    training, runs = trial.training, result.selected_records
+    names = [text(name) for name in record.data["class_names"]]
     counts = np.bincount(labels, minlength=len(names))
     f1 = f1_score(labels, probs.argmax(axis=1), average=None, labels=range(len(names)), zero_division=0)
     height, width, _ = record.data["shape"]
-    # Markdown, not HTML: `_line` and `text` escape what comes from the data.
+    # Markdown, not HTML: `text` escapes what comes from the data.
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)  # noqa: S701
-    environment.globals |= {"count": count, "text": text, "one_line": _line}
+    environment.globals |= {"count": count, "text": text}
     template = files("cnnlab.report").joinpath("templates/card.md.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         result=result,
@@ -61,7 +60,7 @@ def markdown(
         width=width,
         rates=[f"{rate:g}" for rate in trial.architecture.dropout],
         labels_note="" if training.loss == SPARSE_LOSS else f" ({'one-hot' if training.one_hot else 'integer'} labels)",
-        provenance=[_line(f"{name.replace('_', ' ')} {value}") for name, value in record.provenance.items()],
+        provenance=[text(f"{name.replace('_', ' ')} {value}") for name, value in record.provenance.items()],
         n_runs=len(runs),
         n_test=len(labels),
         scores=[
@@ -75,8 +74,3 @@ def markdown(
         untested=[name for name, number in zip(names, counts, strict=True) if number == 0],
         rarest=int(counts.min()),
     )
-
-
-def _line(name: str) -> str:
-    """Return a name from the data so that Markdown shows it as it is, on one line."""
-    return text(" ".join(name.split()))

@@ -26,17 +26,17 @@ from cnnlab.study import ALL_MISTAKES, find_stage
 from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
 
 SILENT_SECONDS = 3600
-"""How long a notebook may take for a cell, while no run is under way that it may wait for."""
+"""How long a notebook may spend on a cell while no run is in progress, for which it might wait."""
 START_SECONDS = 300
 """How long a kernel may take to start, on a machine that is busy with other work."""
 KERNEL_TRIES = 3
-"""How often a notebook is started whose kernel dies, for example because another program takes all memory."""
-POLL_SECONDS = 1
-KILL_SECONDS = 5
+"""How often a notebook is started whose kernel ends unexpectedly, for example because memory is short."""
+POLL_SECONDS = 1  # between two looks at the time limit
+KILL_SECONDS = 5  # for a killed process to end
 Job = tuple[Path, Path, Mapping[str, Any], str, str]
 """A notebook, the file for the executed one, its parameters, its key, and the address of the scheduler it uses."""
 PROCESS_TRIES = 2
-"""How often a notebook is started whose own process dies."""
+"""How often a notebook is started whose own process ends unexpectedly."""
 _CHAPTERS = {
     "data": ("The images", "01-data.ipynb"),
     "comparison": ("Comparison and final model", "04-comparison.ipynb"),
@@ -76,7 +76,7 @@ class NotebookRunner:
         """
         try:
             self._chapters.append(self._start(name, results))
-        except Exception as error:  # no workers can be started, say: the runs may all be stored
+        except Exception as error:  # for example, no workers can be started; all runs may be stored
             self.add_failed(name, error)
 
     def _start(self, name: str, results: Sequence[StageResult | MistakeResult]) -> tuple[Chapter, Future[str] | None]:
@@ -123,7 +123,7 @@ class NotebookRunner:
                     bar.show_waiting("notebooks", chapter.name)
                 try:
                     chapter.error = future.result()
-                except Exception as error:  # no process can be started, say: the other chapters are still made
+                except Exception as error:  # for example, no process can be started
                     chapter.error = f"{type(error).__name__}: {error}"
                 if chapter.error:
                     bar.write(f"{chapter.name}: {chapter.error}")
@@ -181,7 +181,7 @@ def _chapter(name: str) -> tuple[str, str]:
 class NotebookProcess:
     """A process that executes notebooks, one after the other.
 
-    It is no `ProcessPoolExecutor`, which can neither be given a time limit nor ended while it works.
+    Not a `ProcessPoolExecutor`: that has no time limit, and cannot be killed while it works.
     """
 
     def __init__(self) -> None:
@@ -189,14 +189,14 @@ class NotebookProcess:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
-        theirs.close()  # so that the end of the process ends the connection
+        theirs.close()  # so that the connection ends with the process
 
     def execute(self, job: Job, idle_seconds: Callable[[], float]) -> str:
         """Execute a notebook; return the error, or "".
 
         Args:
             job: The notebook.
-            idle_seconds: Returns for how long no run has been under way.
+            idle_seconds: Returns for how long no run has been in progress.
 
         Raises:
             EOFError: The process ended.
@@ -214,7 +214,7 @@ class NotebookProcess:
         except OSError as error:  # a broken pipe, or `kill` in another thread
             raise EOFError from error
         raise TimeoutError(
-            f"it did not answer for {SILENT_SECONDS} s while no run was under way. The same command tries again."
+            f"it did not answer for {SILENT_SECONDS} s while no run was in progress. Run the same command again."
         )
 
     def kill(self) -> None:
@@ -253,7 +253,7 @@ def _execute(job: Job, on_cell: Callable[..., None]) -> str:
                     on_cell_executed=on_cell,
                 )
                 break
-            except RuntimeError as error:  # the notebook does not tell: after this, all its cells are "completed"
+            except RuntimeError as error:  # its cells do not show this: all are "completed"
                 if attempt == KERNEL_TRIES or "Kernel died" not in str(error):
                     raise
         notebook.metadata["cnnlab"] = {"key": key}
@@ -268,8 +268,8 @@ def _execute(job: Job, on_cell: Callable[..., None]) -> str:
 class KernelManager(AsyncKernelManager):  # type: ignore[misc]
     """Starts a kernel of this interpreter, whatever kernels the user has, and talks to it through sockets in a folder.
 
-    With TCP, kernels that several processes start at the same moment may get the same port, and one of them dies. It
-    is used only where there is no folder for sockets.
+    TCP is used only where there is no folder for sockets: kernels that several processes start at the same moment may
+    get the same port, and one of them ends.
     """
 
     def __init__(self, **settings: Any) -> None:

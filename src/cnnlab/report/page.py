@@ -70,7 +70,7 @@ class Chapter:
 
 @contextmanager
 def guarded(chapters: list[Chapter], name: str, title: str) -> Iterator[None]:
-    """Add a part of the report that cannot be made to the chapters, with the reason: the others are still made."""
+    """If a part of the report fails, add it to the chapters, with the reason, so that the other parts are made."""
     try:
         yield
     except Exception as error:  # a damaged store, a library that cannot be imported, a figure that cannot be drawn
@@ -119,7 +119,7 @@ def render(
 ) -> str:
     """Return the report as one HTML page that loads nothing from elsewhere and runs no script but its own.
 
-    A chapter or a part of the overview that cannot be made is named on the page and in `chapters`, with the reason.
+    A chapter or a part of the overview that fails is named on the page and in `chapters`, with the reason.
 
     Text from data is escaped, and HTML from data passes through `sanitise` as the last step. In addition, the page's
     Content-Security-Policy blocks every other script and style; the page's script sorts tables, folds parts away and
@@ -133,6 +133,7 @@ def render(
     with as_file(files("cnnlab.report") / "templates") as templates:
         _render_chapters(templates, chapters)
         environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
+        environment.filters["base64"] = lambda png: b64encode(png).decode()
         environment.filters["sanitise"] = lambda fragment: Markup(sanitise(fragment))  # noqa: S704 - safe by then
         template = environment.get_template("page.html.j2")
         script = (templates / "page.js").read_text(encoding="utf-8")
@@ -182,9 +183,9 @@ def _code_style() -> str:
 def _overview(
     tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult], chapters: list[Chapter]
 ) -> dict[str, Any]:
-    """Return what the page shows before its chapters; "" where there is nothing to show.
+    """Return what the page shows before its chapters, without parts that have nothing to show.
 
-    Each part is made by itself, because a library or a figure may fail; `chapters` gets those that fail.
+    Each part is made separately, because a library or a figure may fail. Those that fail are added to `chapters`.
     """
 
     def findings() -> list[str]:
@@ -216,17 +217,19 @@ def _overview(
         }
     if claim_results:
         parts["claims"] = ("Claims", lambda: _words().claim_table(claim_results).data)
-    names = ("image_warnings", "key_figures", "findings", "inconclusive", "path", "stages", "leaderboard", "claims")
-    shown: dict[str, Any] = dict.fromkeys(names, "")
+    shown: dict[str, Any] = {}
     for name, (title, make) in parts.items():
         with guarded(chapters, f"missing-{name}", title):
             shown[name] = make()
-    return {**shown, "path_png": b64encode(shown["path"].png).decode() if shown["path"] else ""}
+    return shown
 
 
 def import_matplotlib() -> None:
     """Import Matplotlib from a folder without a `matplotlibrc`: one in the working directory may be broken."""
-    with suppress(Exception), chdir(Path(__file__).parent):  # who needs it tries again, and names the error
+    with (
+        suppress(Exception),
+        chdir(Path(__file__).parent),
+    ):  # the part that draws imports it again, and reports the error
         import matplotlib  # noqa: F401
 
 

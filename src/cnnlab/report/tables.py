@@ -53,6 +53,6 @@ def text(value: str) -> str:
     return re.sub(r"[|*_`\[\]\\~$]", lambda match: f"&#{ord(match[0])};", html.escape(one_line))
 
 
-def name(value: str) -> str:
+def visible_name(value: str) -> str:
     """Return a name from the data for a table: a blank one in quotes, so that it can be seen."""
     return value if value.strip() else repr(value)

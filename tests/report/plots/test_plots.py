@@ -11,7 +11,7 @@ from PIL import Image
 
 from cnnlab import data
 from cnnlab.report import plots
-from cnnlab.report.plots.picture import labels
+from cnnlab.report.plots.picture import drawable
 from cnnlab.study import Trial
 from conftest import make_record, make_result
 
@@ -171,8 +171,8 @@ def test_any_number_of_classes_with_any_names_is_drawn_without_a_warning(names, 
 
 def test_a_label_fits_its_place_and_shows_both_ends_of_a_long_name():
     with mpl.rc_context():
-        assert labels(["short", " a\n b ", "", " "]) == ["short", "a b", "''", "' '"]
-        [long] = labels(["prefix " + "x" * 200 + " 17"], 20)
+        assert drawable(["short", " a\n b ", "", " "]) == ["short", "a b", "''", "' '"]
+        [long] = drawable(["prefix " + "x" * 200 + " 17"], 20)
         assert len(long) == 20
         assert long.startswith("prefix ")
         assert long.endswith("x 17")
@@ -181,11 +181,11 @@ def test_a_label_fits_its_place_and_shows_both_ends_of_a_long_name():
 def test_letters_of_other_scripts_are_drawn_with_a_font_that_has_them_or_escaped(monkeypatch):
     with mpl.rc_context(plots.picture.STYLE):
         monkeypatch.setattr(plots.picture, "_family_with", lambda letter: "DejaVu Sans" if letter < "\u3000" else "")
-        assert labels(["\u732b", "B\u00e4r", "a\u200db"]) == ["\\u732b", "B\u00e4r", "ab"]
+        assert drawable(["\u732b", "B\u00e4r", "a\u200db"]) == ["\\u732b", "B\u00e4r", "ab"]
         monkeypatch.setattr(
             plots.picture, "_family_with", lambda letter: "Noto" if letter >= "\u3000" else "DejaVu Sans"
         )
-        assert labels(["\u732b"]) == ["\u732b"]
+        assert drawable(["\u732b"]) == ["\u732b"]
         assert mpl.rcParams["font.family"] == ["DejaVu Sans", "Noto"]
 
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
-from cnnlab.report.plots.picture import COLOURS, FEW, STYLE, Picture, _figure, _picture, label_classes, labels
-from cnnlab.report.tables import name
+from cnnlab.report.plots.picture import COLOURS, FEW, STYLE, Picture, _figure, _picture, drawable, label_classes
+from cnnlab.report.tables import visible_name
 
 
 @mpl.rc_context(STYLE)
@@ -24,7 +24,7 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     n_classes = len(dataset.class_names)
     counts = {part: np.bincount(labels, minlength=n_classes) for part, labels in parts.items()}
     many = n_classes > FEW
-    names = labels(dataset.class_names, 24)
+    names = drawable(dataset.class_names, 24)
     # The height of labels is that of the longest one: rotated by 30 degrees, or upright where there are many.
     figure, axes = _figure(10 if many else 7, 1.9 + (0.06 if many else 0.035) * max(map(len, names)))
     axis: Axes = axes[0, 0]
@@ -42,7 +42,7 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     return _picture(
         figure,
         f"Images per class, bars for each of {n_classes} classes: {ranges}.",
-        pd.DataFrame({"class": list(map(name, dataset.class_names)), **counts}),
+        pd.DataFrame({"class": list(map(visible_name, dataset.class_names)), **counts}),
     )
 
 
@@ -51,7 +51,7 @@ def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns
     """Draw images (n, h, w, c) uint8, 0 to 255, in a grid, each below its title of one or several lines."""
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    titles = ["\n".join(labels(title.split("\n"), 14)) for title in titles]
+    titles = ["\n".join(drawable(title.split("\n"), 14)) for title in titles]
     lines = 1 + max((title.count("\n") for title in titles), default=0)
     size = 8 if all(len(line) <= 11 for title in titles for line in title.split("\n")) else 7
     figure, axes = _figure(0.85 * columns, (0.83 + 0.17 * lines) * rows, rows, columns)

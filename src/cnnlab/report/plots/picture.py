@@ -47,8 +47,8 @@ STYLE = {
     "savefig.bbox": "tight",
 }
 FEW = 20
-"""Up to so many classes, each has its label and each pair its number."""
-_LABELS = 60  # labels beside one another in a large picture
+"""Most classes of a picture in which each class has a label and each pair of classes a number."""
+_LABELS = 60  # for which an axis of a large picture has room
 DPI = 96
 SHARPNESS = 2
 """Pixels of a picture for each pixel that it takes on the page."""
@@ -114,26 +114,26 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **opti
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def labels(names: Iterable[str], most: int = 40) -> list[str]:
-    """Return names so that they can be drawn: on one line, of about `most` letters, the middle left out if necessary.
+def drawable(names: Iterable[str], most: int = 40) -> list[str]:
+    """Return names as labels of a picture: on one line, and shortened in the middle to about `most` letters.
 
-    Letters that the usual font lacks are drawn with an installed font that has them, until the end of the surrounding
-    `mpl.rc_context`. Without such a font, they are written as escapes, in the form of Python's `ascii`.
+    Where the usual font lacks a letter, Matplotlib uses an installed font that has it, until the surrounding
+    `mpl.rc_context` ends. Without such a font, the letter is escaped, as by Python's `ascii`.
     """
-    return [_label(" ".join(name.split()) or repr(name), most) for name in names]
+    return [_shorten(" ".join(name.split()) or repr(name), most) for name in names]
 
 
-def _label(name: str, most: int) -> str:
+def _shorten(name: str, most: int) -> str:
     drawn = list(map(_drawn, name))
     if sum(map(_width, drawn)) <= most:
         return "".join(drawn)
-    first = _beginning(drawn, most // 2)
-    last = _beginning(drawn[::-1], most - sum(map(_width, first)) - 1)
+    first = _fitting(drawn, most // 2)
+    last = _fitting(drawn[::-1], most - sum(map(_width, first)) - 1)
     return "".join([*first, "\N{HORIZONTAL ELLIPSIS}", *last[::-1]])
 
 
-def _beginning(letters: Sequence[str], width: int) -> list[str]:
-    """Return as many letters as there is room for."""
+def _fitting(letters: Sequence[str], width: int) -> list[str]:
+    """Return the first letters, as many as fit into a width."""
     return [letter for letter, end in zip(letters, accumulate(map(_width, letters)), strict=True) if end <= width]
 
 
@@ -143,11 +143,11 @@ def _width(letter: str) -> int:
 
 
 def label_classes(axis: Axis, names: Sequence[str], rotation: float) -> None:
-    """Label the classes on an axis of a large picture; of more than it has room for, every second one, or every third.
+    """Label the classes on an axis of a large picture. Where there is no room for all, label every second or third.
 
     Args:
         axis: The axis.
-        names: Labels of all classes, from `labels`.
+        names: Labels of all classes, from `drawable`.
         rotation: Of the labels, in degrees.
     """
     step = -(-len(names) // _LABELS)
@@ -155,7 +155,7 @@ def label_classes(axis: Axis, names: Sequence[str], rotation: float) -> None:
 
 
 def _drawn(letter: str) -> str:
-    """Return a letter, or its escape if no font has it, and have Matplotlib use the font that has it."""
+    """Return a letter, and make Matplotlib use a font that has it; return its escape if no font has it."""
     if letter.isprintable() and (family := _family_with(letter)):
         if family not in mpl.rcParams["font.family"]:
             mpl.rcParams["font.family"] = [*mpl.rcParams["font.family"], family]
@@ -173,7 +173,7 @@ def _family_with(letter: str) -> str:
 
 @cache
 def _families() -> dict[str, str]:
-    """Return the installed families of fonts that have a regular one, and its file: the usual one first."""
+    """Return the file of the regular font of each installed family that has one, the usual family first."""
     regular = [
         font
         for font in font_manager.fontManager.ttflist
@@ -190,7 +190,7 @@ def _families() -> dict[str, str]:
 
 @cache
 def _letters(path: str) -> frozenset[int]:
-    """Return the letters that Matplotlib can draw with a font; none if the font consists of pictures."""
+    """Return the letters that Matplotlib can draw with a font; none if its letters are pictures."""
     try:
         font = FT2Font(path)
         return frozenset(font.get_charmap()) if font.scalable else frozenset()

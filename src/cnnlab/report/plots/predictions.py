@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from cnnlab.report.plots.picture import COLOURS, FEW, GREY, STYLE, Picture, _figure, _picture, label_classes, labels
-from cnnlab.report.tables import name
+from cnnlab.report.plots.picture import COLOURS, FEW, GREY, STYLE, Picture, _figure, _picture, drawable, label_classes
+from cnnlab.report.tables import visible_name
 
 BINS = 10
 """Bins of a calibration curve (Guo et al. 2017 use 15 for 10,000 images)."""
@@ -26,7 +26,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
         class_names: Names of the classes.
     """
     n_classes = len(class_names)
-    many, names = n_classes > FEW, labels(class_names, 24)
+    many, names = n_classes > FEW, drawable(class_names, 24)
     size = min(0.9 + 0.42 * n_classes, 9) + 0.07 * max(map(len, names))
     figure, axes = _figure(size, size)
     axis: Axes = axes[0, 0]
@@ -50,7 +50,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
     alt = f"Confusion matrix of {matrix.sum()} predictions, {np.trace(matrix)} of them right."
     if errors.any():
         alt += f" Most frequent error: {class_names[true]} predicted as {class_names[predicted]}, {errors.max()} times."
-    shown = list(map(name, class_names))
+    shown = list(map(visible_name, class_names))
     numbers = pd.DataFrame(matrix, columns=shown)
     numbers.insert(0, "true", shown, allow_duplicates=True)
     if many:  # the square table would have thousands of cells

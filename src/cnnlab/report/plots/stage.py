@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from cnnlab.evidence import Comparison
 from cnnlab.records import Record
-from cnnlab.report.plots.picture import COLOURS, GREY, INCUMBENT, INK, STYLE, Picture, _figure, _picture, labels
+from cnnlab.report.plots.picture import COLOURS, GREY, INCUMBENT, INK, STYLE, Picture, _figure, _picture, drawable
 from cnnlab.report.tables import mean_sd
 from cnnlab.tuning import StageResult
 
@@ -43,7 +43,7 @@ def scores(result: StageResult) -> Picture:
         axis.errorbar(np.mean(runs), index, xerr=se, fmt="|", color=colour, markersize=14, markeredgewidth=2.2)
         if name == result.decision.selected:
             axis.axhspan(index - 0.45, index + 0.45, color=colour, alpha=0.1, linewidth=0)
-    axis.set_yticks(range(len(values)), labels(values), parse_math=False)
+    axis.set_yticks(range(len(values)), drawable(values), parse_math=False)
     axis.set_ylim(len(values) - 0.4, -0.6)
     axis.set_xlabel("val_f1 (dot: one run; bar: mean with one standard error)")
     means = ", ".join(f"{name} {mean_sd(runs)}" for name, runs in values.items())
@@ -72,7 +72,7 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
         axis.plot(one.difference, index, "o", color=colour, markerfacecolor=face)
         interval = f", {one.low:+.3f} to {one.high:+.3f}, {one.verdict}" if one.has_interval else ""
         shown.append(f"{name} {one.difference:+.3f}{interval}")
-    axis.set_yticks(range(len(comparisons)), labels(comparisons, 60), parse_math=False)
+    axis.set_yticks(range(len(comparisons)), drawable(comparisons, 60), parse_math=False)
     axis.set_ylim(len(comparisons) - 0.5, -0.5)
     axis.set_xlabel(f"difference of mean {score}\n(95 % interval; filled: better or worse)")
     columns = ("difference", "low", "high", "verdict")
@@ -104,7 +104,7 @@ def curves(groups: Mapping[str, Sequence[Record]], colour: Mapping[str, str] | N
         loss, accuracy = axes[2 * block : 2 * block + 2, column]
         _draw_curves(loss, records, "loss", colour[name])
         _draw_curves(accuracy, records, "accuracy", colour[name])
-        loss.set_title(*labels([name], 34), fontsize=8, parse_math=False)
+        loss.set_title(*drawable([name], 34), fontsize=8, parse_math=False)
         accuracy.set_ylim(0, 1)
         accuracy.set_xlabel("epoch")
         if column == 0:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from cnnlab.evidence import Comparison, Verdict
-from cnnlab.report.plots.picture import COLOURS, GREY, INK, STYLE, Picture, _figure, _picture, labels
+from cnnlab.report.plots.picture import COLOURS, GREY, INK, STYLE, Picture, _figure, _picture, drawable
 from cnnlab.tuning import StageResult
 
 _OPPOSITE = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
@@ -25,9 +25,9 @@ def path(results: Sequence[StageResult]) -> Picture:
     """
     figure, axes = _figure(7.6, 1 + 0.33 * len(results), 1, 2, sharey=True)
     left, right = axes[0]
-    selected = labels((result.decision.selected for result in results), 26)
-    rows_shown = [f"{result.stage.name}: {trial}" for result, trial in zip(results, selected, strict=True)]
-    left.set_yticks(range(len(results)), rows_shown, parse_math=False)
+    selected = drawable((result.decision.selected for result in results), 26)
+    stages = [f"{result.stage.name}: {trial}" for result, trial in zip(results, selected, strict=True)]
+    left.set_yticks(range(len(results)), stages, parse_math=False)
     left.set_ylim(len(results) - 0.5, -0.5)
     _draw_scores(left, results)
     _draw_evidence(right, results)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cnnlab.data import DataFolder, Dataset, DataWarning, Split
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, name, table, text
+from cnnlab.report.tables import count, table, text, visible_name
 from cnnlab.study import Profile, Protocol
 
 
@@ -71,7 +71,7 @@ def class_counts_table(dataset: Dataset, split: Split) -> HTML:
         "test": dataset.test_labels[split.test],
     }
     counts = {part: np.bincount(of_part, minlength=len(dataset.class_names)) for part, of_part in labels.items()}
-    return table(pd.DataFrame({"class": list(map(name, dataset.class_names)), **counts}))
+    return table(pd.DataFrame({"class": list(map(visible_name, dataset.class_names)), **counts}))
 
 
 def pixel_table(folder: DataFolder) -> HTML:

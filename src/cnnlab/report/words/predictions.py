@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, mean_sd, name, table, text
+from cnnlab.report.tables import count, mean_sd, table, text, visible_name
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
@@ -19,7 +19,7 @@ def classification_report(tuning: Tuning, result: StageResult) -> tuple[HTML, Ma
     scores, matrix = tuning.engine.call(_scores_and_matrix, np.tile(true, len(records)), predicted.ravel(), len(names))
     rows = [
         {"class": label, **dict(zip(_SCORES, values, strict=True)), _SCORES[-1]: int(values[-1])}
-        for label, values in zip([*map(name, names), *_AVERAGES], scores, strict=True)
+        for label, values in zip([*map(visible_name, names), *_AVERAGES], scores, strict=True)
     ]
     f1, accuracy = (mean_sd([record.scores[name] for record in records]) for name in ("test_f1", "test_accuracy"))
     summary = Markdown(
@@ -62,8 +62,8 @@ def confused_pairs_table(tuning: Tuning, result: StageResult, most: int = 10) ->
     cells = [divmod(int(cell), n_classes) for cell in counts.ravel().argsort(kind="stable")[::-1][:most]]
     rows = [
         {
-            "true": name(names[label]),
-            "predicted": name(names[other]),
+            "true": visible_name(names[label]),
+            "predicted": visible_name(names[other]),
             "times": int(counts[label, other]),
             "share of the class": counts[label, other] / of_class[label],
         }
