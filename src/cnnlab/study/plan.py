@@ -147,7 +147,7 @@ def plan_trials(stage: Stage, incumbent: Trial, profile: Profile, protocol: Prot
 
 
 def share_runs(trials: Iterable[StageTrial]) -> tuple[StageTrial, ...]:
-    """Return trials so that those whose differences have no effect have the same settings, and so the same runs.
+    """Return trials so that those with equal effective settings share their runs.
 
     They get the settings of the incumbent, if it is one of them, else those of the first of them.
     """
@@ -191,7 +191,7 @@ def published_architecture(cnn: int) -> Architecture:
 
 
 def _choose(fits: Iterable[PublishedFit], trial: Trial) -> Trial:
-    """Return a trial with the settings of the chosen ones among some published fits."""
+    """Return a trial, changed by the settings of those published fits that the study chose."""
     for fit in fits:
         if fit.chosen:
             trial = trial.change(**fit.settings)

@@ -24,7 +24,7 @@ LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "
 LAYOUTS = ("channels_last", "published")
 AUGMENTATIONS = ("none", "flip-shift")
 PRECISIONS = ("float32", "mixed_bfloat16")
-_LARGEST = 2**53  # whole numbers below it are floats without a loss
+_LARGEST = 2**53  # up to here, each whole number has its own float
 
 
 def require_whole(name: str, value: object, least: int = 1) -> None:
@@ -76,9 +76,9 @@ _rates = _expect(
 )
 
 
-# What is none of the expected values passes these converters unchanged, and is refused by the validator.
+# These converters leave any other value as it is: the validators reject it.
 def _plain(value: Any) -> Any:
-    """Return a number of NumPy as one of Python."""
+    """Return a NumPy number as a Python number."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -223,10 +223,10 @@ class Trial:
         )
 
     def effective(self) -> "Trial":
-        """Return a trial whose runs give the same, with a fixed value for each setting that has no effect in this one.
+        """Return the trial with a fixed value for each setting that has no effect in it.
 
-        For example, a patience of as many epochs as there are at most never ends a fit. Two trials with equal effective
-        settings have equal results.
+        For example, a patience of at least `epochs` never ends a fit. Two trials with equal effective settings have
+        equal results.
         """
         architecture, training = self.architecture, self.training
         changes: dict[str, Any] = {}

@@ -269,17 +269,16 @@ def check_stages(stages: Sequence[Stage], taken: Sequence[str] = ()) -> None:
     for stage in stages:
         if not isinstance(stage.name, str) or not re.fullmatch(r"[\w.-]+", stage.name):
             raise ConfigError(
-                f"Expected letters, digits, hyphens and dots in the name of a stage. Received: {stage.name!r}."
+                "Expected only letters, digits, hyphens, dots and underscores in the name of a stage. "
+                f"Received: {stage.name!r}."
             )
         if names.count(stage.name) > 1 or stage.name in taken:
-            raise ConfigError(f"Expected a name that nothing else has for a stage. Received: {stage.name!r}.")
+            raise ConfigError(f"Expected a name that no other stage or chapter has. Received: {stage.name!r}.")
         trials = [trial.name for trial in stage.trials]
         for trial in stage.trials:
             require_name(f"a trial of {stage.name}", trial.name)
             if trials.count(trial.name) > 1 or trial.name == UNCHANGED:
-                raise ConfigError(
-                    f"Expected a name that nothing else has for a trial of {stage.name}. Received: {trial.name!r}."
-                )
+                raise ConfigError(f"Expected a name that no other trial of {stage.name} has. Received: {trial.name!r}.")
             require_settings(trial.name, trial.changes)
             if "colour" in trial.changes and not stage.on_colour:
                 raise ConfigError(

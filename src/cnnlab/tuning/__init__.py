@@ -2,9 +2,17 @@
 
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims, skipped_claims
 from cnnlab.tuning.progress import Callback
-from cnnlab.tuning.results import MistakeResult, StageResult, final_gray, have_same_runs, read_predictions, read_scores
+from cnnlab.tuning.results import (
+    MistakeResult,
+    StageResult,
+    StudyResults,
+    final_gray,
+    have_same_runs,
+    read_predictions,
+    read_scores,
+)
 from cnnlab.tuning.runner import describe_images
-from cnnlab.tuning.tuning import StudyResults, Tuning, run_study
+from cnnlab.tuning.tuning import Tuning, run_study
 
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "Tuning", "check_claim",

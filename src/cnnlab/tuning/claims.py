@@ -44,7 +44,7 @@ class ClaimResult:
 
 
 def skipped_claims() -> list[ClaimResult]:
-    """Return the declared claims that are about a stage or a trial that the study does not have. Needs no runs."""
+    """Return the declared claims about a stage or a trial that the study does not have. This needs no runs."""
     pairs = [(claim, _missing(claim.trial) or _missing(claim.over)) for claim in CLAIMS]
     return [ClaimResult(claim, ClaimStatus.SKIPPED, None, reason) for claim, reason in pairs if reason]
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab import evidence
+from cnnlab.errors import CnnlabError
 from cnnlab.evidence import Comparison, Decision, Scores
 from cnnlab.records import Record, RunStore
 from cnnlab.study import Mistake, Stage, StageTrial
@@ -93,10 +94,19 @@ class MistakeResult:
     effects: tuple[Comparison, ...]
 
 
-def have_same_runs(first: Sequence[Record], second: Sequence[Record]) -> bool:
-    """Return whether two trials of the same layers and images gave the same with each seed: all epochs, all scores.
+@dataclass(frozen=True)
+class StudyResults:
+    """The results of a whole study; `failures` has the error of each stage, or of the "mistakes", that failed."""
 
-    Different settings give the same where their difference has no effect, as a higher patience in a short fit.
+    stages: list[StageResult]
+    mistakes: list[MistakeResult]
+    failures: dict[str, CnnlabError]
+
+
+def have_same_runs(first: Sequence[Record], second: Sequence[Record]) -> bool:
+    """Return whether two trials with equal layers and images have equal epochs and scores with each seed.
+
+    Different settings give equal runs where the difference has no effect, as a higher patience in a short fit.
     """
     return len(first) == len(second) and all(
         one.seed == other.seed and (one.digest == other.digest or _outcome(one) == _outcome(other))
@@ -110,9 +120,9 @@ def _outcome(record: Record) -> tuple[object, ...]:
 
 
 def find_same(trials: Sequence[StageTrial], runs: Mapping[tuple[str, int], Record]) -> dict[str, str]:
-    """Return which trials had the same runs as another one: their names, with the name of the other.
+    """Return the trials whose runs are those of another trial: each name, with the name of the other.
 
-    The other is the incumbent if it is one of them, else the first of them.
+    Of several such trials, the other is the incumbent, else the first.
 
     Args:
         trials: The trials of a stage.
@@ -131,7 +141,7 @@ def find_same(trials: Sequence[StageTrial], runs: Mapping[tuple[str, int], Recor
 
 
 def incumbent_of(trials: Sequence[StageTrial]) -> StageTrial | None:
-    """Return the incumbent among some trials, if it is one of them."""
+    """Return the incumbent if it is one of the trials, else None."""
     return next((trial for trial in trials if trial.incumbent), None)
 
 

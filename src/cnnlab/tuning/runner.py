@@ -118,12 +118,12 @@ class StudyImages:
 def describe_images(
     path: str | Path, profile: str = "quick", accept: str | Iterable[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """Return what images a folder holds, and the warnings about them, in lines of text.
+    """Return a description of the images in a folder, and the warnings about them, as lines of text.
 
     Args:
         path: The folder, or a file in it.
         profile: The budget that the images are checked for.
-        accept: Kinds of warnings to leave out.
+        accept: Kinds of warnings that the user accepts: they are not returned.
 
     Raises:
         ConfigError: The images are too small for the study's networks, or there is no such profile or kind of warning.
@@ -157,7 +157,7 @@ def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:
     kinds = ",".join(dict.fromkeys(warning.name for warning in warnings))
     return [
         *(f"images: {warning.text} [{warning.name}]" for warning in warnings),
-        f"images: where a warning is as it should be, accept it (ACCEPT={kinds}).",
+        f"images: if a warning describes what you want, accept its kind (ACCEPT={kinds}).",
     ]
 
 
@@ -221,7 +221,7 @@ class Runner:
         distinct = [key for key in runs if key[0] not in same_as]
         try:
             scores = read_scores(self._store, [runs[key] for key in distinct], "val")
-        except RecordError:  # damaged since
+        except RecordError:  # damaged since they were read
             runs = self.run(stage.name, trials)
             scores = read_scores(self._store, [runs[key] for key in distinct], "val")
         # All that a decision is based on: no test score, no test prediction.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from cnnlab.records import RunStore
 from cnnlab.study import ALL_MISTAKES, MISTAKES, STAGES, Stage, StageTrial, Trial, find_stage, require_whole
 from cnnlab.tuning.claims import skipped_claims
 from cnnlab.tuning.progress import Bar, Callback
-from cnnlab.tuning.results import MistakeResult, StageResult
+from cnnlab.tuning.results import MistakeResult, StageResult, StudyResults
 from cnnlab.tuning.runner import Runner, StudyImages, warning_lines
 
 _TAKEN = (ALL_MISTAKES, "data", "comparison", "noise", study.FINAL)  # names with another meaning in a report
@@ -34,14 +34,13 @@ class Tuning:
         precision: "float32" or "mixed_bfloat16", of every run.
         halving: Drop hopeless trials early.
         seeds: Seeds of each trial; 0 for as many as the profile says.
-        accept: Kinds of warnings about the images that are known and not to be shown.
-        trials: Of a stage, by its name, those of its trials to run beside the incumbent, as a list or with commas
-            between them; all of them if there are none.
+        accept: Kinds of warnings about the images that the user accepts: they are not shown.
+        trials: Names of the trials to run beside the incumbent, by stage, as a list or with commas between them. A
+            stage without names runs all its trials.
 
     Raises:
-        ConfigError: A value has a wrong type; a profile, protocol, stage, precision, kind of warning or number of seeds
-            does not exist; the table of stages has an error; or halving is asked for under a protocol that needs all
-            runs.
+        ConfigError: An argument has a wrong type or names something that does not exist, the table of stages has an
+            error, or halving is asked for under a protocol that needs all runs.
     """
 
     def __init__(
@@ -65,9 +64,7 @@ class Tuning:
         for name, flag in (("fresh", fresh), ("halving", halving)):
             require(isinstance(flag, bool), name, "True or False", flag)
         require(isinstance(scheduler, str | None), "scheduler", "an address, or None", scheduler)
-        require(
-            trials is None or isinstance(trials, Mapping), "trials", "names by stage, as {'dense': '32, 64'}", trials
-        )
+        require(isinstance(trials, Mapping | None), "trials", "names by stage, as {'dense': '32, 64'}", trials)
         require_whole("seeds", seeds, 0)
         study.check_stages(STAGES, taken=_TAKEN)
         usual = study.find_profile(profile)
@@ -98,7 +95,7 @@ class Tuning:
 
     @property
     def callback(self) -> Callback:
-        """Its methods are called as the study proceeds."""
+        """Its methods are called during the study."""
         return self._runner.callback
 
     @callback.setter
@@ -113,10 +110,7 @@ class Tuning:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages to run.
-
-        Without those to skip, without the colour stage if there are no colour images and, under the published protocol,
-        without stages that the published study did not have.
+        """The stages to run. Without colour images, no colour stage; under the published protocol, only its stages.
 
         Raises:
             DataError: The images cannot be used.
@@ -151,7 +145,9 @@ class Tuning:
         """
         stage = find_stage(name)
         if name not in self._results:
-            self._results[name] = self._run(stage, self._planned_trials(stage))
+            self._results[name] = self._runner.run_stage(
+                stage, self._planned_trials(stage), self.profile, self.protocol
+            )
         return self._results[name]
 
     def results(self, last: str | None = None) -> list[StageResult]:
@@ -162,15 +158,15 @@ class Tuning:
     def iter_results(self, on_failure: Callable[[Stage, CnnlabError], None]) -> Iterator[StageResult]:
         """Yield each stage's result. A stage that fails is skipped, and later stages ignore it.
 
-        It raises what `result` does, except that errors of a stage's runs and images are passed to `on_failure`, and
-        settings that do not suit its incumbent, as dropout rates for another number of blocks.
+        It raises what `result` does, except for the errors that are passed to `on_failure`: those of a stage's runs and
+        images, and of settings that do not suit its incumbent, as dropout rates for another number of blocks.
 
         Args:
             on_failure: Called with a stage that failed, and its error.
         """
         for stage in self.stages:
             try:
-                self._planned_trials(stage)
+                self._planned_trials(stage)  # apart: a ConfigError of the runs concerns all stages
             except ConfigError as error:
                 self._fail(stage, error, on_failure)
                 continue
@@ -210,7 +206,7 @@ class Tuning:
             raise ConfigError(f"Expected a name that no trial of {name} has. Received: {taken[0]!r}.")
         seeds = self.profile.seed_numbers
         custom = [StageTrial(own, incumbent.change(**changes), seeds) for own, changes in trials.items()]
-        return self._run(stage, study.share_runs((*planned, *custom)))
+        return self._runner.run_stage(stage, study.share_runs((*planned, *custom)), self.profile, self.protocol)
 
     @property
     def mistake_trials(self) -> dict[str, dict[str, StageTrial]]:
@@ -243,7 +239,7 @@ class Tuning:
         }
 
     def _expected_trials(self, stage: Stage) -> tuple[StageTrial, ...]:
-        """Return the trials of a stage as if no stage before changed anything; none where they do not suit that."""
+        """Return the trials that a stage has if no stage before it changes the model; none if they do not suit that."""
         with suppress(ConfigError):
             return study.plan_trials(stage, self._start, self.profile, self.protocol)
         return ()
@@ -255,18 +251,6 @@ class Tuning:
         names = {trial.name: trial.name for trial in planned}
         chosen = {lookup(names, name, "trial") for name in self.trials[stage.name]}
         return tuple(trial for trial in planned if trial.name in chosen or trial.incumbent)
-
-    def _run(self, stage: Stage, trials: tuple[StageTrial, ...]) -> StageResult:
-        return self._runner.run_stage(stage, trials, self.profile, self.protocol)
-
-
-@dataclass(frozen=True)
-class StudyResults:
-    """The results of a whole study; `failures` has the error of each stage, or of the "mistakes", that failed."""
-
-    stages: list[StageResult]
-    mistakes: list[MistakeResult]
-    failures: dict[str, CnnlabError]
 
 
 def run_study(
@@ -288,7 +272,6 @@ def run_study(
     study, tuning.callback = StudyResults([], [], {}), bar
     for line in warning_lines(tuning.images.warnings):
         bar.write(line)
-
     if not tuning.protocol.pinned:
         for claim in skipped_claims():
             bar.write(f"Skipped claim: {claim.claim.sentence} {claim.reason}")
