@@ -61,7 +61,7 @@ def main() -> None:
 _accept_option = click.option(
     "--accept",
     default="",
-    help="Warnings about the images that are known, as near-copies,layout.",
+    help="Kinds of warnings about the images to accept, as near-copies,layout.",
 )
 
 
@@ -90,7 +90,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 def long_work(runs: Path, fresh: bool = False, scheduler: str | None = None) -> Iterator[None]:
     """Print warnings about stored runs in one line each, stop all child processes on Ctrl-C, and close the environment.
 
-    Libraries read the environment when they are imported, so do that inside.
+    Libraries read the environment when they are imported, so import them inside.
     """
     keep_dask = bool(scheduler or os.environ.get(surroundings.ADDRESS))
     with surroundings.closed(keep_dask=keep_dask), _signals_and_warnings(runs, fresh):
@@ -173,7 +173,7 @@ def run(runs: Path, **settings: Any) -> None:
         made = result.decision
         click.echo(f"{made.stage:15} {made.selected:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
     if done.failures:
-        click.echo(f"Missing: {', '.join(done.failures)}. The same command tries again.", err=True)
+        click.echo(f"Missing: {', '.join(done.failures)}. Run the same command again.", err=True)
     sys.exit(1 if done.failures else 0)
 
 

@@ -62,7 +62,7 @@ def require_name(what: str, name: object) -> None:
     """Require a name that can be shown: a text of one line that is not blank.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is not such a name.
     """
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise ConfigError(f"Expected a name of one line, without control characters, for {what}. Received: {name!r}.")

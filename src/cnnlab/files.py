@@ -15,7 +15,7 @@ written again at its end.)"""
 
 
 _LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Errors of a disk that has not taken the content. Others say only that a file system lacks an operation."""
+"""Errors after which content may be missing. Other errors mean that the file system lacks an operation."""
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free space there, or name another folder"),
     errno.EFBIG: "Allow larger files (ulimit -f), or name a folder on another file system",

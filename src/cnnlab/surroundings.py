@@ -31,7 +31,7 @@ _REMOVED = re.compile(
 _KEPT = {
     ADDRESS,
     "KERAS_BACKEND",
-    # Which device computes, as CUDA_VISIBLE_DEVICES says it for others.
+    # They select the device, as CUDA_VISIBLE_DEVICES does for other libraries.
     "JAX_PLATFORMS",
     "JAX_PLATFORM_NAME",
     # Where Python finds its modules.
@@ -44,7 +44,7 @@ _KEPT = {
     "XDG_RUNTIME_DIR",
 }
 _STAGE_NOTEBOOK = Path("notebooks") / "02-stage.ipynb"
-_SOCKET_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each gets a folder of its own with a random name
+_SOCKET_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a new folder with a random name is made in one
 """Folders with short names: the path of a socket may have about 100 characters, and `TMPDIR` may be longer."""
 
 
@@ -68,10 +68,8 @@ def project_path(path: str | Path) -> Path:
 
 def relative_path(path: str | Path) -> str:
     """Return a path as `project_path` reads it: relative if it is in the project's folder, else absolute."""
-    absolute = project_path(path)
-    with suppress(ValueError):
-        return absolute.relative_to(project_folder()).as_posix()
-    return str(absolute)
+    absolute, project = project_path(path), project_folder()
+    return absolute.relative_to(project).as_posix() if absolute.is_relative_to(project) else str(absolute)
 
 
 def remove_settings(*, keep_dask: bool = False) -> None:
@@ -88,9 +86,9 @@ def remove_settings(*, keep_dask: bool = False) -> None:
 
 @contextmanager
 def closed(*, keep_dask: bool = False) -> Iterator[None]:
-    """Close the environment of this process, and of those that it starts, to the user's settings for other programs.
+    """Keep the user's settings for other programs out of this process and of those that it starts.
 
-    Child processes find a folder of the command instead of the user's home. Inside another `closed`, this does nothing.
+    Child processes get a temporary folder as their home. Inside another `closed`, this does nothing.
 
     Args:
         keep_dask: Keep the settings for Dask.
@@ -142,7 +140,7 @@ def _close(folder: Path, *, keep_dask: bool) -> None:
         own["MPLCONFIGDIR"] = str(folder / "matplotlib")
     if not keep_dask:
         own |= {"DASK_CONFIG": str(folder / "dask"), "DASK_ROOT_CONFIG": str(folder / "dask")}
-    if sys.getfilesystemencoding() != "utf-8":  # the children must read the names of files in the same way
+    if sys.getfilesystemencoding() != "utf-8":  # child processes must decode the names of files alike
         own |= {"LC_ALL": locale.setlocale(locale.LC_CTYPE), "PYTHONUTF8": "0"}
     (folder / "ipython").mkdir()
     os.environ.update(own)

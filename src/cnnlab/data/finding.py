@@ -16,7 +16,7 @@ from cnnlab.data.untrusted import compressed, tar
 from cnnlab.errors import DataError
 
 MAX_DEPTH = 6  # folders below the one that is named
-MAX_FILES = 20_000  # in all of them
+MAX_FILES = 20_000  # in all these folders
 MAX_NAME = 1_000  # characters of the name of a member of an archive, folders included
 _ARCHIVE = re.compile(r".+\.(tar|tgz|tbz2?|txz|tzst|zip|7z|rar|tar\.[a-z0-9]{1,4})", re.I)
 _NO_DATA = re.compile(

@@ -89,7 +89,7 @@ def _draw(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int) -> l
     if size < len(classes) < len(indices):
         expected = f"a sample of at least as many images as there are classes, {len(classes)}"
         raise unexpected(expected, f"one of {size}", "Use a larger PROFILE, as full.")
-    if size > len(indices) - len(classes):  # all, or too few left for a stratified rest
+    if size > len(indices) - len(classes):  # all of them, or the rest would have fewer images than classes
         return [indices, indices[:0]]
     from sklearn.model_selection import train_test_split
 
@@ -105,18 +105,19 @@ def _draw(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int) -> l
 
 
 def _complete(labels: NDArray[np.int64], part: set[int], other: set[int]) -> None:
-    """Give a part an image of each class that only the other one has, unless that has no second one, for a usual one.
+    """Give a part an image of each class that only the other part has, unless the other has just one of it.
 
-    scikit-learn may put all images of a rare class into one part.
+    In return, the part gives an image of its most frequent class, so that the sizes stay. scikit-learn may put all
+    images of a rare class into one part.
     """
     of_part, of_other = (Counter(labels[sorted(indices)].tolist()) for indices in (part, other))
     for label in sorted(label for label, count in of_other.items() if count > 1 and label not in of_part):
-        usual = max(of_part, key=of_part.__getitem__)
+        frequent = max(of_part, key=of_part.__getitem__)
         given, taken = (
             min(index for index in indices if labels[index] == wanted)
-            for indices, wanted in ((other, label), (part, usual))
+            for indices, wanted in ((other, label), (part, frequent))
         )
         part ^= {given, taken}
         other ^= {given, taken}
-        of_part[usual] -= 1
+        of_part[frequent] -= 1
         of_part[label] += 1

@@ -189,7 +189,7 @@ class Cluster:
         """Wait for a task and return its result. Look at the workers meanwhile, with the errors of `look`."""
         while future.status == "pending":
             try:
-                with self.client.as_current():  # `wait` knows no other way to name its client
+                with self.client.as_current():  # `wait` takes no client
                     wait([future], timeout=POLL_SECONDS)
             except TimeoutError:
                 self.look()
@@ -209,8 +209,8 @@ class Cluster:
                 if future.status == "error":  # the function raised it, perhaps after this timeout
                     return future.result()
                 if future.status != "finished":
-                    # Dask does the task again, but not if no other worker was there to take it (distributed 2026.8).
+                    # Dask repeats the task, except where no other worker could take it (distributed 2026.8).
                     future.cancel()
                     raise CancelledError(future.key) from None
-                seconds *= 2  # a large result takes long
+                seconds *= 2  # fetching a large result takes long
                 self.look()

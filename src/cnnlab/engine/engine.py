@@ -46,12 +46,12 @@ class Engine:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the workers are those of a scheduler that somebody else has started."""
+        """Whether the workers belong to a scheduler that cnnlab did not start."""
         return self._scheduler is not None
 
     @property
     def idle_seconds(self) -> float:
-        """Seconds since the last run has ended; 0 while runs are under way."""
+        """Seconds since the last run ended; 0 while runs are in progress."""
         return 0.0 if self._running else time.monotonic() - self._last_run
 
     @property
@@ -99,7 +99,7 @@ class Engine:
                 return result
         raise RunError(
             f"Expected {function.__name__} to finish. Received: it ended its worker {killed} times (perhaps out of "
-            "memory). The same command tries again."
+            "memory). Run the same command again."
         )
 
     def run_all(

@@ -35,7 +35,7 @@ def kill_children_on_exit(exit_message: str, folder: str = "") -> Iterator[None]
 
     Args:
         exit_message: Printed on stderr when a signal ends the process.
-        folder: A folder of the command, removed when it ends, even by SIGKILL.
+        folder: Removed when this process ends, even by SIGKILL; "" for none.
     """
     marker = os.environ[MARKER] = uuid4().hex
     guard = subprocess.Popen(  # noqa: S603 - this module

@@ -105,7 +105,7 @@ class LocalWorkers:
 
 
 def _check_semaphores() -> None:
-    """Check that processes can share semaphores, which Dask needs; its own error names no place.
+    """Check that processes can share semaphores, which Dask needs: its own error does not name the folder.
 
     Raises:
         ConfigError: They cannot.
@@ -126,5 +126,5 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ and not isinstance(error, OSError):
         error = error.__cause__
     text = " ".join(str(error).split()) or type(error).__name__
-    advice = files.advice(error, "TMPDIR=...") if isinstance(error, OSError) else "The same command tries again."
+    advice = files.advice(error, "TMPDIR=...") if isinstance(error, OSError) else "Run the same command again."
     return f"{text}. {advice}"

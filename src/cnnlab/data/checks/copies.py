@@ -11,7 +11,7 @@ from cnnlab.data.dataset import Dataset, luma
 HASH_SIDE = 8
 """The hash has a bit for each of the 8 x 8 lowest frequencies but the first, which is the mean brightness."""
 HASH_DISTANCE = 8
-"""Bits in which the hashes of two images may differ before they are not compared further."""
+"""Most bits in which the hashes of two images differ if the images are compared further."""
 CORRELATION = 0.97
 """Least correlation of the pixels of near copies. docs/images.md says what this finds on CIFAR-10."""
 MOST_CANDIDATES = 50
@@ -60,9 +60,9 @@ def near_copies(dataset: Dataset) -> Iterator[str]:
 def near_copy_pairs(dataset: Dataset) -> NDArray[np.int64]:
     """Find test images that equal a training image up to brightness, contrast and small changes.
 
-    Pairs whose perceptual hashes differ little are compared pixel by pixel. The hash is the signs of an image's lowest
-    frequencies, each less their median (pHash; Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash
-    Functions, section 3.2.1).
+    Pairs whose perceptual hashes differ little are compared pixel by pixel. The hash has a bit for each of the lowest
+    frequencies of an image: whether it is above their median (pHash; Zauner 2010, Implementation and Benchmarking of
+    Perceptual Image Hash Functions, section 3.2.1).
 
     Returns:
         (n, 2) int64: the index of a test image, and of a training image.

@@ -19,7 +19,7 @@ SAME_SHAPE = 0.85
 OTHER_SHAPE = 0.78
 """The same for images of another width, or with another number of channels."""
 SHUFFLED = 0.85
-"""Share of the difference between any two pixels above which neighbours are suspected to be none."""
+"""Share of the difference between any two pixels above which the pixels are suspected to be shuffled."""
 MOST_BATCHES = 10
 """Parts in which the images may have been written, each as a transposed table."""
 
@@ -113,7 +113,7 @@ def _readings(height: int, width: int, channels: int) -> Iterator[_Reading]:
 
 
 def _sides(n_pixels: int) -> Iterator[tuple[int, int]]:
-    """Yield the heights and widths, at most four times as large as each other, of images of so many pixels."""
+    """Yield heights and widths of images with this number of pixels; neither is more than four times the other."""
     for height in range(2, n_pixels // 2 + 1):
         if n_pixels % height == 0 and height <= 4 * (n_pixels // height) and n_pixels // height <= 4 * height:
             yield height, n_pixels // height
@@ -131,7 +131,7 @@ def _difference_of_any_two(rows: NDArray[np.float32]) -> float:
 
 
 def _is_transposed(images: NDArray[np.uint8], loaded: float) -> bool:
-    """Tell whether the images, or each of some equal batches of them, are smooth if read as a transposed table."""
+    """Return whether the images, or equal batches of them, are smooth when each is read as a transposed table."""
     _, height, width, channels = images.shape
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     for n_batches in range(1, MOST_BATCHES + 1):

@@ -30,7 +30,11 @@ class Batch:
 
 
 def read_content(path: Path) -> bytes:
-    """Return the bytes of a file that is no larger than a batch may be."""
+    """Return the bytes of a file.
+
+    Raises:
+        DataError: It is larger than a batch may be, or cannot be read.
+    """
     try:
         size, is_file = path.stat().st_size, path.is_file()
         if not is_file or size > pickle_values.MAX_BYTES:
@@ -43,7 +47,11 @@ def read_content(path: Path) -> bytes:
 
 
 def to_pixels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Return numbers of 0 to 255 as uint8, of the same shape."""
+    """Return numbers of 0 to 255 as uint8, of the same shape.
+
+    Raises:
+        DataError: They are no numbers, or have another range.
+    """
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
     if values.dtype.kind == "O" and all(type(value) in (int, float) for value in values.flat):
@@ -61,7 +69,11 @@ def to_pixels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 
 def image_side(row_length: int, channels: int, name: str) -> int:
-    """Return height and width, in pixels, of square images with so many numbers."""
+    """Return height and width, in pixels, of square images with this number of values in a row.
+
+    Raises:
+        DataError: No square image has so many.
+    """
     side = math.isqrt(row_length // channels)
     if side * side * channels != row_length or side == 0:
         raise unexpected(f"square images in {name}: {channels} x side x side numbers a row", row_length)

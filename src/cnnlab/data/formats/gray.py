@@ -62,7 +62,7 @@ def _plain_name(column: Any) -> Any:
 
 
 def _pixel_order(columns: list[Any], name: str) -> tuple["np.ndarray[Any, Any] | None", tuple[int, int] | None]:
-    """Return the positions of the pixels in their order, and height and width as far as the names give them.
+    """Return the positions of the pixels in their order, and height and width if the names give them.
 
     Returns:
         None as the order if the names have no numbers: the order of the columns counts.

@@ -61,7 +61,7 @@ def category_dtype(call: Reduce, _: Budget) -> Any:
 
 
 def string_dtype(call: Reduce, _: Budget) -> Any:
-    """Rebuild the type of such a column."""
+    """Rebuild the type of a column of pandas' own strings."""
     has_nan = type(call.args[-1]) is float if call.args else call.state == {"storage": "pyarrow_numpy"}
     return pd.StringDtype(na_value=np.nan) if has_nan else pd.StringDtype("python")
 

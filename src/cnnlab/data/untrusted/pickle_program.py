@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_LINE = 1_000
-"""Most bytes of a number or a name in the text of protocols 0 and 1. Strings there may be longer."""
+"""Most bytes of a number or a name in protocols 0 and 1, which are text. Strings may be longer."""
 MAX_STEPS = 2_000_000
 """Most steps of a pickle. Valid ones have few, or a few per row if the labels are strings."""
 PLAIN_CALLS = {"_codecs.encode"} | {
@@ -30,8 +30,6 @@ _TEXT = {"INT", "LONG", "FLOAT", "GLOBAL", "GET", "PUT"}
 _OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 _RECONSTRUCTORS = {f"{module}._reconstructor" for module in ("copyreg", "copy_reg")}
 _OBJECTS = {f"{module}.object" for module in ("builtins", "__builtin__")}
-
-
 _WORDS = {
     **dict.fromkeys(("Datetime", "Timestamp", "datetime", "Timedelta", "Period"), "dates or times"),
     **dict.fromkeys(("series.Series", "pandas.Series"), "a Series instead of a data frame"),
@@ -173,7 +171,7 @@ class _Interpreter:
             "MEMOIZE": lambda _: self._put(len(self._memo)),
             "MARK": lambda _: self._marks.append(len(self._stack)),
             "LIST": lambda _: push(self._pop_to_mark()),
-            "DICT": lambda _: self._update(self._pop_to_mark(), push({})),
+            "DICT": self._make_dict,
             "TUPLE": lambda _: push(tuple(self._pop_to_mark())),
             "TUPLE1": lambda _: push(tuple(self._pop_items(1))),
             "TUPLE2": lambda _: push(tuple(self._pop_items(2))),
@@ -215,7 +213,12 @@ class _Interpreter:
     def _extend(self, items: list[Any]) -> None:
         self._last(list).extend(items)
 
-    def _update(self, items: list[Any], _: None = None) -> None:
+    def _make_dict(self, _: None) -> None:
+        items = self._pop_to_mark()
+        self._stack.append({})
+        self._update(items)
+
+    def _update(self, items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=True):
             is_int64 = type(key) is int and -(2**63) <= key < 2**64  # any number of larger ones can share one hash
             if type(key) not in (str, bytes) and not is_int64:

@@ -90,7 +90,7 @@ def _batch(value: Any, budget: Budget) -> dict[str, Any]:
 def _entry(value: Any, budget: Budget) -> Any:
     """Return an entry of a batch's list: a plain value, a list of plain values or an array."""
     if type(value) is list:
-        budget.take(64 * len(value))  # the same list may stand there many times
+        budget.take(64 * len(value))  # the same list may occur many times
         return [plain(item, budget) for item in value]
     if type(value) is Reduce and REBUILDERS.get(value.function) in ARRAYS:
         return rebuild(value, budget, *ARRAYS)
@@ -117,9 +117,8 @@ def _frame(call: Reduce, budget: Budget) -> pd.DataFrame:
     """Rebuild a data frame from its blocks: each holds some of the columns, one per row of its array."""
     (names, rows), blocks = rebuild(call.state["_mgr" if "_mgr" in call.state else "_data"], budget, _manager)
     strings: list[Any] = []
-    same_type: dict[
-        np.dtype[Any], list[NDArray[Any]]
-    ] = {}  # joined by dtype: a frame of read_csv has a block per column
+    # Joined by dtype: a frame of read_csv has a block per column.
+    same_type: dict[np.dtype[Any], list[NDArray[Any]]] = {}
     positions: dict[np.dtype[Any] | None, list[int]] = {None: []}
     n_rows: int | None = None
     for values, placement in blocks:

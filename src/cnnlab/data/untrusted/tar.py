@@ -112,7 +112,7 @@ def _read(path: Path, is_wanted: Callable[[str], bool], advice: str) -> Iterator
 
 
 class _TimedFile(io.FileIO):
-    """A file with a deadline, also while `gzip` or `bz2` read on and on to unpack a single byte."""
+    """A file with a deadline, even while `gzip` or `bz2` read many packed bytes to unpack one."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -153,7 +153,7 @@ class _ArchiveStream:
         if rest > self.left:  # now, not after gigabytes
             advice = f"{self.advice.rstrip('.')}; if it is yours, pack it without compression."
             raise unexpected(f"{self.shown} to unpack to at most {self.limit:,} bytes", "one with more", advice)
-        content = io.BytesIO()  # grows with what comes: a size that is only declared takes no memory
+        content = io.BytesIO()  # grows with the content: a size that is only declared takes no memory
         while rest:
             chunk = self.read_chunk(rest)
             if not chunk:
@@ -165,7 +165,7 @@ class _ArchiveStream:
         return content.getvalue()
 
     def check_end(self) -> None:
-        """Read on to the end, where `gzip` and `bz2` compare their checksums; only padding may follow."""
+        """Read the rest up to the end, where `gzip` and `bz2` compare their checksums; only padding may follow."""
         padding = 0
         while chunk := self.read_chunk(_CHUNK):
             padding += len(chunk)
