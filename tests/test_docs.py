@@ -40,6 +40,7 @@ RETIRED = {
     r"of one's own": "your own, custom",
     r"turned round|sees? to it|give leave|to mend": "reversed, ensure, allow, fix",
     r"whole or not at all|nothing lost": "atomically",
+    r"under way|for ever": "in progress, forever",
 }
 """Phrase (a regular expression, whole words) to what to write instead. Only phrases without another honest use."""
 

@@ -157,7 +157,7 @@ def _class_names(manifest: Path) -> list[str]:
     """Return the class names that a report's manifest holds; a name that occurs twice gets a number.
 
     Raises:
-        ModelError: There is none, or it holds no such names.
+        ModelError: The manifest cannot be read, or it holds no such names.
     """
     try:
         names = json.loads(manifest.read_bytes())["data"]["classes"]

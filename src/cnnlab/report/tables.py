@@ -54,5 +54,5 @@ def text(value: str) -> str:
 
 
 def visible_name(value: str) -> str:
-    """Return a name from the data for a table: a blank one in quotes, so that it can be seen."""
-    return value if value.strip() else repr(value)
+    """Return a name from the data on one line; a blank one in quotes, so that it can be seen."""
+    return " ".join(value.split()) or repr(value)

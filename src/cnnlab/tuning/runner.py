@@ -177,16 +177,11 @@ class Runner:
     def run(self, name: str, trials: Sequence[StageTrial]) -> dict[tuple[str, int], Record]:
         """Return the records of some trials by (name, seed). Equal runs are made once, stored runs not at all.
 
+        It raises what `Tuning.result` does, except for unknown names.
+
         Args:
             name: The stage, for the callback.
             trials: The trials.
-
-        Raises:
-            ConfigError: There is no scheduler, or there are no workers.
-            DataError: The images cannot be used.
-            RecordError: The run store cannot be used.
-            RunError: A run failed.
-            WorkerError: A worker of a cluster has other versions.
         """
         work = {
             (trial.name, item[0].seed): item

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from PIL import Image
 
-from cnnlab.report.tables import table
+from cnnlab.report.tables import table, visible_name
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255", "#999933")
 """Okabe and Ito's palette for colour-blind readers without yellow and black, then two colours of Tol's (muted)."""
@@ -120,7 +120,7 @@ def drawable(names: Iterable[str], most: int = 40) -> list[str]:
     Where the usual font lacks a letter, Matplotlib uses an installed font that has it, until the surrounding
     `mpl.rc_context` ends. Without such a font, the letter is escaped, as by Python's `ascii`.
     """
-    return [_shorten(" ".join(name.split()) or repr(name), most) for name in names]
+    return [_shorten(visible_name(name), most) for name in names]
 
 
 def _shorten(name: str, most: int) -> str:

@@ -78,7 +78,7 @@ def misclassified_images(tuning: Tuning, result: StageResult, most: int = 20) ->
     record = result.best_run
     arrays = tuning.store.arrays(record.digest, "test_labels", "test_probs")
     labels, probs = arrays["test_labels"], arrays["test_probs"]
-    names = [" ".join(label.split()) or repr(label) for label in record.data["class_names"]]
+    names = [visible_name(label) for label in record.data["class_names"]]
     predicted, probability = probs.argmax(axis=1), probs.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     summary = (
