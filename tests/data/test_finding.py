@@ -347,3 +347,78 @@ def test_archive_with_odd_paths(tmp_path):
             data.load(tmp_path)
         except DataError as error:
             assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("name", ["mine.pkl", "train_batch1.tar.gz", "data_batch.tar"])
+def test_archives_with_names_of_batches(tmp_path, name):
+    """The content tells that it is an archive."""
+    folder = write(tmp_path / "source", *CIFAR)
+    (tmp_path / "data").mkdir()
+    archive(tmp_path / "data" / name, folder)
+    assert data.load(tmp_path / "data").gray.digest == data.load(folder).gray.digest
+
+
+def test_links_to_the_same_folder(tmp_path):
+    """They are no second candidates, and a link to itself is no folder."""
+    write(tmp_path / "a", *CIFAR)
+    for name, target in (("batches", tmp_path / "a"), ("loop", tmp_path / "loop"), ("up", tmp_path)):
+        (tmp_path / name).symlink_to(target)
+    dataset = data.load(tmp_path).colour
+    assert len(dataset.train_images) == 12
+    assert not [text for text in unread(dataset) if "loop" not in text]
+
+
+def test_a_broken_archive_beside_whole_batches(tmp_path):
+    write(tmp_path / "cifar-10-batches-py", *CIFAR)
+    path = archive(tmp_path / data.ARCHIVE, tmp_path / "cifar-10-batches-py", mode="w:gz")
+    path.write_bytes(path.read_bytes()[:300])
+    (text,) = unread(data.load(tmp_path).colour)
+    assert data.ARCHIVE in text
+
+
+def test_parts_in_two_folders(tmp_path):
+    write(tmp_path / "train", "data_batch_1", "batches.meta")
+    write(tmp_path / "test", "test_batch")
+    with pytest.raises(DataError, match="Move all batches into one folder"):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("train_batch_one.pkl", "a name that is not read: 'train_batch_one.pkl'. Rename or convert it"),
+        ("train_batch1.npy", "a name that is not read: 'train_batch1.npy'"),
+    ],
+)
+def test_missing_batch_with_another_name(tmp_path, name, words):
+    with pytest.raises(DataError, match=words):
+        data.load(write(tmp_path, name, "test_batch1.pkl"))
+
+
+def test_no_batches(tmp_path):
+    """The message names an incomplete download, and a zip without its ending."""
+    (tmp_path / "cifar.tgz.part").write_bytes(b"something")
+    with pytest.raises(DataError, match=r"a download that is not complete \('cifar.tgz.part'\)"):
+        data.load(tmp_path)
+    (tmp_path / "cifar").write_bytes(zipped(b"something"))
+    with pytest.raises(DataError, match=r"'cifar'.* packed by zip: extract it"):
+        data.load(tmp_path)
+    with pytest.raises(DataError, match="which does not exist"):
+        data.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"label,0,1,2\n7,0,0,0\n", "a table of text, such as CSV"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"\x93NUMPY\x01\x00", "np.save"),
+    ],
+)
+def test_files_of_other_formats(tmp_path, content, words):
+    write(tmp_path, *GRAY)
+    (tmp_path / "train_batch2.pkl").write_bytes(content)
+    with pytest.raises(DataError, match=f"train_batch2.pkl .*{words}"):
+        data.load(tmp_path)
