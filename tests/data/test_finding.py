@@ -422,3 +422,13 @@ def test_files_of_other_formats(tmp_path, content, words):
     (tmp_path / "train_batch2.pkl").write_bytes(content)
     with pytest.raises(DataError, match=f"train_batch2.pkl .*{words}"):
         data.load(tmp_path)
+
+
+def test_a_part_of_cifar_100(tmp_path):
+    """The message names the missing file as CIFAR-100 does, and why its files are not read beside other batches."""
+    write(tmp_path / "part", "train", "meta")
+    with pytest.raises(DataError, match=r"Expected test in .*Received: meta, train"):
+        data.load(tmp_path / "part")
+    write(tmp_path / "both", *CIFAR, "train", "test", "meta")
+    (text,) = unread(data.load(tmp_path / "both").colour)
+    assert "there are other batches in its folder" in text

@@ -91,6 +91,8 @@ class Place:
             return re.sub(r"\d+", str(number), files[-1][1], count=1)
         if self.kind == "gray":
             return f"{part}_batch{number}.pkl"
+        if any(_CIFAR100.fullmatch(name) for name, *_ in self.files):
+            return part
         return "test_batch" if part == "test" else f"data_batch_{number}"
 
     def contents(self, names: list[str]) -> Iterator[bytes]:
@@ -150,7 +152,8 @@ def group(path: Path, inside: str, names: list[str]) -> tuple[list[Place], dict[
     if "cifar" not in found and ("meta" in large.values() or {"train", "test"} <= set(large)):
         place("cifar").files += [(name, None, part) for name, part in large.items()]
     else:
-        unread |= dict.fromkeys(large, "it needs train, test and meta in one folder")
+        reason = "there are other batches in its folder" if "cifar" in found else "it needs train, test and meta"
+        unread |= dict.fromkeys(large, reason)
     read = {name for place in found.values() for name, *_ in place.files}
     for one in found.values():
         one.unread = sorted(unread)
