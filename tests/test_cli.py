@@ -8,6 +8,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -143,6 +145,15 @@ def test_check_describes_a_folder(folder):
     assert answer.exit_code == 0
     assert "200 training and 100 test images of 32 x 32, 10 classes (zero, one" in answer.output
     assert "colour: 200" in answer.output
+
+
+def test_check_names_ten_classes_at_most(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 576), dtype=np.uint8)
+    for name in ("train_batch1", "test_batch1"):
+        labels = [f"class {row % 12:02d}" for row in range(60)]
+        pd.DataFrame(pixels).assign(label=labels).to_pickle(tmp_path / f"{name}.pkl")
+    assert "12 classes (class 00, class 01," in (shown := call("data", "check", tmp_path).output)
+    assert "class 09 and 2 more), digest" in shown
 
 
 def test_check_warns_until_a_warning_is_accepted(folder, tmp_path):

@@ -83,3 +83,11 @@ def test_a_rare_class_is_in_every_part(gray):
 def test_unknown_kind(tiny):
     with pytest.raises(ConfigError, match="stratified or last"):
         data.split(tiny, "random", 20, 5, 5)
+
+
+def test_many_classes_of_few_images(gray):
+    """Where a fifth is less than one image of each class, each class gives one image."""
+    few = replace(gray, train_labels=np.arange(200) // 2, test_labels=np.arange(100))
+    split = data.split(few, "stratified", 40_000, 10_000, 10_000)
+    assert np.bincount(few.train_labels[split.val]).tolist() == [1] * 100
+    assert np.bincount(few.train_labels[split.train]).tolist() == [1] * 100

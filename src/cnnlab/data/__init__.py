@@ -1,8 +1,8 @@
 """Images in, checked: datasets, splits, formats, the built-in sample and the download of CIFAR-10."""
 
-from cnnlab.data.batches import ARCHIVE
 from cnnlab.data.checks import accepted_kinds, check
 from cnnlab.data.dataset import Dataset, gray, luma
+from cnnlab.data.finding import ARCHIVE
 from cnnlab.data.folder import DataFolder, load, load_cifar10, load_gray_batches, write_gray_batches
 from cnnlab.data.messages import DataWarning
 from cnnlab.data.splits import Split, split

@@ -6,7 +6,7 @@ from pathlib import Path
 import requests
 from tqdm.auto import tqdm
 
-from cnnlab.data.batches import ARCHIVE
+from cnnlab.data.finding import ARCHIVE
 from cnnlab.data.messages import unexpected
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"

@@ -11,9 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cnnlab import files
-from cnnlab.data.batches import ARCHIVE, Place
 from cnnlab.data.dataset import Dataset, gray
-from cnnlab.data.finding import Finder
+from cnnlab.data.finding import ARCHIVE, Finder, Place
 from cnnlab.data.formats import cifar
 from cnnlab.data.formats.batch import Batch
 from cnnlab.data.formats.gray import read_gray

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.data.batches import ARCHIVE
 from cnnlab.data.dataset import Dataset, gray
+from cnnlab.data.finding import ARCHIVE
 from cnnlab.data.folder import write_gray_batches
 from cnnlab.data.formats import cifar
 

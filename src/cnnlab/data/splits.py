@@ -42,7 +42,7 @@ class Split:
 def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split:
     """Split a dataset's training images in two, and limit the number of images of each part.
 
-    If there are too few images, a fifth of the training images is for validation.
+    If there are too few images, a fifth of the training images is for validation, at least one image of each class.
 
     Args:
         dataset: The images to split.
@@ -62,7 +62,7 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split
     n_classes = len(np.unique(dataset.train_labels))
     if n_classes < 2:
         raise unexpected("training images of at least two classes", "one", "Add images of another class.")
-    n_val = min(val, max(n_train // 5, 1))
+    n_val = min(val, max(n_train // 5, n_classes))
     if kind == "last":
         start = n_train - n_train // 5
         val_indices = np.arange(start, min(start + n_val, n_train))

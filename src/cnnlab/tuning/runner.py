@@ -141,13 +141,18 @@ def describe_images(
         origin = ", derived from the colour images" if kind == "grayscale" and images.folder.derived_gray else ""
         lines.append(
             f"{kind}{origin}: {len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test images of "
-            f"{height} x {width}, {len(dataset.class_names)} classes ({', '.join(dataset.class_names)}), "
+            f"{height} x {width}, {len(dataset.class_names)} classes ({_first_names(dataset.class_names)}), "
             f"digest {dataset.digest[:12]}"
         )
     lines.append(
         f"profile {profile}: {len(split.train):,} train, {len(split.val):,} val and {len(split.test):,} test images"
     )
     return lines, warning_lines(images.warnings)
+
+
+def _first_names(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:

@@ -1,5 +1,6 @@
 """Pixels that are read in a wrong order are found, with the order that they probably have."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -101,3 +102,18 @@ def test_images_in_the_right_order(gray, colour):
 def test_images_without_any_pattern(gray):
     """Plain images give no line."""
     assert not list(layout(changed(gray, lambda x: np.full_like(x, 9))))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (rows_of, "look interleaved"),
+        (lambda x: rows_of(x)[:, np.random.default_rng(0).permutation(3072)], "look shuffled"),
+    ],
+)
+def test_one_batch_is_wrong(colour, change, expected):
+    """The images of the other batches must not hide it."""
+    images = colour.train_images.copy()
+    images[240:] = as_read(change(images[240:]), 32, 3)
+    (line,) = layout(replace(colour, train_images=images))
+    assert re.search(rf"training images 2[45]\d to 2\d\d, and perhaps of others,.* {expected}", line), line

@@ -206,3 +206,16 @@ def test_advice_for_own_batches(tmp_path):
     with pytest.raises(DataError, match=r"pickle\.dump") as caught:
         data.load(tmp_path)
     assert "etch" not in str(caught.value)
+
+
+def test_lists_of_numbers_as_images(tmp_path):
+    """A list takes more memory than an array, but not more than a file of its size may take."""
+    images = np.random.default_rng(0).integers(0, 256, (300, 3072), dtype=np.uint8)
+    for name in ("lists", "arrays"):
+        write(tmp_path / name, images.tolist() if name == "lists" else images, [0, 1, 2] * 100)
+    assert data.load_cifar10(tmp_path / "lists").digest == data.load_cifar10(tmp_path / "arrays").digest
+
+
+def test_batch_without_images(tmp_path):
+    with pytest.raises(DataError, match=r"data_batch_1\. Received: no image"):
+        data.load_cifar10(write(tmp_path, IMAGES[:0], []))

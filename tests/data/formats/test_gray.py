@@ -153,6 +153,9 @@ def test_unnumbered_columns_in_two_orders(tmp_path):
         (frame(labels=["a", "b" * 300, "c"] * 3), "at most 200 printable"),
         (pd.concat([frame(), frame()["label"]], axis=1), "one column named label"),
         (frame(images=IMAGES[:, :15]), "square images.*15"),
+        (frame(np.arange(16)).assign(id=range(9)), "only pixels beside label.*17 columns.*'id'. Drop"),
+        (frame(images=np.where(IMAGES > 100, np.nan, 7.0)), "nan to nan. Replace missing values"),
+        (frame(labels=["", "a", "b"] * 3), "not empty"),
         (frame(images=np.where(IMAGES > 100, np.inf, 7.0)), "0 to 255.*inf"),
         (frame(images=IMAGES.astype(str)), "numbers as pixels"),
         (frame(images=IMAGES.astype(complex)), "Received: one that needs|array of type 'c16'"),
@@ -185,3 +188,8 @@ def test_wrong_frame(tmp_path, table, words):
 @pytest.mark.parametrize("labels", [[0.0, 1.0, 2.0], ["a", "b", "c"], [True, False, True], [np.uint8(4), 5, 6]])
 def test_label_types(tmp_path, labels):
     assert len(set(read(tmp_path, frame(labels=labels * 3)).labels.tolist())) == len(set(labels))
+
+
+@pytest.mark.parametrize("pattern", ["w{column}h{row}", "left{column}top{row}", "Width {column} Height {row}"])
+def test_column_before_row(tmp_path, pattern):
+    np.testing.assert_array_equal(read(tmp_path, frame(two_numbers(pattern))).images.reshape(9, 16), IMAGES)

@@ -90,6 +90,20 @@ def test_refused(content, words):
     assert is_one_line(str(caught.value))
 
 
+def test_several_xz_streams():
+    """As `cat a.xz b.xz` and parallel packers write them, also with zeros between them."""
+    packed = lzma.compress(CONTENT[:50]) + bytes(8) + lzma.compress(CONTENT[50:]) + bytes(4)
+    assert compressed.unpack(packed, "x") == CONTENT
+    with pytest.raises(DataError, match="whole xz file"):
+        compressed.unpack(packed[:-20], "x")
+    compressed.unpack(lzma.compress(b"") * 50_000, "x")
+
+
+def test_compressed_twice():
+    with pytest.raises(DataError, match="to be compressed once"):
+        compressed.unpack(gzip.compress(lzma.compress(CONTENT)), "x")
+
+
 def test_memory_of_xz(monkeypatch):
     """A file that asks for a larger dictionary than any preset is refused."""
     monkeypatch.setattr(compressed, "XZ_MEMORY", 1 << 20)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cnnlab.data.dataset import Dataset
 
 SAMPLE = 256  # images that are read in other orders
+GROUPS = 10  # of neighbouring images, which are also checked one by one: one batch may be wrong
 SAME_SHAPE = 0.85
 """Share of the roughness as loaded below which another order of rows, columns and channels is suspected."""
 OTHER_SHAPE = 0.78
@@ -56,30 +57,48 @@ _KINDS = ((1, "grayscale"), (2, "grayscale with alpha"), (3, "colour"), (4, "RGB
 
 def layout(dataset: Dataset) -> Iterator[str]:
     """Yield a line for each part of the images whose pixels are probably in another order than they are read in."""
+    readings = list(_readings(*dataset.image_shape))
     for part, images in dataset.parts:
-        sample = images[:: max(len(images) // SAMPLE, 1)][:SAMPLE].astype(np.float32)
-        loaded = _roughness(sample)
-        if loaded == 0:
-            continue
-        rows = _file_order(sample)
-        height, width, channels = dataset.image_shape
-        readings = [(_roughness(reading.read(rows)), reading) for reading in _readings(height, width, channels)]
-        likely = [(rough, reading) for rough, reading in readings if rough < reading.limit * loaded]
-        if likely:
-            best = min(rough for rough, _ in likely)
-            rough, reading = next(pair for pair in likely if pair[0] <= 1.05 * best)  # the simplest comes first
-            yield (
-                f"The pixels of the {part} images look {reading.seen}: read like that, neighbouring pixels differ by "
-                f"{rough:.0f} on average, as loaded by {loaded:.0f}. {reading.advice}"
-            )
-        elif loaded > SHUFFLED * _difference_of_any_two(rows):
-            seen, advice = "the pixels look shuffled", "Write them row by row, in the same order for all images."
-            if _is_transposed(images, loaded):
-                seen, advice = "the table seems to have a row for each pixel", "Transpose it: a row is an image."
-            yield (
-                f"Neighbouring pixels of the {part} images differ as much as distant ones ({loaded:.0f} on average): "
-                f"{seen}. {advice}"
-            )
+        indices = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(np.int64))
+        line = _suspicion(f"{part} images", images[indices], readings, images)
+        groups = iter(np.array_split(indices, GROUPS) if len(indices) >= GROUPS else ())
+        while not line and (group := next(groups, None)) is not None:
+            shown = f"{part} images {group[0]:,} to {group[-1]:,}, and perhaps of others,"
+            line = _suspicion(shown, images[group], readings)
+        if line:
+            yield line
+
+
+def _suspicion(
+    shown: str, sample: NDArray[np.uint8], readings: list[_Reading], images: NDArray[np.uint8] | None = None
+) -> str:
+    """Return a line if a sample of images looks wrong; empty if not.
+
+    Args:
+        shown: What the line calls the images.
+        sample: Some images.
+        readings: Other ways to read them.
+        images: All images of that part, if they may be a transposed table.
+    """
+    loaded, rows = _roughness(sample.astype(np.float32)), _file_order(sample.astype(np.float32))
+    roughness = [(_roughness(reading.read(rows)), reading) for reading in readings]
+    likely = [(rough, reading) for rough, reading in roughness if rough < reading.limit * loaded]
+    if likely:
+        best = min(rough for rough, _ in likely)
+        rough, reading = next(pair for pair in likely if pair[0] <= 1.05 * best)  # the simplest comes first
+        return (
+            f"The pixels of the {shown} look {reading.seen}: read like that, neighbouring pixels differ by "
+            f"{rough:.0f} on average, as loaded by {loaded:.0f}. {reading.advice}"
+        )
+    if loaded > SHUFFLED * _difference_of_any_two(rows) > 0:
+        seen, advice = "the pixels look shuffled", "Write them row by row, in the same order for all images."
+        if images is not None and _is_transposed(images, loaded):
+            seen, advice = "the table seems to have a row for each pixel", "Transpose it: a row is an image."
+        return (
+            f"Neighbouring pixels of the {shown} differ as much as distant ones ({loaded:.0f} on average): "
+            f"{seen}. {advice}"
+        )
+    return ""
 
 
 def _file_order(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -61,7 +61,8 @@ def to_pixels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
         raise unexpected(f"numbers as pixels in {name}", kind)
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= 255):  # refuses NaN too
-        raise unexpected(f"pixels of 0 to 255 in {name}", f"{low:g} to {high:g}", "Scale them back.")
+        advice = "Scale them back." if low <= high else "Replace missing values, or drop their rows."
+        raise unexpected(f"pixels of 0 to 255 in {name}", f"{low:g} to {high:g}", advice)
     if values.dtype.kind == "f" and high <= 1:
         raise unexpected(f"pixels of 0 to 255 in {name}", f"0 to {high:g}", "Multiply them by 255.")
     pixels: NDArray[np.uint8] = np.rint(values).astype(np.uint8)

@@ -53,7 +53,7 @@ def read_cifar(
         except ValueError as error:
             raise unexpected(f"images of one size in {name}", "several sizes") from error
     if key is None or not isinstance(data, np.ndarray) or data.ndim < 2 or not data.size:
-        received = ", ".join(batch) or "neither"
+        received = "no image" if isinstance(data, np.ndarray) and not data.size else ", ".join(batch) or "neither"
         raise unexpected(f"data (one row an image) and labels in {name}", received, "Store arrays under these names.")
     if names is not None and LABEL_KEYS[key] not in names:
         raise unexpected(f"{LABEL_KEYS[key]} beside {name}, for its {key}", ", ".join(names))

@@ -1,5 +1,6 @@
 """Read pickled data frames of grayscale images."""
 
+import math
 import re
 from collections import Counter
 from itertools import pairwise
@@ -15,7 +16,9 @@ from cnnlab.data.untrusted.pickle_values import read_frame
 
 _NUMBER = re.compile(r"\d{1,9}")
 _OTHER_LABELS = {"label", "labels", "class", "classes", "target", "targets", "category", "y"}
-_COLUMN_FIRST = re.compile(r"(.*[^a-z])?(x|c|col|column)[^a-z]*#[^a-z]*(y|r|row)[^a-z]*#.*", re.IGNORECASE)
+_COLUMN_FIRST = re.compile(
+    r"(.*[^a-z])?(x|c|col|column|w|width|left)[^a-z]*#[^a-z]*(y|r|row|h|height|top)[^a-z]*#.*", re.IGNORECASE
+)
 """Names that give the column before the row, such as x3y7."""
 
 
@@ -48,9 +51,20 @@ def read_gray(content: bytes, name: str) -> Batch:
     if order is not None and not (np.diff(order) > 0).all():
         values = values[:, order]
     images = to_pixels(values, name)
-    height, width = shape or (image_side(len(columns), 1, name),) * 2
+    height, width = shape or (_square_side(columns, name),) * 2
     names = () if order is not None else tuple(map(str, columns))
     return Batch(name, images.reshape(-1, height, width, 1), plain_labels, names)
+
+
+def _square_side(columns: list[Any], name: str) -> int:
+    """Return height and width of square images; the error names columns that look like no pixels."""
+    patterns = Counter(_NUMBER.sub("#", str(column)) for column in columns)
+    usual = patterns.most_common(1)[0][0]
+    others = [column for column in columns if _NUMBER.sub("#", str(column)) != usual]
+    if 0 < len(others) < min(10, len(columns) / 2) and math.isqrt(len(columns)) ** 2 != len(columns):
+        received = f"{len(columns)} columns beside it, among them {', '.join(map(quote, others[:3]))}"
+        raise unexpected(f"only pixels beside label in {name}", received, "Drop the columns that are no pixels.")
+    return image_side(len(columns), 1, name)
 
 
 def _plain_name(column: Any) -> Any:

@@ -27,13 +27,15 @@ def check_class_names(names: Sequence[str | bytes], file: str) -> tuple[str, ...
     """Return the names of classes as text, if they can be shown and told apart.
 
     Raises:
-        DataError: A name is too long or has characters that cannot be printed, or two of them look alike.
+        DataError: A name is empty, too long or has characters that cannot be printed, or two of them look alike.
     """
     seen: dict[str, int] = {}
     texts = tuple(decode(name) for name in names)
     for number, text in enumerate(texts):
-        if not text.isprintable() or len(text) > MAX_NAME:
-            raise unexpected(f"class names of at most {MAX_NAME} printable characters in {file}", ascii(text)[:40])
+        if not text.isprintable() or not text.strip() or len(text) > MAX_NAME:
+            raise unexpected(
+                f"class names of at most {MAX_NAME} printable characters, not empty, in {file}", ascii(text)[:40]
+            )
         # Spaces at the ends, and the two ways to write an accent, cannot be seen.
         first = seen.setdefault(unicodedata.normalize("NFC", " ".join(text.split())), number)
         if first != number:

@@ -16,6 +16,7 @@ from cnnlab.data.untrusted import pickle_values, tar
 
 XZ_MEMORY = 128 << 20  # bytes that unpacking xz may take; its strongest level takes 65 MiB
 _CHUNK = 1 << 20
+_XZ = b"\xfd7zXZ\0"
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError, ValueError, OverflowError,
     RuntimeError, MemoryError, KeyError,
@@ -38,21 +39,28 @@ class _Packed(io.BytesIO):
 
 
 class _Xz:
-    """The unpacked bytes of one xz stream. `lzma.open` has no limit of memory."""
+    """The unpacked bytes of an xz file, which may have several streams. `lzma.open` has no limit of memory."""
 
     def __init__(self, packed: _Packed) -> None:
         self._packed, self._decoder = packed, lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY)
 
     def read(self, size: int) -> bytes:
-        while not self._decoder.eof:
-            data = self._packed.read(_CHUNK) if self._decoder.needs_input else b""
-            if self._decoder.needs_input and not data:
+        data = b""
+        while True:
+            if self._decoder.eof:
+                data = self._decoder.unused_data  # zeros may follow a stream
+                while len(data := data.lstrip(b"\0")) < len(_XZ) and (more := self._packed.read(_CHUNK)):
+                    data += more
+                if not data:
+                    return b""
+                if not data.startswith(_XZ):
+                    raise ValueError("something follows its end")
+                self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY)
+            elif self._decoder.needs_input and not (data := self._packed.read(_CHUNK)):
                 raise EOFError("it ends early")
             if chunk := self._decoder.decompress(data, size):
                 return chunk
-        if self._decoder.unused_data.strip(b"\0") or self._packed.read(1):
-            raise ValueError("something follows its end")
-        return b""
+            data = b""
 
 
 def _open_zip(packed: _Packed) -> IO[bytes]:
@@ -69,7 +77,7 @@ def _open_zip(packed: _Packed) -> IO[bytes]:
 _OPENERS: dict[bytes, tuple[str, Callable[[_Packed], IO[bytes] | gzip.GzipFile | bz2.BZ2File | _Xz]]] = {
     b"\x1f\x8b": ("gzip", lambda packed: gzip.GzipFile(fileobj=packed)),
     b"BZh": ("bzip2", bz2.BZ2File),
-    b"\xfd7zXZ\0": ("xz", _Xz),
+    _XZ: ("xz", _Xz),
     b"PK\3\4": ("zip", _open_zip),
 }
 """How a compressed file starts, what it is called, and what unpacks it."""
@@ -110,4 +118,7 @@ def unpack(content: bytes, name: str) -> bytes:
     except _BROKEN as error:
         received = f"one that cannot be read ({quote(str(error) or type(error).__name__, 120)})"
         raise unexpected(f"{shown} to be a whole {kind} file", received, "Decompress it, or write it again.") from error
-    return unpacked.getvalue()
+    inside = unpacked.getvalue()
+    if inside.startswith(tuple(_OPENERS)):
+        raise unexpected(f"{shown} to be compressed once", "a compressed file in it", "Decompress it.")
+    return inside

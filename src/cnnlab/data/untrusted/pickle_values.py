@@ -22,6 +22,12 @@ MAX_STRING_COLUMNS = 1_000  # of pandas' own strings: each takes pandas a while,
 LABEL_KEYS = {"labels": "label_names", "fine_labels": "fine_label_names", "coarse_labels": "coarse_label_names"}
 """Entries of a batch with labels, best first, and the entries of batches.meta that name their classes."""
 BATCH_KEYS = {"data", *LABEL_KEYS, *LABEL_KEYS.values()}
+_OTHER_FORMATS = {
+    b"<": "a web page", b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the file)",
+    b"\x93NUMPY": "an array that np.save wrote", b"\x89HDF": "an HDF5 file", b"PAR1": "a Parquet file",
+    b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture",
+}  # fmt: skip
+"""How files of other formats start, and what they are."""
 
 
 def read_frame(content: bytes, name: str) -> pd.DataFrame:
@@ -61,10 +67,20 @@ def _load(content: bytes, name: str, kind: str, advice: str, rebuild: Callable[[
         budget = Budget(8 * len(content) + 2**20)
         return rebuild(interpret(content, ACCEPTED, budget), budget)
     except RefusedError as error:
-        reason = str(error)
+        reason = _other_format(content) or str(error)
     except Exception as error:  # numpy and pandas raise many kinds, SystemError and NotImplementedError among them
-        reason = f"a file that is broken, or no pickle of that kind ({type(error).__name__})"
+        reason = _other_format(content) or f"a file that is broken, or no pickle of that kind ({type(error).__name__})"
     raise unexpected(f"{name} to be {kind}", reason, advice)
+
+
+def _other_format(content: bytes) -> str:
+    """Return what a file is, by its first bytes; empty if they do not tell."""
+    first_line = content[:200].partition(b"\n")[0]
+    if not content:
+        return "an empty file"
+    if content[:1_000].isascii() and first_line.count(b",") > 1:
+        return "a table of text, such as CSV"
+    return next((words for start, words in _OTHER_FORMATS.items() if content.lstrip().startswith(start)), "")
 
 
 def _only_frame(value: Any, budget: Budget) -> pd.DataFrame:
@@ -90,7 +106,7 @@ def _batch(value: Any, budget: Budget) -> dict[str, Any]:
 def _entry(value: Any, budget: Budget) -> Any:
     """Return an entry of a batch's list: a plain value, a list of plain values or an array."""
     if type(value) is list:
-        budget.take(64 * len(value))  # the same list may occur many times
+        budget.take(64 + 8 * len(value))  # the same list may occur many times
         return [plain(item, budget) for item in value]
     if type(value) is Reduce and REBUILDERS.get(value.function) in ARRAYS:
         return rebuild(value, budget, *ARRAYS)

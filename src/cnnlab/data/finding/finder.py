@@ -10,7 +10,7 @@ from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from cnnlab.data.batches import ARCHIVE, Place, group, pack_advice
+from cnnlab.data.finding.batches import ARCHIVE, Place, group, pack_advice
 from cnnlab.data.messages import DataWarning, quote, unexpected
 from cnnlab.data.untrusted import compressed, tar
 from cnnlab.errors import DataError
@@ -18,7 +18,8 @@ from cnnlab.errors import DataError
 MAX_DEPTH = 6  # folders below the one that is named
 MAX_FILES = 20_000  # in all these folders
 MAX_NAME = 1_000  # characters of the name of a member of an archive, folders included
-_ARCHIVE = re.compile(r".+\.(tar|tgz|tbz2?|txz|tzst|zip|7z|rar|tar\.[a-z0-9]{1,4})", re.I)
+_ARCHIVE = re.compile(r".+\.(tar|tgz|tbz2?|txz|tzst|zip|7z|rar|xz|zst|tar\.[a-z0-9]{1,4})", re.I)
+_INCOMPLETE = re.compile(r".+\.(part|partial|crdownload|download)", re.I)
 _NO_DATA = re.compile(
     r"\..*|.*\.(part|md5|sha1|sha256|sha512|asc|sig|py|ipynb|md|html?|log|sh)|.*meta\.txt|__MACOSX", re.I
 )
@@ -44,26 +45,34 @@ class Finder:
         self.unread: dict[str, str] = {}
         self._failure: DataError | None = None
         self._n_files = 0
+        self._seen: set[Path] = set()
+        self._incomplete: list[str] = []
         try:
             is_dir, is_file = path.is_dir(), path.is_file()
             if not is_dir and not is_file:
-                received = "a broken link" if path.is_symlink() else "which is not one"
+                received = "which does not exist" if not os.path.lexists(path) else "which is not one"
+                received = "a broken link" if path.is_symlink() else received
                 raise unexpected("a data folder", f"{str(path)!r}, {received}", "See data/README.md.")
-            if is_file and not tar.is_tar(path) and not _ARCHIVE.fullmatch(path.name):
+            if is_file and not _is_archive(path):
                 received = f"{str(path)!r}, which is another file"
                 raise unexpected("a data folder or an archive", received, "Name the folder that contains it.")
+            self._is_new(path)
             if is_file:
                 self._open(path)
             else:
-                self._walk(path, 0, frozenset())
+                self._walk(path, 0)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise unexpected(f"to read {str(path)!r}", reason, "Check the path.") from error
 
-    def _walk(self, folder: Path, depth: int, above: frozenset[Path]) -> None:
-        real = folder.resolve()
-        if real in above:  # a link to a folder above
-            return
+    def _is_new(self, path: Path) -> bool:
+        """Return whether a folder or an archive is met for the first time: links may lead to it again."""
+        real = path.resolve()
+        is_new = real not in self._seen
+        self._seen.add(real)
+        return is_new
+
+    def _walk(self, folder: Path, depth: int) -> None:
         if depth > MAX_DEPTH:
             self.unread[str(folder.relative_to(self.path))] = f"it is more than {MAX_DEPTH} folders down"
             return
@@ -79,9 +88,10 @@ class Finder:
             raise unexpected(
                 f"at most {MAX_FILES:,} files in {str(self.path)!r}", "more", "Name the folder of batches."
             )
-        entries = [entry for entry in entries if not _NO_DATA.fullmatch(entry.name)]
-        folders = [entry.name for entry in entries if entry.is_dir()]
-        names = [entry.name for entry in entries if not entry.is_dir()]
+        self._incomplete += [entry.name for entry in entries if _INCOMPLETE.fullmatch(entry.name)]
+        kept = [entry.name for entry in entries if not _NO_DATA.fullmatch(entry.name)]
+        folders = [name for name in kept if os.path.isdir(folder / name)]  # noqa: PTH112 (others fail at some links)
+        names = [name for name in kept if name not in set(folders)]
         places, unread = group(folder, "", names)
         self.places += places
         read = {name for place in places for name, *_ in place.files}
@@ -91,13 +101,16 @@ class Finder:
                 continue
             if not path.exists():
                 self.unread[self._shown(path)] = "it is a broken link"
+            elif path.is_file() and (tar.is_tar(path) or (name not in unread and _is_archive(path))):
+                if self._is_new(path):
+                    self._open(path)
             elif name in unread:
                 self.unread[self._shown(path)] = unread[name]
-            elif path.is_file() and (tar.is_tar(path) or _ARCHIVE.fullmatch(name)):
-                self._open(path)
         for name in folders:
             before = len(self.places) + len(self.unread)
-            self._walk(folder / name, depth + 1, above | {real})
+            if not self._is_new(folder / name):
+                continue
+            self._walk(folder / name, depth + 1)
             if "batch" in name.lower() and len(self.places) + len(self.unread) == before:
                 self.unread[self._shown(folder / name)] = "it contains no batches that cnnlab reads"
 
@@ -111,7 +124,6 @@ class Finder:
         except DataError as error:
             if path.name == ARCHIVE:
                 self._failure = error
-                return
             self.unread[self._shown(path)] = (
                 f"no tar archive (.tar, .tar.gz or .tar.bz2) that can be read: {_reason(path, error)}"
             )
@@ -137,17 +149,19 @@ class Finder:
         """Return the only place with batches of a kind; None if there is none.
 
         Raises:
-            DataError: There are several, or CIFAR-10's own archive is broken. A folder that was extracted from an
-                archive beside it does not count.
+            DataError: There are several, or there is only CIFAR-10's own archive, and it is broken. A folder that was
+                extracted from an archive beside it does not count.
         """
-        if self._failure and kind == "cifar":
-            raise self._failure
         places = [place for place in self.places if place.kind == kind]
+        if self._failure and kind == "cifar" and not places:
+            raise self._failure
         archives = [place for place in places if place.path.is_file()]
         places = [place for place in places if not any(_is_copy(place, archive) for archive in archives)]
         if len(places) > 1:
             expected = f"one folder or archive with batches in {str(self.path)!r}"
-            raise unexpected(expected, " and ".join(map(str, places[:2])), "Name the one to read, or remove the other.")
+            is_whole = any({"train", "test"} <= {part for *_, part in place.files} for place in places)
+            advice = "Name the one to read, or remove the other." if is_whole else "Move all batches into one folder."
+            raise unexpected(expected, " and ".join(map(str, places[:2])), advice)
         return places[0] if places else None
 
     @cached_property
@@ -163,8 +177,32 @@ class Finder:
     def missing(self, expected: str) -> DataError:
         """Return the error that there are no batches; it names what looks like some."""
         received = " ".join(warning.text for warning in self.warnings)[:800].removesuffix(".") or "none of them"
-        advice = "`cnnlab data sample` makes a small set, `cnnlab data fetch` downloads CIFAR-10."
+        advice = (
+            "data/README.md shows how to write batches, `cnnlab data sample` makes a small set, `cnnlab data fetch` "
+            "downloads CIFAR-10."
+        )
+        if self._incomplete:
+            received += f", except for a download that is not complete ({quote(self._incomplete[0], 100)})"
         return unexpected(f"{expected}, in {str(self.path)!r}", received, advice)
+
+
+def _is_archive(path: Path) -> bool:
+    """Return whether a file is a tar archive, or looks like an archive of another kind."""
+    if tar.is_tar(path) or _ARCHIVE.fullmatch(path.name):
+        return True
+    return not path.suffix and _other_packing(path) != ""
+
+
+def _other_packing(path: Path) -> str:
+    """Return what a file is packed by, if not as a tar archive that is read; empty for any other file."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(16)
+    except OSError:
+        return ""
+    if start.startswith(b"PK\3\4"):
+        return "zip"
+    return "xz" if start.startswith(b"\xfd7zXZ\0") else compressed.unsupported(start)
 
 
 def _list(names: list[str]) -> str:
@@ -174,16 +212,7 @@ def _list(names: list[str]) -> str:
 
 def _reason(path: Path, error: DataError) -> str:
     """Say why an archive cannot be read, in a few words."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(16)
-    except OSError as failure:
-        return str(failure.strerror)
-    if start.startswith(b"PK\3\4"):
-        return "it is a zip: extract it"
-    if start.startswith(b"\xfd7zXZ\0"):
-        return "it is packed by xz: extract it"
-    if other := compressed.unsupported(start):
+    if other := _other_packing(path):
         return f"it is packed by {other}: extract it"
     return str(error).partition("Received: ")[2].rstrip(".")
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from cnnlab import data
-from cnnlab.data import finding
+from cnnlab.data.finding import finder
 from cnnlab.errors import DataError
 
 NAMES = [b"a", b"b", b"c"]
@@ -248,14 +248,14 @@ def test_unreadable_folder(tmp_path, monkeypatch):
     """It is named, or the error if it is the path itself. (Root may read any folder, so the refusal is made here.)"""
     write(tmp_path, *GRAY)
     (tmp_path / "locked").mkdir()
-    scan = finding.os.scandir
+    scan = finder.os.scandir
 
     def refuse(path):
         if path.name == "locked":
             raise PermissionError(13, "Permission denied")
         return scan(path)
 
-    monkeypatch.setattr(finding.os, "scandir", refuse)
+    monkeypatch.setattr(finder.os, "scandir", refuse)
     assert unread(data.load(tmp_path).gray) == ["Not read: 'locked/': Permission denied."]
     with pytest.raises(DataError, match=r"locked'.*Permission denied"):
         data.load(tmp_path / "locked")
@@ -279,7 +279,7 @@ def test_limits(tmp_path, monkeypatch):
     write(tmp_path / "/".join("abcdefgh"), *GRAY)
     with pytest.raises(DataError, match="more than 6 folders down"):
         data.load(tmp_path)
-    monkeypatch.setattr(finding, "MAX_FILES", 3)
+    monkeypatch.setattr(finder, "MAX_FILES", 3)
     with pytest.raises(DataError, match="at most 3 files"):
         data.load(tmp_path)
 
@@ -347,3 +347,88 @@ def test_archive_with_odd_paths(tmp_path):
             data.load(tmp_path)
         except DataError as error:
             assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("name", ["mine.pkl", "train_batch1.tar.gz", "data_batch.tar"])
+def test_archives_with_names_of_batches(tmp_path, name):
+    """The content tells that it is an archive."""
+    folder = write(tmp_path / "source", *CIFAR)
+    (tmp_path / "data").mkdir()
+    archive(tmp_path / "data" / name, folder)
+    assert data.load(tmp_path / "data").gray.digest == data.load(folder).gray.digest
+
+
+def test_links_to_the_same_folder(tmp_path):
+    """They are no second candidates, and a link to itself is no folder."""
+    write(tmp_path / "a", *CIFAR)
+    for name, target in (("batches", tmp_path / "a"), ("loop", tmp_path / "loop"), ("up", tmp_path)):
+        (tmp_path / name).symlink_to(target)
+    dataset = data.load(tmp_path).colour
+    assert len(dataset.train_images) == 12
+    assert not [text for text in unread(dataset) if "loop" not in text]
+
+
+def test_a_broken_archive_beside_whole_batches(tmp_path):
+    write(tmp_path / "cifar-10-batches-py", *CIFAR)
+    path = archive(tmp_path / data.ARCHIVE, tmp_path / "cifar-10-batches-py", mode="w:gz")
+    path.write_bytes(path.read_bytes()[:300])
+    (text,) = unread(data.load(tmp_path).colour)
+    assert data.ARCHIVE in text
+
+
+def test_parts_in_two_folders(tmp_path):
+    write(tmp_path / "train", "data_batch_1", "batches.meta")
+    write(tmp_path / "test", "test_batch")
+    with pytest.raises(DataError, match="Move all batches into one folder"):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("train_batch_one.pkl", "a name that is not read: 'train_batch_one.pkl'. Rename or convert it"),
+        ("train_batch1.npy", "a name that is not read: 'train_batch1.npy'"),
+    ],
+)
+def test_missing_batch_with_another_name(tmp_path, name, words):
+    with pytest.raises(DataError, match=words):
+        data.load(write(tmp_path, name, "test_batch1.pkl"))
+
+
+def test_no_batches(tmp_path):
+    """The message names an incomplete download, and a zip without its ending."""
+    (tmp_path / "cifar.tgz.part").write_bytes(b"something")
+    with pytest.raises(DataError, match=r"a download that is not complete \('cifar.tgz.part'\)"):
+        data.load(tmp_path)
+    (tmp_path / "cifar").write_bytes(zipped(b"something"))
+    with pytest.raises(DataError, match=r"'cifar'.* packed by zip: extract it"):
+        data.load(tmp_path)
+    with pytest.raises(DataError, match="which does not exist"):
+        data.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"label,0,1,2\n7,0,0,0\n", "a table of text, such as CSV"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"\x93NUMPY\x01\x00", "np.save"),
+    ],
+)
+def test_files_of_other_formats(tmp_path, content, words):
+    write(tmp_path, *GRAY)
+    (tmp_path / "train_batch2.pkl").write_bytes(content)
+    with pytest.raises(DataError, match=f"train_batch2.pkl .*{words}"):
+        data.load(tmp_path)
+
+
+def test_a_part_of_cifar_100(tmp_path):
+    """The message names the missing file as CIFAR-100 does, and why its files are not read beside other batches."""
+    write(tmp_path / "part", "train", "meta")
+    with pytest.raises(DataError, match=r"Expected test in .*Received: meta, train"):
+        data.load(tmp_path / "part")
+    write(tmp_path / "both", *CIFAR, "train", "test", "meta")
+    (text,) = unread(data.load(tmp_path / "both").colour)
+    assert "there are other batches in its folder" in text

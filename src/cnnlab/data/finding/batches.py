@@ -32,12 +32,14 @@ class Place:
         inside: The folder in the archive.
         kind: "gray" (data frames) or "cifar".
         files: Each batch's name, number (if it has one) and part: "train", "test" or "meta".
+        unread: Names of other files there that look like batches.
     """
 
     path: Path
     inside: str
     kind: str
     files: list[tuple[str, int | None, str]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"{str(self.path)!r}" + (f" ({quote(self.inside, 100)})" if self.inside and self.path.is_file() else "")
@@ -77,6 +79,9 @@ class Place:
         if not files or missing is not None:
             name = self._spell(part, 1 if missing is None else missing, files)
             advice = "Fetch the archive again." if self.is_official else "Add the missing batch."
+            if self.unread:
+                received += f", and a name that is not read: {', '.join(quote(name, 60) for name in self.unread[:3])}"
+                advice = "Rename or convert it."
             raise unexpected(f"{name} in {self}", received, advice)
         return [name for _, name in files]
 
@@ -86,6 +91,8 @@ class Place:
             return re.sub(r"\d+", str(number), files[-1][1], count=1)
         if self.kind == "gray":
             return f"{part}_batch{number}.pkl"
+        if any(_CIFAR100.fullmatch(name) for name, *_ in self.files):
+            return part
         return "test_batch" if part == "test" else f"data_batch_{number}"
 
     def contents(self, names: list[str]) -> Iterator[bytes]:
@@ -145,8 +152,11 @@ def group(path: Path, inside: str, names: list[str]) -> tuple[list[Place], dict[
     if "cifar" not in found and ("meta" in large.values() or {"train", "test"} <= set(large)):
         place("cifar").files += [(name, None, part) for name, part in large.items()]
     else:
-        unread |= dict.fromkeys(large, "it needs train, test and meta in one folder")
+        reason = "there are other batches in its folder" if "cifar" in found else "it needs train, test and meta"
+        unread |= dict.fromkeys(large, reason)
     read = {name for place in found.values() for name, *_ in place.files}
+    for one in found.values():
+        one.unread = sorted(unread)
     unread |= {
         name: "it is no batch by its name"
         for name in names
