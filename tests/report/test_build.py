@@ -282,7 +282,10 @@ def test_the_model_card_is_of_the_models_run(made):
 
 
 def test_without_a_terminal_progress_is_a_line_an_event(made):
-    lines = made[2].stderr.splitlines()
+    *warnings, accept = [line for line in made[2].stderr.splitlines() if line.startswith("images: ")]
+    assert [line.rpartition("[")[2] for line in warnings] == ["small-classes]"]
+    assert accept.endswith("(ACCEPT=small-classes).")
+    lines = made[2].stderr.splitlines()[2:]
     assert len(lines) == 2 * len(STAGES) + 1, made[2].stderr
     assert lines[0] == "base: 1 run"
 

@@ -34,7 +34,9 @@ def execute(tmp_path):
     """Execute notebooks of one cell each beside each other; return each one's error, "" for none."""
     gray = SimpleNamespace(digest="d")
     tuning = SimpleNamespace(
-        images=SimpleNamespace(path=tmp_path / "data", folder=SimpleNamespace(gray=gray, colour=None)),
+        images=SimpleNamespace(
+            path=tmp_path / "data", folder=SimpleNamespace(gray=gray, colour=None), accepted=frozenset()
+        ),
         store=SimpleNamespace(path=tmp_path / "runs"),
         profile=SimpleNamespace(name="smoke", precision="float32", halving=False),
         protocol=SimpleNamespace(name="corrected"),
