@@ -38,6 +38,7 @@ def sorted_as_text(first):
     return [int(name) - first for name in sorted(str(place + first) for place in range(1024))]
 
 
+SHUFFLED_LINES = np.random.default_rng(0).permutation(32)
 SHUFFLED = np.random.default_rng(0).permutation(1024)
 GRAY = {
     "RGBA images of 32 x 32": lambda x: as_read(
@@ -53,6 +54,8 @@ GRAY = {
     "sorted as text": lambda x: as_read(rows_of(x)[:, sorted_as_text(0)], 32, 1),
     "look sorted as text": lambda x: as_read(rows_of(x)[:, sorted_as_text(1)], 32, 1),
     "the pixels look shuffled": lambda x: as_read(rows_of(x)[:, SHUFFLED], 32, 1),
+    "the lines of pixels look shuffled": lambda x: x[:, SHUFFLED_LINES],
+    "the columns of pixels look shuffled": lambda x: x[:, :, SHUFFLED_LINES],
     "a row for each pixel": lambda x: as_read(np.ascontiguousarray(rows_of(x).T), 32, 1),
 }
 COLOUR = {

@@ -19,8 +19,10 @@ SAME_SHAPE = 0.85
 """Share of the roughness as loaded below which another order of rows, columns and channels is suspected."""
 OTHER_SHAPE = 0.78
 """The same for images of another width, or with another number of channels."""
-SHUFFLED = 0.85
-"""Share of the difference between any two pixels above which the pixels are suspected to be shuffled."""
+SHUFFLED = 0.9
+"""Share of the difference between pixels at any distance above which neighbours are suspected to be none."""
+N_DISTANCES = 16
+"""Distances that are compared."""
 MOST_BATCHES = 10
 """Parts in which the images may have been written, each as a transposed table."""
 
@@ -80,7 +82,8 @@ def _suspicion(
         readings: Other ways to read them.
         images: All images of that part, if they may be a transposed table.
     """
-    loaded, rows = _roughness(sample.astype(np.float32)), _file_order(sample.astype(np.float32))
+    pixels = sample.astype(np.float32)
+    loaded, rows = _roughness(pixels), _file_order(pixels)
     roughness = [(_roughness(reading.read(rows)), reading) for reading in readings]
     likely = [(rough, reading) for rough, reading in roughness if rough < reading.limit * loaded]
     if likely:
@@ -90,8 +93,10 @@ def _suspicion(
             f"The pixels of the {shown} look {reading.seen}: read like that, neighbouring pixels differ by "
             f"{rough:.0f} on average, as loaded by {loaded:.0f}. {reading.advice}"
         )
-    if loaded > SHUFFLED * _difference_of_any_two(rows) > 0:
-        seen, advice = "the pixels look shuffled", "Write them row by row, in the same order for all images."
+    shuffled = [name for axis, name in ((1, "lines"), (2, "columns")) if _is_shuffled(pixels, axis)]
+    if shuffled:
+        seen = f"the {'pixels' if len(shuffled) == 2 else shuffled[0] + ' of pixels'} look shuffled"
+        advice = "Write them row by row, in the same order for all images."
         if images is not None and _is_transposed(images, loaded):
             seen, advice = "the table seems to have a row for each pixel", "Transpose it: a row is an image."
         return (
@@ -138,15 +143,23 @@ def _sides(n_pixels: int) -> Iterator[tuple[int, int]]:
             yield height, n_pixels // height
 
 
+def _difference(images: NDArray[np.float32], axis: int, distance: int = 1) -> float:
+    """Return how much pixels of images (n, h, w, c) at a distance along an axis differ on average."""
+    first, second = np.arange(images.shape[axis] - distance), np.arange(distance, images.shape[axis])
+    return float(np.abs(images.take(first, axis) - images.take(second, axis)).mean())
+
+
 def _roughness(images: NDArray[np.float32]) -> float:
-    """Return how much neighbouring pixels of images (n, h, w, c) differ on average."""
-    return float(np.abs(np.diff(images, axis=1)).mean() + np.abs(np.diff(images, axis=2)).mean()) / 2
+    """Return how much neighbouring pixels differ on average."""
+    return (_difference(images, 1) + _difference(images, 2)) / 2
 
 
-def _difference_of_any_two(rows: NDArray[np.float32]) -> float:
-    """Return how much any two numbers of a row differ on average."""
-    order = np.random.default_rng(0).permutation(rows.shape[1])
-    return float(np.abs(rows - rows[:, order]).mean())
+def _is_shuffled(images: NDArray[np.float32], axis: int) -> bool:
+    """Return whether neighbours along an axis are hardly more alike than pixels at any distance."""
+    distances = np.unique(np.linspace(1, images.shape[axis] - 1, N_DISTANCES).astype(int)).tolist()
+    weights = [images.shape[axis] - distance for distance in distances]  # how often each occurs
+    usual = np.average([_difference(images, axis, distance) for distance in distances], weights=weights)
+    return bool(0 < SHUFFLED * usual < _difference(images, axis))
 
 
 def _is_transposed(images: NDArray[np.uint8], loaded: float) -> bool:
