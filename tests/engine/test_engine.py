@@ -248,7 +248,7 @@ def test_images_are_sent_again_where_a_worker_ends_meanwhile(tiny):
             raise failures.pop()
         sent.append(name)
 
-    images = Images(SimpleNamespace(id="Client-1", register_plugin=register))
+    images = Images(SimpleNamespace(id="Client-1", register_plugin=register), is_shared=True)
     images.carry(tiny)
     assert sent[-1] == f"cnnlab-Client-1-{tiny.digest}"
     sent.clear()
@@ -258,6 +258,20 @@ def test_images_are_sent_again_where_a_worker_ends_meanwhile(tiny):
     images.forget()
     with pytest.raises(ConfigError, match=r"Expected the workers to take the images\. Received: OSError"):
         images.carry(tiny)
+
+
+def test_only_workers_that_outlive_a_client_are_asked_to_remove_its_images(engine, work, tmp_path):
+    """While the workers of this machine end with the command, Dask would print a traceback for each."""
+
+    def removers(dask_scheduler):
+        return [name for name in dask_scheduler.plugins if name.startswith("cnnlab-")]
+
+    engine.run_all([work(TRIAL, 1)], RunStore(tmp_path / "a"))
+    own = set(engine.client.run_on_scheduler(removers))
+    with Engine(engine.address) as joined:
+        joined.run_all([work(TRIAL, 1)], RunStore(tmp_path / "b"))
+        assert len(set(engine.client.run_on_scheduler(removers)) - own) == 1
+    assert f"cnnlab-{engine.client.id}-" not in own
 
 
 def test_another_engine_joins_the_workers_at_an_address(engine):

@@ -17,12 +17,17 @@ CARRY_TRIES = 10
 class Images:
     """What one client has given to all workers, present and future.
 
+    Args:
+        client: The client.
+        is_shared: Whether the workers outlive the client, so that its images must be removed when it ends. Workers that
+            end with the client need no removal, which would fail while they end.
+
     Attributes:
         prefix: How the names of this client's plugins start. Each name ends with the digest of what the plugin carries.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, *, is_shared: bool) -> None:
+        self._client, self._is_shared = client, is_shared
         self._carried: set[str] = set()
         self.prefix = f"cnnlab-{client.id}-"  # Dask makes the id from a UUID
 
@@ -35,7 +40,8 @@ class Images:
         plugin.content = dumps(value)
         for left in reversed(range(CARRY_TRIES)):
             try:
-                self._client.register_plugin(_RemoveImages(self._client.id, self.prefix), self.prefix)
+                if self._is_shared:
+                    self._client.register_plugin(_RemoveImages(self._client.id, self.prefix), self.prefix)
                 self._client.register_plugin(plugin, self.prefix + value.digest)
                 break
             except Exception as error:  # a worker that ends meanwhile causes one of several errors
