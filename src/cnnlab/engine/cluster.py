@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -30,6 +29,10 @@ POLL_SECONDS = 5
 
 class ClusterError(ConfigError):
     """The scheduler or all workers are gone. No run is to blame."""
+
+
+class ResultLostError(Exception):
+    """The result of a finished task was lost with its worker."""
 
 
 @cache
@@ -199,7 +202,8 @@ class Cluster:
         """Return the result of a finished task, with the errors of `look`.
 
         Raises:
-            CancelledError: The result was lost with its worker, or the connection was interrupted.
+            CancelledError: The connection was interrupted.
+            ResultLostError: The result was lost.
         """
         seconds = POLL_SECONDS
         while True:
@@ -211,6 +215,6 @@ class Cluster:
                 if future.status != "finished":
                     # Dask repeats the task, except where no other worker could take it (distributed 2026.8).
                     future.cancel()
-                    raise CancelledError(future.key) from None
+                    raise ResultLostError(future.key) from None
                 seconds *= 2  # fetching a large result takes long
                 self.look()

@@ -14,7 +14,7 @@ from distributed import Future, KilledWorker, get_worker
 
 from cnnlab.data import Dataset, Split
 from cnnlab.engine import cluster as clusters
-from cnnlab.engine.cluster import Cluster, ClusterError
+from cnnlab.engine.cluster import Cluster, ClusterError, ResultLostError
 from cnnlab.engine.images import carried
 from cnnlab.errors import RunError, WorkerError
 from cnnlab.records import Record, Run, RunStore
@@ -203,7 +203,9 @@ class Dispatch:
             result: _Result = self._cluster.fetch(future)
         except KilledWorker as error:
             self._send_again(digest, killed=error.allowed_failures + 1)  # a cluster may have tried several workers
-        except CancelledError:  # the result was lost, or the connection to the scheduler interrupted
+        except ResultLostError:
+            self._send_again(digest, killed=1)
+        except CancelledError:  # the connection to the scheduler was interrupted
             self._cluster.images.forget()
             self._send_again(digest, killed=1)
         except (ClusterError, WorkerError):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from distributed import Client, KilledWorker
 
-from cnnlab.engine.cluster import Cluster
+from cnnlab.engine.cluster import Cluster, ResultLostError
 from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Work
 from cnnlab.errors import RunError
 from cnnlab.records import Record, Run, RunStore
@@ -93,7 +93,7 @@ class Engine:
                 result: _Result = cluster.result(future)
             except KilledWorker as error:
                 killed += error.allowed_failures + 1
-            except CancelledError:  # the connection was interrupted
+            except (CancelledError, ResultLostError):  # the connection was interrupted, or its worker ended
                 killed += 1
             else:
                 return result

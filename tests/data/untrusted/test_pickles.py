@@ -321,6 +321,21 @@ def test_memory_is_freed():
         gc.enable()
 
 
+def in_small_process(folder, *words):
+    """Run Python with one thread, whose memory does not depend on the number of cores; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=os.environ | ONE_THREAD,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def run_corpus(report, folder, **environment):
     """Run the corpus as a program in another process; return its reports by name."""
     done = subprocess.run(
@@ -377,16 +392,7 @@ def test_marks(name):
     """The previous tests can fail: Python's own reader runs what these pickles ask for."""
     # In a small process: other tests and a machine with many cores make this one larger than the limit on memory.
     code = "import pickle_corpus as c, sys; print(c.tried(c.read_plainly, c.MALICIOUS[sys.argv[1]])['marked'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, name],
-        cwd=HERE,
-        env=os.environ | ONE_THREAD,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout == "True\n", done.stderr
+    assert in_small_process(HERE, "-c", code, name) == "True\n"
 
 
 def test_malicious_pickle_in_a_data_folder(tmp_path):
@@ -415,16 +421,7 @@ def test_odd_table_in_a_data_folder(tmp_path, name):
     """A valid table that is no valid batch of images."""
     content = pickle.dumps(ODD_TABLES[name])
     (tmp_path / "pickled").write_bytes(content)
-    done = subprocess.run(
-        [sys.executable, HERE / "pickle_corpus.py", "folder", "pickled"],
-        cwd=tmp_path,
-        env=os.environ | ONE_THREAD,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(in_small_process(tmp_path, HERE / "pickle_corpus.py", "folder", "pickled"))
     assert found["outcome"] == "read" or is_one_line(found["outcome"].removeprefix("DataError: "))
     assert found["grown"] < MEMORY
 

@@ -23,6 +23,7 @@ SHUFFLED = 0.9
 """Share of the difference between pixels at any distance above which neighbours are suspected to be none."""
 N_DISTANCES = 16
 """Distances that are compared."""
+_AXES = {1: "lines", 2: "columns"}
 MOST_BATCHES = 10
 """Parts in which the images may have been written, each as a transposed table."""
 
@@ -62,39 +63,52 @@ def layout(dataset: Dataset) -> Iterator[str]:
     readings = list(_readings(*dataset.image_shape))
     for part, images in dataset.parts:
         indices = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(np.int64))
-        line = _suspicion(f"{part} images", images[indices], readings, images)
-        groups = iter(np.array_split(indices, GROUPS) if len(indices) >= GROUPS else ())
+        sample = _Sample(images[indices].astype(np.float32), readings)
+        line = sample.suspicion(f"{part} images", slice(None), images)
+        groups = iter(np.array_split(np.arange(len(indices)), GROUPS) if len(indices) >= GROUPS else ())
         while not line and (group := next(groups, None)) is not None:
-            shown = f"{part} images {group[0]:,} to {group[-1]:,}, and perhaps of others,"
-            line = _suspicion(shown, images[group], readings)
+            first, last = indices[group[[0, -1]]]
+            line = sample.suspicion(f"{part} images {first:,} to {last:,}, and perhaps of others,", group)
         if line:
             yield line
 
 
-def _suspicion(
-    shown: str, sample: NDArray[np.uint8], readings: list[_Reading], images: NDArray[np.uint8] | None = None
-) -> str:
-    """Return a line if a sample of images looks wrong; empty if not.
+class _Sample:
+    """Some images, and how much the pixels of each of them differ: as loaded, and read in other ways."""
 
-    Args:
-        shown: What the line calls the images.
-        sample: Some images.
-        readings: Other ways to read them.
-        images: All images of that part, if they may be a transposed table.
-    """
-    pixels = sample.astype(np.float32)
-    loaded, rows = _roughness(pixels), _file_order(pixels)
-    roughness = [(_roughness(reading.read(rows)), reading) for reading in readings]
-    likely = [(rough, reading) for rough, reading in roughness if rough < reading.limit * loaded]
-    if likely:
-        best = min(rough for rough, _ in likely)
-        rough, reading = next(pair for pair in likely if pair[0] <= 1.05 * best)  # the simplest comes first
-        return (
-            f"The pixels of the {shown} look {reading.seen}: read like that, neighbouring pixels differ by "
-            f"{rough:.0f} on average, as loaded by {loaded:.0f}. {reading.advice}"
-        )
-    shuffled = [name for axis, name in ((1, "lines"), (2, "columns")) if _is_shuffled(pixels, axis)]
-    if shuffled:
+    def __init__(self, images: NDArray[np.float32], readings: list[_Reading]) -> None:
+        rows = _file_order(images)
+        self._readings = readings
+        self._loaded = _roughness(images)
+        self._read = [_roughness(reading.read(rows)) for reading in readings]
+        self._neighbours = {axis: _difference(images, axis) for axis in _AXES}
+        self._usual = {axis: _usual_difference(images, axis) for axis in _AXES}
+
+    def suspicion(self, shown: str, group: slice | NDArray[np.int64], images: NDArray[np.uint8] | None = None) -> str:
+        """Return a line if a group of the sample looks wrong; empty if not.
+
+        Args:
+            shown: What the line calls the images.
+            group: Which images of the sample.
+            images: All images of that part, if they may be a transposed table.
+        """
+        loaded = float(self._loaded[group].mean())
+        roughness = zip([float(read[group].mean()) for read in self._read], self._readings, strict=True)
+        likely = [(rough, reading) for rough, reading in roughness if rough < reading.limit * loaded]
+        if likely:
+            best = min(rough for rough, _ in likely)
+            rough, reading = next(pair for pair in likely if pair[0] <= 1.05 * best)  # the simplest comes first
+            return (
+                f"The pixels of the {shown} look {reading.seen}: read like that, neighbouring pixels differ by "
+                f"{rough:.0f} on average, as loaded by {loaded:.0f}. {reading.advice}"
+            )
+        shuffled = [
+            name
+            for axis, name in _AXES.items()
+            if 0 < SHUFFLED * self._usual[axis][group].mean() < self._neighbours[axis][group].mean()
+        ]
+        if not shuffled:
+            return ""
         seen = f"the {'pixels' if len(shuffled) == 2 else shuffled[0] + ' of pixels'} look shuffled"
         advice = "Write them row by row, in the same order for all images."
         if images is not None and _is_transposed(images, loaded):
@@ -103,7 +117,6 @@ def _suspicion(
             f"Neighbouring pixels of the {shown} differ as much as distant ones ({loaded:.0f} on average): "
             f"{seen}. {advice}"
         )
-    return ""
 
 
 def _file_order(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -143,23 +156,23 @@ def _sides(n_pixels: int) -> Iterator[tuple[int, int]]:
             yield height, n_pixels // height
 
 
-def _difference(images: NDArray[np.float32], axis: int, distance: int = 1) -> float:
-    """Return how much pixels of images (n, h, w, c) at a distance along an axis differ on average."""
-    first, second = np.arange(images.shape[axis] - distance), np.arange(distance, images.shape[axis])
-    return float(np.abs(images.take(first, axis) - images.take(second, axis)).mean())
+def _difference(images: NDArray[np.float32], axis: int, distance: int = 1) -> NDArray[np.float64]:
+    """Return how much pixels at a distance along an axis differ, the mean of each of images (n, h, w, c): (n,)."""
+    moved = images.swapaxes(1, axis)
+    means: NDArray[np.float64] = np.abs(moved[:, distance:] - moved[:, :-distance]).mean(axis=(1, 2, 3), dtype=float)
+    return means
 
 
-def _roughness(images: NDArray[np.float32]) -> float:
-    """Return how much neighbouring pixels differ on average."""
-    return (_difference(images, 1) + _difference(images, 2)) / 2
-
-
-def _is_shuffled(images: NDArray[np.float32], axis: int) -> bool:
-    """Return whether neighbours along an axis are hardly more alike than pixels at any distance."""
+def _usual_difference(images: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
+    """Return how much pixels at any distance along an axis differ, the mean of each of images (n, h, w, c): (n,)."""
     distances = np.unique(np.linspace(1, images.shape[axis] - 1, N_DISTANCES).astype(int)).tolist()
     weights = [images.shape[axis] - distance for distance in distances]  # how often each occurs
-    usual = np.average([_difference(images, axis, distance) for distance in distances], weights=weights)
-    return bool(0 < SHUFFLED * usual < _difference(images, axis))
+    return np.average([_difference(images, axis, distance) for distance in distances], axis=0, weights=weights)
+
+
+def _roughness(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how much neighbouring pixels differ, the mean of each of images (n, h, w, c): (n,)."""
+    return (_difference(images, 1) + _difference(images, 2)) / 2
 
 
 def _is_transposed(images: NDArray[np.uint8], loaded: float) -> bool:
@@ -171,6 +184,6 @@ def _is_transposed(images: NDArray[np.uint8], loaded: float) -> bool:
         if rest == 0:
             table = rows[:n_images].reshape(-1, n_images)[:, :SAMPLE].T.astype(np.float32)
             reading = _Reading("", "", OTHER_SHAPE, (channels, height, width), _BY_CHANNEL)
-            if _roughness(reading.read(table)) < reading.limit * loaded:
+            if _roughness(reading.read(table)).mean() < reading.limit * loaded:
                 return True
     return False
