@@ -1,5 +1,6 @@
 """The command line: `cnnlab`, or `python -m cnnlab`."""
 
+import functools
 import io
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from cnnlab import __version__, files, study, surroundings
-from cnnlab.errors import CnnlabError, RecordWarning
+from cnnlab.errors import CnnlabError, ConfigError, RecordWarning, StudyError
 
 
 class _Path(click.Path):
@@ -25,6 +26,7 @@ class _Path(click.Path):
 
 FOLDER = _Path(file_okay=False)
 FILE_OR_FOLDER = _Path()
+FILE = _Path(dir_okay=False)
 
 
 def _in_project(path: str) -> dict[str, Any]:
@@ -58,6 +60,19 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _Whole(click.ParamType):
+    """A whole number of at least 1."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        digits = str(value).replace("_", "")
+        number = int(digits) if digits.isascii() and digits.isdigit() else value
+        study.require_whole(str(param.name).upper() if param else "the number", number)
+        return int(number)
+
+
+_WHOLE = _Whole()
 _accept_option = click.option(
     "--accept",
     default="",
@@ -65,25 +80,66 @@ _accept_option = click.option(
 )
 
 
-def _study_options(command: Callable[..., None]) -> Callable[..., None]:
+_NUMBERS = {
+    "seeds": "Seeds per trial.",
+    "epochs": "Most epochs of a fit.",
+    "patience": "Epochs without a better val_loss before a fit ends.",
+    "train": "Most training images.",
+    "val": "Most validation images.",
+    "test": "Most test images.",
+}
+_data_option = click.option(
+    "--data", type=FILE_OR_FOLDER, **_in_project("data/sample"), help="Folder or archive of images (data/README.md)."
+)
+_trust_option = click.option("--trust", is_flag=True, help="Run the code of the study's own model.")
+
+
+def _budget_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a budget, which reach the command as `profile` and `budget`."""
+
+    @functools.wraps(command)
+    def collect(**settings: Any) -> None:
+        budget = {name: settings.pop(name) for name in (*_NUMBERS, "stages", "skip")}
+        command(budget={name: value for name, value in budget.items() if value}, **settings)
+
+    made: Callable[..., None] = collect
     for option in (
+        click.option("--skip", default="", help='Stages to skip, as dropout,loss; or "mistakes".'),
+        click.option("--stages", default="", help="Stages to run, as dropout,loss; all,mistakes adds the mistakes."),
+        *(
+            click.option(f"--{name}", type=_WHOLE, help=f"{text}  [default: the profile's]")
+            for name, text in reversed(_NUMBERS.items())
+        ),
+        click.option("--profile", default="quick", help=f"How much is run: {', '.join(study.PROFILES)}."),
+    ):
+        made = option(made)
+    return made
+
+
+def _study_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a command that runs a study; precision and halving are part of its `budget`."""
+
+    @functools.wraps(command)
+    def collect(budget: dict[str, Any], precision: str, halving: bool, study: Path | None, **settings: Any) -> None:
+        budget |= {"precision": precision, "halving": halving}
+        command(budget=budget, study=study or "", **settings)
+
+    made: Callable[..., None] = collect
+    for option in (
+        _trust_option,
         click.option("--halving", is_flag=True, help="Drop hopeless trials of a stage early."),
         click.option("--precision", default="float32", help=f"Precision of every fit: {', '.join(study.PRECISIONS)}."),
         click.option("--fresh", is_flag=True, help="Repeat stored runs too."),
         click.option("--scheduler", help="Address of a Dask scheduler, as tcp://host:8786.  [default: this machine]"),
         _accept_option,
         click.option("--runs", type=FOLDER, **_in_project("reports/runs"), help="Folder of stored runs."),
-        click.option(
-            "--data",
-            type=FILE_OR_FOLDER,
-            **_in_project("data/sample"),
-            help="Folder or archive of images (data/README.md).",
-        ),
         click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
-        click.option("--profile", default="quick", help=f"How much is run: {', '.join(study.PROFILES)}."),
+        _budget_options,
+        _data_option,
+        click.option("--study", type=FILE, help="Study file (docs/studies.md).  [default: the published study]"),
     ):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 @contextmanager
@@ -131,9 +187,9 @@ def _echo(lines: Iterable[object], *, err: bool = False) -> None:
 
 @main.command(epilog="Example: cnnlab report --profile smoke --report reports/try")
 @_study_options
-@click.option("--report", type=FOLDER, help="Folder of the report.  [default: reports/PROFILE]")
+@click.option("--report", type=FOLDER, help="Folder of the report.  [default: reports/, then study or profile]")
 @click.option("--check", is_flag=True, help="Exit with 1 if a claim is refuted.")
-def report(report: Path | None, profile: str, check: bool, runs: Path, **settings: Any) -> None:
+def report(report: Path | None, check: bool, runs: Path, **settings: Any) -> None:
     """Run every stage that is not stored yet, and write the report.
 
     A second command with nothing changed repeats no run and no notebook. Exits with 1 if a part of the report is
@@ -143,15 +199,16 @@ def report(report: Path | None, profile: str, check: bool, runs: Path, **setting
         from cnnlab import report as reports
         from cnnlab.tuning import ClaimStatus, Tuning
 
-        with Tuning(profile=profile, runs=runs, **settings) as tuning:
-            out = report or surroundings.project_path("reports") / tuning.profile.name
+        with Tuning(runs=runs, **settings) as tuning:
+            name = tuning.budget.profile if tuning.study.is_built_in else tuning.study.name
+            out = report or surroundings.project_path("reports") / name
             made = reports.make(tuning, out)
     missing = [f"Missing: {chapter.title}: {chapter.error}" for chapter in made.chapters if chapter.error]
     refuted = []
     for claim_result in made.claim_results:
         if check and claim_result.status == ClaimStatus.REFUTED and (one := claim_result.comparison):
             interval = f"{one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}"
-            refuted.append(f"Refuted: {claim_result.claim.sentence} ({interval})")
+            refuted.append(f"Refuted: {claim_result.claim.says} ({interval})")
     _echo([*missing, *refuted], err=True)
     _echo([*made.findings, _shown(out / "index.html")])
     sys.exit(1 if missing or refuted else 0)
@@ -218,6 +275,77 @@ def diff(a: Path, b: Path) -> None:
     from cnnlab.report import diff as differences
 
     _echo(differences.lines(differences.read(a), differences.read(b)))
+
+
+@main.group("study")
+def study_group() -> None:
+    """Write, check or show study files."""
+
+
+@study_group.command("new", epilog="Example: cnnlab study new mine.toml --from published")
+@click.argument("file", type=FILE)
+@click.option("--from", "source", default="", help="Study to start from: published.  [default: a short example]")
+def study_new(file: Path, source: str) -> None:
+    """Write a study file with comments, to be changed. An existing file is kept."""
+    content = study.new_text(source)
+    try:
+        files.write(file, content.encode(), replace=False)
+    except FileExistsError as error:
+        raise ConfigError(
+            f"Expected the name of a new file. Received: {str(_shown(file))!r}, which exists. Name another."
+        ) from error
+    _echo([f"{_shown(file)}: change it, then cnnlab study check {_shown(file)}"])
+
+
+@study_group.command("check", epilog="Example: cnnlab study check mine.toml --epochs 10")
+@click.argument("file", type=FILE)
+@_data_option
+@_budget_options
+@_trust_option
+def study_check(file: Path, data: Path, profile: str, budget: dict[str, Any], trust: bool) -> None:
+    """Check a study file for some images and a budget; nothing is trained.
+
+    Names everything that is wrong, and exits with 2. Notes about equal trials and settings without effect are no
+    errors.
+    """
+    try:
+        made = study.read(file)
+        with long_work(file.parent):
+            from cnnlab.tuning import check_study
+
+            notes = check_study(made, data, profile, budget, trust=trust)
+    except StudyError as error:
+        _echo([f"cnnlab: {error.name}: {problem}" for problem in error.problems], err=True)
+        sys.exit(2)
+    _echo([*notes, f"{file.name}: {study.summary(made)}"])
+
+
+@study_group.command("show", epilog="Example: cnnlab study show mine.toml")
+@click.argument("name", default="published")
+def study_show(name: str) -> None:
+    """Print the stages of a study with their trials and parameters.
+
+    NAME is a study file, or "published".
+    """
+    from cnnlab.tuning import study_lines
+
+    _echo(study_lines(study.built_in() if name == "published" else study.read(Path(name).absolute())))
+
+
+@main.command(epilog="Example: cnnlab runs --remove unused")
+@click.option("--runs", type=FOLDER, **_in_project("reports/runs"), help="Folder of stored runs.")
+@click.option(
+    "--remove", type=click.Choice(["unused", "all"]), help="Remove those that this version cannot use, or all of them."
+)
+def runs(runs: Path, remove: str | None) -> None:
+    """List stored runs, or remove them."""
+    from cnnlab.records import RunStore
+
+    store = RunStore(runs)
+    if remove:
+        removed, size = store.remove(keep_usable=remove == "unused")
+        click.echo(f"Removed {removed:,} files, {size / 1e6:,.1f} MB.")
+    _echo(store.describe())
 
 
 @main.group()

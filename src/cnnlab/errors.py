@@ -20,6 +20,23 @@ class ConfigError(CnnlabError):
     """A setting, stage, profile or protocol that does not exist or is out of range."""
 
 
+class StudyError(ConfigError):
+    """A study file that cannot be read, or in which something is wrong.
+
+    Attributes:
+        problems: Everything that is wrong, each with its place in the file.
+    """
+
+    def __init__(self, name: str, problems: list[str]) -> None:
+        self.name, self.problems = name, problems
+        more = f" {len(problems) - 1} more: `cnnlab study check` lists them." if len(problems) > 1 else ""
+        super().__init__(f"{name}: {problems[0]}{more}")
+
+    def __reduce__(self) -> tuple[type["StudyError"], tuple[str, list[str]]]:
+        """Let it travel between processes."""
+        return StudyError, (self.name, self.problems)
+
+
 class DataError(CnnlabError):
     """Images or labels that are missing or cannot be used."""
 

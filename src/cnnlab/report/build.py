@@ -17,17 +17,17 @@ from cnnlab.errors import ConfigError
 from cnnlab.evidence import mean_interval
 from cnnlab.records import json_digest
 from cnnlab.report import page
-from cnnlab.report.manifest import make_manifest
+from cnnlab.report.manifest import STUDY_FILE, make_manifest
 from cnnlab.report.notebooks import NotebookRunner, read_key
 from cnnlab.report.page import Chapter, guarded
-from cnnlab.study import Trial, find_profile
+from cnnlab.study import OwnModel
 from cnnlab.tuning import (
     ClaimResult,
     StageResult,
     StudyResults,
     Tuning,
     check_claims,
-    final_gray,
+    final_stage,
     progress,
     read_scores,
     run_study,
@@ -67,7 +67,11 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         _check(tuning, out, notebooks)
         _prepare(out)
         missing: list[Chapter] = []
-        with progress.Bar(tuning.planned_runs()) as bar, NotebookRunner(tuning, out / "notebooks", notebooks) as runner:
+        named = _write_study(tuning, out)
+        with (
+            progress.Bar(tuning.planned_runs()) as bar,
+            NotebookRunner(tuning, out / "notebooks", notebooks, named) as runner,
+        ):
             study = run_study(tuning, bar, runner.add, runner.add_failed)
             _write_tables(tuning, study, out, missing)
             chapters = runner.wait(bar)
@@ -90,7 +94,7 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
 def _write(tuning: Tuning, study: StudyResults, chapters: list[Chapter], started: float, out: Path) -> Report:
     """Write model, page and manifest. A part that fails is added to the chapters, with the reason."""
     claim_results: list[ClaimResult] = []
-    manifest = make_manifest(tuning, [*study.stages, *study.mistakes], started)
+    manifest = make_manifest(tuning, [*study.stages, *study.mistakes], started, out)
     manifest |= {"model": {}, "page": {"key": "", "sha256": "", "findings": []}}
     with guarded(chapters, "claims", "The claims"):
         claim_results = check_claims(tuning, study.stages)
@@ -106,10 +110,9 @@ def _write(tuning: Tuning, study: StudyResults, chapters: list[Chapter], started
 
 def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
     """Refuse now what would fail after hours."""
-    if tuning.trials or tuning.profile.seeds != find_profile(tuning.profile.name).seeds:
+    if tuning.scope.trials:
         raise ConfigError(
-            "Expected a study with all trials and its profile's seeds, as the notebooks of a report run it. "
-            f"Received: {'some trials' if tuning.trials else f'{tuning.profile.seeds} seeds'}. Leave seeds and trials "
+            "Expected a study with all trials, as the notebooks of a report run it. Received: some trials. Leave trials "
             "out, or use Tuning.results without a report."
         )
     if not (notebooks / "02-stage.ipynb").is_file():
@@ -121,8 +124,7 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
             f"Expected a folder for the report alone. Received: {str(out)!r}, which holds the notebooks. "
             "Name another (REPORT=...)."
         )
-    for colour in {False, *(stage.on_colour for stage in tuning.stages)}:
-        tuning.images.split(tuning.images.dataset(colour))
+    tuning.check()
 
 
 def _prepare(out: Path) -> None:
@@ -137,6 +139,18 @@ def _prepare(out: Path) -> None:
             f"Expected to write the report to {str(out)!r}. Received: {error.strerror}. "
             f"{files.advice(error, 'REPORT=...')}"
         ) from error
+
+
+def _write_study(tuning: Tuning, out: Path) -> str:
+    """Copy the study file and its own model into the report; return the copy's path for the notebooks, or "".
+
+    The notebooks read the copy: the user may change the file while the report is made.
+    """
+    study, model = tuning.study, tuning.study.base.architecture
+    files.write(out / STUDY_FILE, study.text.encode())
+    if isinstance(model, OwnModel):
+        files.write(out / model.file, model.source.encode())
+    return "" if study.is_built_in else surroundings.relative_path(out / STUDY_FILE)
 
 
 def _read_manifest(out: Path, part: str) -> dict[str, Any]:
@@ -162,6 +176,7 @@ def _write_page(
             "chapters": [[chapter.name, chapter.title, read_key(chapter.path)] for chapter in chapters],
             "code": code_digest(),
             "templates": page.templates_digest(),
+            "study": tuning.study.digest,
             "made_with": [manifest["commit"], manifest["versions"]],
         }
     )
@@ -177,7 +192,7 @@ def _write_page(
     with guarded(chapters, "findings", "The findings in the terminal"):
         from cnnlab.report import words  # imports Matplotlib, which takes seconds
 
-        findings = words.terminal_summary(results, claim_results, tuning.profile)
+        findings = words.terminal_summary(results, claim_results, tuning.budget)
     is_complete = not any(chapter.error for chapter in chapters)  # rendering may have failed for some
     return {
         "key": key if is_complete else "",  # so that the next command tries again
@@ -187,12 +202,12 @@ def _write_page(
 
 
 def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
-    """Write the final grayscale model with its card, unless they are there already; return their origin.
+    """Write the final model with its card, unless they are there already; return their origin.
 
-    The model is the run with the best `val_f1` of the trial that the last grayscale stage selected; without such a
-    stage, nothing is written and {} is returned.
+    The model is the run with the best `val_f1` of the trial that the last stage selected that is not about colour;
+    without such a stage, nothing is written and {} is returned.
     """
-    final = final_gray(results)
+    final = final_stage(results)
     if final is None:
         return {}
     record, records = final.best_run, final.selected_records
@@ -213,7 +228,7 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     from cnnlab.report import card  # imports Matplotlib, which takes seconds
 
     arrays = tuning.store.arrays(record.digest)
-    trial = Trial.from_canonical(record.trial)
+    trial = final.selected.settings.for_images(record.split["train"])
     weights = [arrays[name] for name in sorted(arrays) if name.startswith("weight_")]
     shape, n_classes = tuple(record.data["shape"]), len(record.data["class_names"])
     content = tuning.engine.call(
@@ -222,6 +237,6 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     files.write(model, content)
     labels, probs = arrays["test_labels"], arrays["test_probs"]
     interval = mean_interval(read_scores(tuning.store, records, "test"))
-    text = card.markdown(final, record, labels, probs, tuning.profile, tuning.protocol, interval=interval)
+    text = card.markdown(final, record, labels, probs, tuning.budget, tuning.protocol, interval=interval)
     files.write(model_card, text.encode())
     return origin

@@ -9,7 +9,7 @@ from cnnlab.evidence import Rule
 from cnnlab.records import Record
 from cnnlab.report import words
 from cnnlab.report.tables import count, mean_sd, text
-from cnnlab.study import SPARSE_LOSS, Profile, Protocol, Trial
+from cnnlab.study import SPARSE_LOSS, Budget, Protocol, Trial
 from cnnlab.tuning import StageResult
 
 
@@ -18,7 +18,7 @@ def markdown(
     record: Record,
     labels: NDArray[np.int64],
     probs: NDArray[np.float32],
-    profile: Profile,
+    budget: Budget,
     protocol: Protocol,
     *,
     interval: tuple[float, float],
@@ -30,7 +30,7 @@ def markdown(
         record: The run.
         labels: (n,) true classes of the test images.
         probs: (n, n_classes) predicted probabilities of the test images.
-        profile: How much was run.
+        budget: How much was run.
         protocol: How it was run.
         interval: 95 % interval of the mean `test_f1` of the trial's runs, over new seeds and new test images.
     """
@@ -54,7 +54,7 @@ def markdown(
         model=trial.architecture,
         training=training,
         protocol=protocol,
-        settings=words.study_settings(profile, protocol).data,
+        settings=words.study_settings(budget, protocol).data,
         pinned=result.decision.rule == Rule.PUBLISHED_CHOICE,
         height=height,
         width=width,

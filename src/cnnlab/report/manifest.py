@@ -20,21 +20,31 @@ from cnnlab.records import fit_code_digest
 from cnnlab.report.notebooks import all_records
 from cnnlab.tuning import MistakeResult, StageResult, Tuning
 
+STUDY_FILE = "study.toml"
+"""The copy of the study file in a report."""
 _PACKAGES = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
 
 
-def make_manifest(tuning: Tuning, results: Sequence[StageResult | MistakeResult], started: float) -> dict[str, Any]:
+def make_manifest(
+    tuning: Tuning, results: Sequence[StageResult | MistakeResult], started: float, out: Path
+) -> dict[str, Any]:
     """Return the settings, data, code, versions and machines behind some results, as JSON values.
 
     Args:
         tuning: The study.
         results: Its results.
         started: When the command started, as `time.time` returns.
+        out: Folder of the report.
     """
-    folder, profile, protocol = tuning.images.folder, tuning.profile, tuning.protocol
+    folder, budget, protocol = tuning.images.folder, tuning.budget, tuning.protocol
     records = {record.digest: record for record in all_records(results)}
     return {
-        "profile": asdict(profile),
+        "study": {
+            "title": tuning.study.title,
+            "built_in": tuning.study.is_built_in,
+            "sha256": hashlib.sha256(tuning.study.text.encode()).hexdigest(),
+        },
+        "budget": asdict(budget),
         "protocol": {**asdict(protocol), "settings": dict(protocol.settings)},
         "data": {
             "gray_digest": folder.gray.digest,
@@ -53,15 +63,29 @@ def make_manifest(tuning: Tuning, results: Sequence[StageResult | MistakeResult]
         "run_on": sorted({json.dumps(record.provenance, sort_keys=True) for record in records.values()}),
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         "repeat": {
-            "command": f"make report PROFILE={profile.name} PROTOCOL={protocol.name} "
-            f"DATA={shlex.quote(surroundings.relative_path(tuning.images.path))} PRECISION={profile.precision} "
-            f"HALVING={'1' if profile.halving else ''}",
-            "skipped": sorted(tuning.skip),
+            "command": _command(tuning, out),
+            "skipped": sorted(tuning.scope.skip),
             "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
             "bit_identical": "on a machine as in run_on, with these environment variables of the workers",
             "workers": WORKER_ENV,
         },
     }
+
+
+def _command(tuning: Tuning, out: Path) -> str:
+    """Return the command that makes the same report; it names what differs from the defaults."""
+    numbers = {name.upper(): value for name, value in tuning.changes.items()}
+    variables = {
+        "STUDY": "" if tuning.study.is_built_in else surroundings.relative_path(out / STUDY_FILE),
+        "PROFILE": tuning.budget.profile,
+        "PROTOCOL": tuning.protocol.name,
+        "DATA": surroundings.relative_path(tuning.images.path),
+        **{name: "1" if value is True else value for name, value in numbers.items() if value is not False},
+        "STAGES": ",".join(sorted(tuning.scope.asked)),
+        "SKIP": "" if tuning.scope.asked else ",".join(sorted(tuning.scope.skip)),
+        "TRUST": "1" if tuning.trust else "",
+    }
+    return " ".join(["make report", *(f"{name}={shlex.quote(str(value))}" for name, value in variables.items() if value)])
 
 
 def _versions() -> dict[str, str]:

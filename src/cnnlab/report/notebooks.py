@@ -22,7 +22,7 @@ from cnnlab import files, surroundings
 from cnnlab.engine import code_digest, discard_stderr
 from cnnlab.records import Record, json_digest
 from cnnlab.report.page import Chapter
-from cnnlab.study import ALL_MISTAKES, find_stage
+from cnnlab.study import ALL_MISTAKES
 from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
 
 SILENT_SECONDS = 3600
@@ -40,8 +40,9 @@ PROCESS_TRIES = 2
 _CHAPTERS = {
     "data": ("The images", "01-data.ipynb"),
     "comparison": ("Comparison and final model", "04-comparison.ipynb"),
-    "noise": ("How noisy was the published study?", "05-noise.ipynb"),
+    "noise": ("How noisy are these runs?", "05-noise.ipynb"),
     ALL_MISTAKES: ("The effect of each mistake", "06-mistakes.ipynb"),
+    "published": ("Appendix: the published study", "07-published.ipynb"),
 }
 """Name of a chapter that is no stage: its title and its notebook."""
 
@@ -49,12 +50,14 @@ _CHAPTERS = {
 class NotebookRunner:
     """Executes notebooks of the folder `sources` into the folder `out`, several at once, unless they are there.
 
+    `study` is the study file that they read; "" for the built-in study.
+
     Papermill changes the working directory of its process, so notebooks that are executed at the same time have
     processes of their own. Each belongs to a thread and is replaced if it ends, which affects no other notebook.
     """
 
-    def __init__(self, tuning: Tuning, out: Path, sources: Path) -> None:
-        self._tuning, self._out, self._sources = tuning, out, sources
+    def __init__(self, tuning: Tuning, out: Path, sources: Path, study: str = "") -> None:
+        self._tuning, self._out, self._sources, self._study = tuning, out, sources, study
         self._chapters: list[tuple[Chapter, Future[str] | None]] = []
         self._closed = False
         self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
@@ -70,7 +73,7 @@ class NotebookRunner:
         self._threads.shutdown(cancel_futures=True)
 
     def add(self, name: str, results: Sequence[StageResult | MistakeResult]) -> None:
-        """Add the chapter of a stage, "data", "comparison", "noise" or "mistakes", and start its notebook.
+        """Add the chapter of a stage, "data", "comparison", "noise", "mistakes" or "published"; start its notebook.
 
         A notebook that was executed with the same text, parameters, code and results is kept.
         """
@@ -80,17 +83,22 @@ class NotebookRunner:
             self.add_failed(name, error)
 
     def _start(self, name: str, results: Sequence[StageResult | MistakeResult]) -> tuple[Chapter, Future[str] | None]:
-        tuning, (title, notebook) = self._tuning, _chapter(name)
+        tuning, (title, notebook) = self._tuning, self._chapter(name)
         source = self._sources / notebook
         parameters = {
             "data": surroundings.relative_path(tuning.images.path),
             "runs": surroundings.relative_path(tuning.store.path),
-            "profile": tuning.profile.name,
+            "study": self._study,
+            "profile": tuning.budget.profile,
             "protocol": tuning.protocol.name,
-            "skip": ",".join(sorted(tuning.skip)),
-            "precision": tuning.profile.precision,
-            "halving": tuning.profile.halving,
+            "budget": {
+                **tuning.changes,
+                "stages": ",".join(sorted(tuning.scope.asked)),
+                "skip": ",".join(sorted(tuning.scope.skip)),
+            },
         }
+        if tuning.trust:
+            parameters["trust"] = True
         if notebook in ("02-stage.ipynb", "03-colour.ipynb"):
             parameters["stage"] = name
         if notebook == "01-data.ipynb":
@@ -101,6 +109,7 @@ class NotebookRunner:
                 "source": source.read_text(encoding="utf-8"),
                 "parameters": parameters,
                 "code": code_digest(),
+                "study": tuning.study.digest,
                 "data": [dataset.digest for dataset in (folder.gray, folder.colour) if dataset],
                 "runs": [[record.digest, record.train_seconds] for record in all_records(results)],
             }
@@ -113,7 +122,7 @@ class NotebookRunner:
 
     def add_failed(self, name: str, error: Exception) -> None:
         """Add a chapter without a notebook, because its stage or the mistakes failed."""
-        self._chapters.append((Chapter(name, _chapter(name)[0], self._path(name), str(error)), None))
+        self._chapters.append((Chapter(name, self._chapter(name)[0], self._path(name), str(error)), None))
 
     def wait(self, bar: progress.Bar) -> list[Chapter]:
         """Wait for the notebooks, remove those of an earlier report that this one lacks, and return the chapters."""
@@ -153,6 +162,13 @@ class NotebookRunner:
                 return str(error)
         return f"its process ended unexpectedly, {PROCESS_TRIES} times"
 
+    def _chapter(self, name: str) -> tuple[str, str]:
+        """Return the title of a chapter and the file name of its notebook."""
+        if name in _CHAPTERS:
+            return _CHAPTERS[name]
+        stage = self._tuning.study.stage(name)
+        return self._tuning.scope.title(stage), "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
+
     def _path(self, name: str) -> Path:
         return self._out / f"{len(self._chapters) + 1:02d}-{name}.ipynb"
 
@@ -168,14 +184,6 @@ def read_key(path: Path) -> str:
         return str(json.loads(path.read_text(encoding="utf-8"))["metadata"]["cnnlab"]["key"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def _chapter(name: str) -> tuple[str, str]:
-    """Return the title of a chapter and the file name of its notebook."""
-    if name in _CHAPTERS:
-        return _CHAPTERS[name]
-    stage = find_stage(name)
-    return f"CNN-{stage.cnn}: {stage.title}", "03-colour.ipynb" if stage.on_colour else "02-stage.ipynb"
 
 
 class NotebookProcess:

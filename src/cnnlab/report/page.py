@@ -141,7 +141,9 @@ def render(
         with guarded(chapters, "missing-colours", "The colours of the code"):
             style += _code_style()
     return template.render(
-        profile=tuning.profile.name,
+        title=tuning.study.title,
+        about_images=tuning.scope.about_images,
+        profile=tuning.budget.profile,
         protocol=tuning.protocol.name,
         date=time.strftime("%Y-%m-%d"),
         style=style,
@@ -191,7 +193,7 @@ def _overview(
     def findings() -> list[str]:
         from nbconvert.filters import markdown2html
 
-        sentences = [*_words().findings(results, tuning.profile), _words().selection_noise(tuning, results).data]
+        sentences = [*_words().findings(results, tuning.budget), _words().selection_noise(tuning, results).data]
         return [markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>") for line in sentences]
 
     def picture() -> Any:

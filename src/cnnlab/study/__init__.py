@@ -1,24 +1,40 @@
-"""The study as data: settings, stages, profiles, protocols, published fits, mistakes and claims."""
+"""The study as data: its file, settings, stages, budgets, protocols, published fits, mistakes and claims."""
 
-from cnnlab.study.claims import CLAIMS, FINAL, INCUMBENT, SELECTED, Claim
-from cnnlab.study.mistakes import ALL_MISTAKES, MISTAKES, Mistake, mistake_model, mistake_trials
+from cnnlab.study.checks import least_side, notes, require_depth
+from cnnlab.study.own_model import OwnModel
 from cnnlab.study.plan import (
+    NUMBERS,
     PROFILES,
     PROTOCOLS,
-    Profile,
+    STUDY_PARTS,
+    Budget,
     Protocol,
     StageTrial,
-    find_profile,
     find_protocol,
+    make_budget,
+    mistake_model,
+    mistake_trials,
     plan_trials,
-    published_architecture,
     published_trial,
     published_trials,
     share_runs,
     skipped_trials,
     start,
 )
-from cnnlab.study.published import PublishedFit, published_fits, published_stages
+from cnnlab.study.published import (
+    CIFAR10_NAMES,
+    CIFAR10_SIDE,
+    PUBLISHED_RATE,
+    PublishedFit,
+    cnn_number,
+    published_architecture,
+    published_choice,
+    published_fits,
+    published_settings,
+    published_stages,
+    stage_fits,
+)
+from cnnlab.study.reader import STAGES, built_in, parse, read
 from cnnlab.study.settings import (
     DEFAULT_RATES,
     PRECISIONS,
@@ -30,13 +46,25 @@ from cnnlab.study.settings import (
     require_settings,
     require_whole,
 )
-from cnnlab.study.stages import PUBLISHED_RATE, STAGES, UNCHANGED, Stage, TrialSpec, check_stages, find_stage
+from cnnlab.study.stages import (
+    ALL_MISTAKES,
+    FINAL,
+    INCUMBENT,
+    SELECTED,
+    UNCHANGED,
+    Claim,
+    Mistake,
+    Stage,
+    Study,
+    TrialSpec,
+)
 
 __all__ = [
-    "ALL_MISTAKES", "CLAIMS", "DEFAULT_RATES", "FINAL", "INCUMBENT", "MISTAKES", "PRECISIONS", "PROFILES",
-    "PROTOCOLS", "PUBLISHED_RATE", "SELECTED", "SPARSE_LOSS", "STAGES", "UNCHANGED", "Architecture", "Claim",
-    "Input", "Mistake", "Profile", "Protocol", "PublishedFit", "Stage", "StageTrial", "Training", "Trial",
-    "TrialSpec", "check_stages", "find_profile", "find_protocol", "find_stage", "mistake_model", "mistake_trials",
-    "plan_trials", "published_architecture", "published_fits", "published_stages", "published_trial",
-    "published_trials", "require_settings", "require_whole", "share_runs", "skipped_trials", "start",
+    "ALL_MISTAKES", "CIFAR10_NAMES", "CIFAR10_SIDE", "DEFAULT_RATES", "FINAL", "INCUMBENT", "NUMBERS", "PRECISIONS",
+    "PROFILES", "PROTOCOLS", "PUBLISHED_RATE", "SELECTED", "SPARSE_LOSS", "STAGES", "STUDY_PARTS", "UNCHANGED",
+    "Architecture", "Budget", "Claim", "Input", "Mistake", "OwnModel", "Protocol", "PublishedFit", "Stage",
+    "StageTrial", "Study", "Training", "Trial", "TrialSpec", "built_in", "cnn_number", "find_protocol", "least_side", "make_budget",
+    "mistake_model", "mistake_trials", "notes", "parse", "plan_trials", "published_architecture", "published_choice",
+    "published_fits", "published_settings", "published_stages", "published_trial", "published_trials", "read",
+    "require_depth", "require_settings", "require_whole", "share_runs", "skipped_trials", "stage_fits", "start",
 ]  # fmt: skip

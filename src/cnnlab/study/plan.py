@@ -1,41 +1,45 @@
-"""Profiles, protocols, and the trials that a stage has under them."""
+"""Budgets, protocols, and the trials that a stage has under them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cnnlab.errors import ConfigError, lookup
-from cnnlab.study.published import PublishedFit, published_fits, published_stages
-from cnnlab.study.settings import Architecture, Trial
-from cnnlab.study.stages import UNCHANGED, Stage
+from cnnlab.errors import lookup, require
+from cnnlab.study.published import PublishedFit, published_fits, published_settings
+from cnnlab.study.reader import built_in
+from cnnlab.study.settings import PRECISIONS, Trial, require_whole
+from cnnlab.study.stages import UNCHANGED, Mistake, Stage, Study
+
+_BEST_RATE = 0.001  # the learning rate with the highest score in the published study
+_SMALL_FILTERS = (16, 32, 64)  # in budgets for a CPU; the study's 32-64-128 would take four times as long
 
 
 @dataclass(frozen=True)
-class Profile:
-    """A named budget.
+class Budget:
+    """How much is run.
 
     Attributes:
-        name: Its name.
+        profile: Name of the profile that it starts from.
         seeds: Seeds per trial.
         epochs: Maximum number of epochs of a fit.
         train: Maximum number of training images.
         val: Maximum number of validation images.
         test: Maximum number of test images.
         patience: Epochs without a better `val_loss` before a fit ends.
-        batch_norm_momentum: Of the moving statistics. After few steps, the default 0.99 leaves them near their start.
+        batch_size: Images per step of the first incumbent, unless the study names another number.
         expensive: Whether the expensive trials are run.
         precision: Of every fit, as in `Training`.
         halving: Whether successive halving drops trials.
     """
 
-    name: str
+    profile: str
     seeds: int
     epochs: int
     train: int
     val: int
     test: int
     patience: int = 5
-    batch_norm_momentum: float = 0.99
+    batch_size: int = 64
     expensive: bool = False
     precision: str = "float32"
     halving: bool = False
@@ -47,13 +51,38 @@ class Profile:
 
 
 PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile("smoke", seeds=1, epochs=1, train=128, val=100, test=100, batch_norm_momentum=0.9),
-        Profile("quick", seeds=3, epochs=7, train=384, val=200, test=500, batch_norm_momentum=0.9),
-        Profile("full", seeds=5, epochs=500, train=40_000, val=10_000, test=10_000, expensive=True),
+    budget.profile: budget
+    for budget in (
+        Budget("smoke", seeds=1, epochs=1, train=128, val=100, test=100),
+        Budget("quick", seeds=3, epochs=12, train=384, val=200, test=500, batch_size=32),
+        Budget("laptop", seeds=3, epochs=20, train=5_000, val=2_000, test=10_000),
+        Budget("full", seeds=5, epochs=500, train=40_000, val=10_000, test=10_000, expensive=True),
     )
 }
+"""Named budgets."""
+NUMBERS = ("seeds", "epochs", "patience", "train", "val", "test")
+"""The numbers of a budget that a user may change."""
+STUDY_PARTS = ("stages", "skip")
+"""What else a notebook's `budget` may have: which stages are run."""
+
+
+def make_budget(profile: str, changes: Mapping[str, Any] | None = None) -> Budget:
+    """Return the budget of a profile with some changes: `NUMBERS`, `precision` and `halving`; None changes nothing.
+
+    Raises:
+        ConfigError: There is no such profile, something else is to be changed, or a value is out of its range.
+    """
+    budget = lookup(PROFILES, profile, "profile")
+    made = {name: value for name, value in (changes or {}).items() if value is not None}
+    known = {name: name for name in (*NUMBERS, "precision", "halving")}
+    for name, value in made.items():
+        lookup(known, name, "number of a budget")
+        if name in NUMBERS:
+            require_whole(name.upper(), value)
+    precision, halving = made.get("precision", "float32"), made.get("halving", False)
+    require(precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", precision)
+    require(isinstance(halving, bool), "halving", "True or False", halving)
+    return replace(budget, **made)
 
 
 @dataclass(frozen=True)
@@ -90,7 +119,7 @@ class StageTrial:
         settings: Its settings.
         seeds: One run for each.
         incumbent: Whether it is the trial that the previous stage selected.
-        published: The published study's fit of this name; None if there is none.
+        published: The published study's fit of this name; None if there is none, or if it does not concern the images.
     """
 
     name: str
@@ -100,47 +129,48 @@ class StageTrial:
     published: PublishedFit | None = None
 
 
-def find_profile(name: str) -> Profile:
-    """Return a profile by its name; raise ConfigError if there is none."""
-    return lookup(PROFILES, name, "profile")
-
-
 def find_protocol(name: str) -> Protocol:
     """Return a protocol by its name; raise ConfigError if there is none."""
     return lookup(PROTOCOLS, name, "protocol")
 
 
-def start(profile: Profile, protocol: Protocol) -> Trial:
-    """Return the trial from which the first stage starts."""
-    return Trial().change(
-        epochs=profile.epochs,
-        patience=profile.patience,
-        batch_norm_momentum=profile.batch_norm_momentum,
-        precision=profile.precision,
-        **protocol.settings,
-    )
+def start(study: Study, budget: Budget, protocol: Protocol) -> Trial:
+    """Return the trial from which a study's first stage starts."""
+    settings = {"epochs": budget.epochs, "patience": budget.patience, "precision": budget.precision}
+    if not protocol.pinned:  # the published fits name their batch sizes
+        settings["batch_size"] = budget.batch_size
+    return study.base.change(**settings | limit_epochs(study.start, budget) | dict(protocol.settings))
 
 
-def plan_trials(stage: Stage, incumbent: Trial, profile: Profile, protocol: Protocol) -> tuple[StageTrial, ...]:
+def plan_trials(
+    stage: Stage, incumbent: Trial, budget: Budget, fits: Mapping[str, PublishedFit] | None = None
+) -> tuple[StageTrial, ...]:
     """Return the trials of a stage; the incumbent is first, or is the trial that equals it.
 
+    Args:
+        stage: The stage.
+        incumbent: The trial that the previous stage selected.
+        budget: How much is run.
+        fits: The published fits of the stage by the names of their trials; none if they do not concern the images.
+
     Raises:
-        ConfigError: A trial of the stage has a setting that does not exist, or that does not suit the incumbent.
+        ConfigError: A trial of the stage has a setting that does not suit the incumbent.
     """
-    if protocol.pinned:
-        return published_trials(stage.name, profile, protocol, skipped_trials(stage, profile))
-    skipped = skipped_trials(stage, profile)
-    trials = {trial.name: incumbent.change(**trial.changes) for trial in stage.trials if trial.name not in skipped}
+    skipped = skipped_trials(stage, budget)
+    trials = {
+        trial.name: incumbent.change(**limit_epochs(trial.changes, budget))
+        for trial in stage.trials
+        if trial.name not in skipped
+    }
     if stage.keeps_incumbent and incumbent not in trials.values():
         trials = {UNCHANGED: incumbent, **trials}
-    fits = {fit.trial: fit for fit in reversed(published_fits()) if fit.stage == stage.name}  # the first of a name
     return share_runs(
         StageTrial(
             name=name,
             settings=settings,
-            seeds=profile.seed_numbers,
+            seeds=budget.seed_numbers,
             incumbent=settings == incumbent and stage.keeps_incumbent,
-            published=fits.get(name),
+            published=(fits or {}).get(name),
         )
         for name, settings in trials.items()
     )
@@ -158,56 +188,55 @@ def share_runs(trials: Iterable[StageTrial]) -> tuple[StageTrial, ...]:
     return tuple(replace(trial, settings=shared[trial.settings.effective()]) for trial in trials)
 
 
-def skipped_trials(stage: Stage, profile: Profile) -> tuple[str, ...]:
-    """Return the names of the trials that a profile skips."""
-    return tuple(trial.name for trial in stage.trials if trial.expensive and not profile.expensive)
+def skipped_trials(stage: Stage, budget: Budget) -> tuple[str, ...]:
+    """Return the names of the trials that a budget skips."""
+    return tuple(trial.name for trial in stage.trials if trial.expensive and not budget.expensive)
 
 
-def limit_epochs(changes: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
-    """Return changed settings with no more epochs than a profile allows."""
-    return {name: min(value, profile.epochs) if name == "epochs" else value for name, value in changes.items()}
+def limit_epochs(changes: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """Return changed settings with no more epochs than a budget allows."""
+    return {name: min(value, budget.epochs) if name == "epochs" else value for name, value in changes.items()}
 
 
-def published_trial(stage: str, profile: Profile, protocol: Protocol) -> Trial:
+def published_trial(stage: str, budget: Budget, protocol: Protocol) -> Trial:
     """Return the published study's model before one of its stages, as the study intended it, without its mistakes.
 
     Raises:
         ConfigError: The published study has no such stage.
     """
-    stages = {name: number for number, name in enumerate(published_stages())}
-    before = list(stages)[: lookup(stages, stage, "stage of the published study")]
-    return _choose([fit for fit in published_fits() if fit.stage in before], start(profile, protocol))
+    return start(built_in(), budget, protocol).change(**published_settings(stage))
 
 
-def published_architecture(cnn: int) -> Architecture:
-    """Return the layers of the published CNN-1 to CNN-9.
-
-    Raises:
-        ConfigError: There is no CNN of this number.
-    """
-    if cnn not in range(1, 10):
-        raise ConfigError(f"Expected the number of a CNN, 1 to 9. Received: {cnn!r}.")
-    return _choose([fit for fit in published_fits() if fit.cnn <= cnn], Trial()).architecture
-
-
-def _choose(fits: Iterable[PublishedFit], trial: Trial) -> Trial:
-    """Return a trial, changed by the settings of those published fits that the study chose."""
-    for fit in fits:
-        if fit.chosen:
-            trial = trial.change(**fit.settings)
-    return trial
-
-
-def published_trials(
-    stage: str, profile: Profile, protocol: Protocol, skipped: Collection[str] = ()
-) -> tuple[StageTrial, ...]:
+def published_trials(stage: Stage, budget: Budget, protocol: Protocol) -> tuple[StageTrial, ...]:
     """Return the published study's fits of a stage. Each has its own seeds, so that repeated fits stay repeated."""
     trials: dict[str, StageTrial] = {}
+    incumbent, skipped = published_trial(stage.name, budget, protocol), skipped_trials(stage, budget)
     for number, fit in enumerate(published_fits(), 1):
-        if fit.stage == stage and fit.trial not in skipped:
-            incumbent = published_trial(stage, profile, protocol)
+        if fit.stage == stage.name and fit.trial not in skipped:
             name = f"{fit.trial} (again)" if fit.trial in trials else fit.trial
-            changes = limit_epochs({**fit.settings, **fit.changes}, profile)
-            seeds = tuple(number * 1000 + seed for seed in profile.seed_numbers)
+            changes = limit_epochs({**fit.settings, **fit.changes}, budget)
+            seeds = tuple(number * 1000 + seed for seed in budget.seed_numbers)
             trials[name] = StageTrial(name, incumbent.change(**changes), seeds, published=fit)
     return tuple(trials.values())
+
+
+def mistake_model(budget: Budget) -> Trial:
+    """Return the model to which the mistakes are added: the study's CNN-8 as intended, under the corrected protocol.
+
+    Its learning rate is the one with the highest score; that the study selected another is one of the mistakes.
+    """
+    trial = published_trial("augmentation", budget, PROTOCOLS["corrected"]).change(learning_rate=_BEST_RATE)
+    return trial if budget.expensive else trial.change(filters=_SMALL_FILTERS)
+
+
+def mistake_trials(mistake: Mistake, budget: Budget) -> dict[str, StageTrial]:
+    """Return a mistake's trials by their names, the one without the mistake first."""
+    model = mistake_model(budget)
+    return {
+        trial.name: StageTrial(
+            name=f"{mistake.name}: {trial.name}",
+            settings=model.change(**limit_epochs(trial.changes, budget)),
+            seeds=budget.seed_numbers,
+        )
+        for trial in mistake.trials
+    }

@@ -1,13 +1,23 @@
-"""The published study: its 51 fits, the rows of `published.csv`. Nothing here depends on the stages that are run."""
+"""The published study's 51 fits, the rows of `published.csv`. Nothing here depends on the stages that are run."""
 
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+from cnnlab.errors import ConfigError, lookup
+from cnnlab.study.settings import Architecture, Trial
+
+PUBLISHED_RATE = 0.0004
+"""The learning rate that the published study chose."""
+CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""The classes of CIFAR-10, the published study's images."""
+CIFAR10_SIDE = 32
+"""Height and width of its images, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +81,46 @@ def published_fits() -> tuple[PublishedFit, ...]:
 def published_stages() -> tuple[str, ...]:
     """Return the names of the published study's stages, in its order."""
     return tuple(dict.fromkeys(fit.stage for fit in published_fits()))
+
+
+def stage_fits(stage: str) -> dict[str, PublishedFit]:
+    """Return a stage's fits by the names of their trials; of fits with the same name, the first."""
+    return {fit.trial: fit for fit in reversed(published_fits()) if fit.stage == stage}
+
+
+def published_choice(stage: str) -> str:
+    """Return the name of the trial that the published study chose in a stage; "" for a stage that it did not have."""
+    return next((fit.trial for fit in published_fits() if fit.stage == stage and fit.chosen), "")
+
+
+def cnn_number(stage: str) -> int | None:
+    """Return the number of the CNN design that a stage belongs to, 1 to 9; None for a stage that it did not have."""
+    return next((fit.cnn for fit in published_fits() if fit.stage == stage), None)
+
+
+def published_settings(stage: str) -> dict[str, Any]:
+    """Return what the published study had chosen before one of its stages: setting to value.
+
+    Raises:
+        ConfigError: The published study has no such stage.
+    """
+    stages = {name: number for number, name in enumerate(published_stages())}
+    before = list(stages)[: lookup(stages, stage, "stage of the published study")]
+    return _chosen_settings(fit for fit in published_fits() if fit.stage in before)
+
+
+def published_architecture(cnn: int) -> Architecture:
+    """Return the layers of the published CNN-1 to CNN-9.
+
+    Raises:
+        ConfigError: There is no CNN of this number.
+    """
+    if cnn not in range(1, 10):
+        raise ConfigError(f"Expected the number of a CNN, 1 to 9. Received: {cnn!r}.")
+    trial = Trial().change(**_chosen_settings(fit for fit in published_fits() if fit.cnn <= cnn))
+    assert isinstance(trial.architecture, Architecture)  # noqa: S101 - for mypy: no own model
+    return trial.architecture
+
+
+def _chosen_settings(fits: Iterable[PublishedFit]) -> dict[str, Any]:
+    return {name: value for fit in fits if fit.chosen for name, value in fit.settings.items()}

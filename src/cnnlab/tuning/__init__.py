@@ -1,12 +1,12 @@
 """The study as it runs: stage after stage, its results, claims and progress."""
 
-from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims, skipped_claims
+from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import (
     MistakeResult,
     StageResult,
     StudyResults,
-    final_gray,
+    final_stage,
     have_same_runs,
     read_predictions,
     read_scores,
@@ -16,6 +16,5 @@ from cnnlab.tuning.tuning import Tuning, run_study
 
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "Tuning", "check_claim",
-    "check_claims", "describe_images", "final_gray", "have_same_runs", "read_predictions", "read_scores", "run_study",
-    "skipped_claims",
+    "check_claims", "describe_images", "final_stage", "have_same_runs", "read_predictions", "read_scores", "run_study",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ class StageResult:
         trials: Its trials, in the order of the study.
         runs: (name of a trial, seed) to record.
         decision: The selected trial and the evidence. Trials with the same runs count once.
-        skipped: Names of the trials that the profile does not run.
+        skipped: Names of the trials that the budget does not run.
         dropped: Trials that successive halving dropped; they are not among `trials`.
     """
 
@@ -145,8 +145,8 @@ def incumbent_of(trials: Sequence[StageTrial]) -> StageTrial | None:
     return next((trial for trial in trials if trial.incumbent), None)
 
 
-def final_gray(results: Sequence[StageResult]) -> StageResult | None:
-    """Return the last grayscale stage, whose selected trial is the final model; None if there is none."""
+def final_stage(results: Sequence[StageResult]) -> StageResult | None:
+    """Return the last stage that is not about colour: its selected trial is the final model; None if there is none."""
     return next((result for result in reversed(results) if not result.stage.on_colour), None)
 
 

@@ -14,14 +14,15 @@ from cnnlab.errors import DataError, RecordError
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.study import (
     ALL_MISTAKES,
-    MISTAKES,
     PROTOCOLS,
     Architecture,
-    Profile,
+    Budget,
+    Mistake,
     Protocol,
     Stage,
     StageTrial,
     Trial,
+    make_budget,
 )
 from cnnlab.tuning.halving import MIN_TRIALS, Dropped, rungs, successive_halving, val_accuracy_at
 from cnnlab.tuning.progress import Callback
@@ -33,7 +34,7 @@ class StudyImages:
 
     Args:
         path: The folder. The built-in sample is written if its folder is missing.
-        profile: How many images are used.
+        budget: How many images are used.
         protocol: How they are split.
         accept: Kinds of warnings about the images that the user accepts.
 
@@ -42,11 +43,11 @@ class StudyImages:
     """
 
     def __init__(
-        self, path: str | Path, profile: Profile, protocol: Protocol, accept: str | Iterable[str] = ()
+        self, path: str | Path, budget: Budget, protocol: Protocol, accept: str | Iterable[str] = ()
     ) -> None:
         self.path = Path(path)
         self.accepted = data.accepted_kinds(accept)
-        self._profile, self._protocol = profile, protocol
+        self._budget, self._protocol = budget, protocol
         self._splits: dict[str, Split] = {}
 
     @cached_property
@@ -82,9 +83,9 @@ class StudyImages:
             DataError: There are too few of them.
         """
         if dataset.digest not in self._splits:
-            profile = self._profile
+            budget = self._budget
             self._splits[dataset.digest] = data.split(
-                dataset, self._protocol.split, profile.train, profile.val, profile.test
+                dataset, self._protocol.split, budget.train, budget.val, budget.test
             )
         return self._splits[dataset.digest]
 
@@ -112,6 +113,7 @@ class StudyImages:
         """Return a trial's runs with their images."""
         dataset = self.dataset(trial.input.colour)
         split = self.split(dataset)
+        trial = trial.for_images(len(split.train))
         return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed in seeds]
 
 
@@ -129,7 +131,7 @@ def describe_images(
         ConfigError: The images are too small for the study's networks, or there is no such profile or kind of warning.
         DataError: They cannot be used.
     """
-    images = StudyImages(path, study.find_profile(profile), PROTOCOLS["corrected"], accept)
+    images = StudyImages(path, make_budget(profile), PROTOCOLS["corrected"], accept)
     images.folder = data.load(path)  # unlike a study, this writes no sample where the folder is missing
     lines = []
     for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
@@ -210,10 +212,24 @@ class Runner:
         return {key: records[item[0].digest] for key, item in work.items()}
 
     def run_stage(
-        self, stage: Stage, trials: tuple[StageTrial, ...], profile: Profile, protocol: Protocol
+        self,
+        stage: Stage,
+        trials: tuple[StageTrial, ...],
+        budget: Budget,
+        published_choice: str = "",
+        *,
+        pinned: bool = False,
     ) -> StageResult:
-        """Run the trials of a stage and select one of them. It raises what `run` does."""
-        dropped = self._dropped(stage.name, trials) if profile.halving else ()
+        """Run the trials of a stage and select one of them. It raises what `run` does.
+
+        Args:
+            stage: The stage.
+            trials: Its trials.
+            budget: How much is run.
+            published_choice: Name of the trial that the published study chose; "" if it does not concern this stage.
+            pinned: Select that trial, whatever the scores are.
+        """
+        dropped = self._dropped(stage.name, trials) if budget.halving else ()
         names = {trial.name for trial in dropped}
         trials = tuple(trial for trial in trials if trial.name not in names)
         runs = self.run(stage.name, trials)
@@ -229,29 +245,30 @@ class Runner:
             [(key[0], runs[key].params, runs[key].scores["val_f1"]) for key in distinct],
             columns=["trial", "params", "val_f1"],
         )
-        incumbent, published = incumbent_of(trials), stage.published_choice
+        incumbent = incumbent_of(trials)
         incumbent_name = incumbent.name if incumbent else None
         decision = evidence.decide(
-            stage.name, frame, scores.bootstrap_f1, incumbent_name, published, pinned=protocol.pinned
+            stage.name, frame, scores.bootstrap_f1, incumbent_name, published_choice, pinned=pinned
         )
-        if same_as.get(published) == decision.selected:
+        if same_as.get(published_choice) == decision.selected:
             decision = replace(decision, agrees=True)
-        result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, profile), dropped)
+        result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, budget), dropped)
         self.callback.on_stage_end(result)
         return result
 
-    def run_mistakes(self, by_mistake: Mapping[str, Mapping[str, StageTrial]]) -> list[MistakeResult]:
+    def run_mistakes(
+        self, mistakes: Sequence[Mistake], by_mistake: Mapping[str, Mapping[str, StageTrial]]
+    ) -> list[MistakeResult]:
         """Run the trials of each mistake, with and without it, and compare them. It raises what `run` does."""
         runs = self.run(ALL_MISTAKES, [trial for trials in by_mistake.values() for trial in trials.values()])
         results = []
-        for mistake in MISTAKES:
-            if mistake.name in by_mistake:
-                records = {
-                    name: [runs[trial.name, seed] for seed in trial.seeds]
-                    for name, trial in by_mistake[mistake.name].items()
-                }
-                scores = {name: read_scores(self._store, group, "test") for name, group in records.items()}
-                results.append(MistakeResult(mistake, records, evidence.compare(scores)))
+        for mistake in mistakes:
+            records = {
+                name: [runs[trial.name, seed] for seed in trial.seeds]
+                for name, trial in by_mistake[mistake.name].items()
+            }
+            scores = {name: read_scores(self._store, group, "test") for name, group in records.items()}
+            results.append(MistakeResult(mistake, records, evidence.compare(scores)))
         return results
 
     def _dropped(self, name: str, trials: Sequence[StageTrial]) -> tuple[Dropped, ...]:

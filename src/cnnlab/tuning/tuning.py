@@ -1,46 +1,55 @@
 """A study on one data folder: stage after stage, then the mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnlab import study, surroundings
+from cnnlab import models, study, surroundings
 from cnnlab.engine import Engine
-from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, lookup, require, require_name, split_names
+from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, require, require_name
 from cnnlab.records import RunStore
-from cnnlab.study import ALL_MISTAKES, MISTAKES, STAGES, Stage, StageTrial, Trial, find_stage, require_whole
-from cnnlab.tuning.claims import skipped_claims
+from cnnlab.study import (
+    ALL_MISTAKES,
+    STUDY_PARTS,
+    OwnModel,
+    Stage,
+    StageTrial,
+    Study,
+    Trial,
+    find_protocol,
+    make_budget,
+)
 from cnnlab.tuning.progress import Bar, Callback
 from cnnlab.tuning.results import MistakeResult, StageResult, StudyResults
 from cnnlab.tuning.runner import Runner, StudyImages, warning_lines
-
-_TAKEN = (ALL_MISTAKES, "data", "comparison", "noise", study.FINAL)  # names with another meaning in a report
+from cnnlab.tuning.scope import Scope
 
 
 class Tuning:
-    """A study on one data folder, under one protocol and profile; stages run when they are asked for.
+    """A study on one data folder, under one protocol and budget; stages run when they are asked for.
 
     Args:
-        data: Folder of the images. A relative path starts in the project's folder, as does that of the runs.
+        data: Folder of the images. A relative path starts in the project's folder, as those of runs and study do.
         runs: Folder of stored runs.
-        profile: "smoke", "quick" or "full".
+        profile: The named budget: "smoke", "quick", "laptop" or "full".
         protocol: "corrected" or "published".
+        study: A study file; "" for the built-in study.
+        budget: What differs from the profile, as `{"seeds": 2, "epochs": 10}`: `seeds`, `epochs`, `patience`, `train`,
+            `val`, `test`, `precision` and `halving` as in `Budget`; `stages` and `skip` are names of stages, as a list
+            or with commas between them, and "mistakes" or "all". The stage after a skipped one starts from the trial
+            that was selected before it.
         scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
         fresh: Repeat stored runs too.
-        skip: Names of stages to skip, or "mistakes", as a list or with commas between them. The stage after a skipped
-            one starts from the trial that was selected before it.
-        precision: "float32" or "mixed_bfloat16", of every run.
-        halving: Drop hopeless trials early.
-        seeds: Seeds of each trial; 0 for as many as the profile says.
         accept: Kinds of warnings about the images that the user accepts: they are not shown.
         trials: Names of the trials to run beside the incumbent, by stage, as a list or with commas between them. A
             stage without names runs all its trials.
+        trust: Run the code of the study's own model.
 
     Raises:
-        ConfigError: An argument has a wrong type or names something that does not exist, the table of stages has an
-            error, or halving is asked for under a protocol that needs all runs.
+        ConfigError: An argument has a wrong type or names something that does not exist; the study has a model of its
+            own that is not trusted, or is not the built-in one under the published protocol; or halving is asked for
+            under that protocol, which needs all runs.
+        StudyError: The study file cannot be read, or something in it is wrong.
     """
 
     def __init__(
@@ -50,39 +59,38 @@ class Tuning:
         profile: str = "quick",
         protocol: str = "corrected",
         *,
+        study: str | Path | Study = "",
+        budget: Mapping[str, Any] | None = None,
         scheduler: str | None = None,
         fresh: bool = False,
-        skip: str | Iterable[str] = (),
-        precision: str = "float32",
-        halving: bool = False,
-        seeds: int = 0,
         accept: str | Iterable[str] = (),
         trials: Mapping[str, str | Sequence[str]] | None = None,
+        trust: bool = False,
     ) -> None:
         for name, path in (("data", data), ("runs", runs)):
             require(isinstance(path, str | Path) and len(str(path)) > 0, name, "a folder", path)
-        for name, flag in (("fresh", fresh), ("halving", halving)):
+        for name, flag in (("fresh", fresh), ("trust", trust)):
             require(isinstance(flag, bool), name, "True or False", flag)
         require(isinstance(scheduler, str | None), "scheduler", "an address, or None", scheduler)
         require(isinstance(trials, Mapping | None), "trials", "names by stage, as {'dense': '32, 64'}", trials)
-        require_whole("seeds", seeds, 0)
-        study.check_stages(STAGES, taken=_TAKEN)
-        usual = study.find_profile(profile)
-        self.profile = replace(usual, precision=precision, halving=halving, seeds=seeds or usual.seeds)
-        self.protocol = study.find_protocol(protocol)
-        self._start = study.start(self.profile, self.protocol)
-        if halving and self.protocol.pinned:
+        require(isinstance(budget, Mapping | None), "budget", "numbers by names, as {'seeds': 2}", budget)
+        changes = dict(budget or {})
+        parts = {name: changes.pop(name, None) or () for name in STUDY_PARTS}
+        self.changes = {name: value for name, value in changes.items() if value is not None}
+        self.study = _read_study(study, trust=trust)
+        self.trust = trust
+        self.budget = make_budget(profile, self.changes)
+        self.protocol = find_protocol(protocol)
+        if self.protocol.pinned and (self.budget.halving or not self.study.is_built_in):
+            received = "halving" if self.budget.halving else f"the study {self.study.name}"
             raise ConfigError(
-                f"Expected all runs under the {protocol} protocol, whose repeats measure its noise. Received: halving. "
-                "Leave it out (HALVING=)."
+                f"Expected all runs of the built-in study under the {protocol} protocol. Received: {received}. Leave "
+                "it out, or use the corrected protocol."
             )
-        names = {name: name for name in (*(stage.name for stage in STAGES), ALL_MISTAKES)}
-        self.skip = {lookup(names, name, "stage") for name in split_names("skip", skip)}
-        chosen = {stage: split_names("trials", of_stage) for stage, of_stage in (trials or {}).items()}
-        self.trials = {find_stage(stage).name: of_stage for stage, of_stage in chosen.items() if of_stage}
         self.engine = Engine(scheduler)
         self.store = RunStore(surroundings.project_path(runs), fresh=fresh)
-        self.images = StudyImages(surroundings.project_path(data), self.profile, self.protocol, accept)
+        self.images = StudyImages(surroundings.project_path(data), self.budget, self.protocol, accept)
+        self.scope = Scope(self.study, self.budget, self.protocol, self.images, trials=trials, **parts)
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}
         self._mistake_results: list[MistakeResult] | None = None
@@ -110,18 +118,32 @@ class Tuning:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages to run. Without colour images, no colour stage; under the published protocol, only its stages.
+        """The stages to run, as `Scope.stages` returns them."""
+        return self.scope.stages
+
+    def check(self) -> list[str]:
+        """Check the study, the images and an own model, before anything is run.
+
+        Returns:
+            What the user should know: equal trials and settings without effect.
 
         Raises:
+            ConfigError: The own model cannot be built, or there is no scheduler.
             DataError: The images cannot be used.
+            StudyError: Networks are too deep for the images.
         """
-        return tuple(
-            stage
-            for stage in STAGES
-            if stage.name not in self.skip
-            and (not stage.on_colour or self.images.folder.colour is not None)
-            and (not self.protocol.pinned or stage.name in study.published_stages())
-        )
+        kinds = {self.scope.start.input.colour, *(stage.on_colour for stage in self.stages)}
+        shapes = {}
+        for colour in sorted(kinds):
+            dataset = self.images.dataset(colour)
+            self.images.split(dataset)
+            study.require_depth(self.study, self.budget, dataset.image_shape)
+            shapes[colour] = dataset.image_shape, len(dataset.class_names)
+        trials = [trial.settings for trials in self.scope.expected_trials().values() for trial in trials]
+        own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
+        for model, colour in own:
+            self.engine.call(models.check_own_model, model, *shapes[colour])
+        return study.notes(self.study, self.budget)
 
     def incumbent(self, stage: Stage) -> Trial:
         """Return the trial that the previous stage selected; runs the stages before if necessary.
@@ -129,9 +151,9 @@ class Tuning:
         It raises what `result` does.
         """
         if self.protocol.pinned:
-            return study.published_trial(stage.name, self.profile, self.protocol)
-        before = [earlier for earlier in STAGES[: STAGES.index(stage)] if earlier.name not in self.skip]
-        return self.result(before[-1].name).selected.settings if before else self._start
+            return study.published_trial(stage.name, self.budget, self.protocol)
+        previous = self.scope.previous(stage)
+        return self.result(previous.name).selected.settings if previous else self.scope.start
 
     def result(self, name: str) -> StageResult:
         """Return the result of a stage. Stored runs are not repeated.
@@ -143,17 +165,21 @@ class Tuning:
             RunError: A run failed.
             WorkerError: A worker of a cluster has other versions.
         """
-        stage = find_stage(name)
+        stage = self.study.stage(name)
         if name not in self._results:
-            self._results[name] = self._runner.run_stage(
-                stage, self._planned_trials(stage), self.profile, self.protocol
-            )
+            self._results[name] = self._run(stage, self.scope.plan(stage, self.incumbent(stage)))
         return self._results[name]
+
+    def _run(self, stage: Stage, trials: tuple[StageTrial, ...]) -> StageResult:
+        return self._runner.run_stage(
+            stage, trials, self.budget, self.scope.published_choice(stage), pinned=self.protocol.pinned
+        )
 
     def results(self, last: str | None = None) -> list[StageResult]:
         """Return the results of all stages, or of those up to one. It raises what `result` does."""
-        end = len(STAGES) if last is None else STAGES.index(find_stage(last))
-        return [self.result(stage.name) for stage in self.stages if STAGES.index(stage) <= end]
+        stages = self.study.stages
+        end = len(stages) if last is None else stages.index(self.study.stage(last))
+        return [self.result(stage.name) for stage in self.stages if stages.index(stage) <= end]
 
     def iter_results(self, on_failure: Callable[[Stage, CnnlabError], None]) -> Iterator[StageResult]:
         """Yield each stage's result. A stage that fails is skipped, and later stages ignore it.
@@ -166,7 +192,7 @@ class Tuning:
         """
         for stage in self.stages:
             try:
-                self._planned_trials(stage)  # apart: a ConfigError of the runs concerns all stages
+                self.scope.plan(stage, self.incumbent(stage))  # apart: a ConfigError of the runs concerns all stages
             except ConfigError as error:
                 self._fail(stage, error, on_failure)
                 continue
@@ -178,7 +204,7 @@ class Tuning:
                 yield result
 
     def _fail(self, stage: Stage, error: CnnlabError, on_failure: Callable[[Stage, CnnlabError], None]) -> None:
-        self.skip.add(stage.name)
+        self.scope.skip.add(stage.name)
         on_failure(stage, error)
 
     def compare_custom_trials(self, name: str, trials: Mapping[str, Mapping[str, Any]]) -> StageResult:
@@ -190,9 +216,9 @@ class Tuning:
         Args:
             name: The stage.
             trials: Name of each further trial to the settings in which it differs from the incumbent: fields of
-                `Architecture`, `Training` and `Input`.
+                `Architecture`, `Training` and `Input`, or parameters of the study's own model.
         """
-        stage = find_stage(name)
+        stage = self.study.stage(name)
         if not isinstance(trials, Mapping) or not all(isinstance(changes, Mapping) for changes in trials.values()):
             raise ConfigError(
                 "Expected a name for each trial and its settings, as {'96 units': {'dense_units': 96}}. "
@@ -200,57 +226,49 @@ class Tuning:
             )
         for own, changes in trials.items():
             require_name("a trial", own)
-            study.require_settings(own, changes)
-        incumbent, planned = self.incumbent(stage), self._planned_trials(stage)
+            study.require_settings(own, changes, self.study.base)
+        incumbent = self.incumbent(stage)
+        planned = self.scope.plan(stage, incumbent)
         if taken := [own for own in trials if own in {trial.name for trial in planned}]:
             raise ConfigError(f"Expected a name that no trial of {name} has. Received: {taken[0]!r}.")
-        seeds = self.profile.seed_numbers
+        seeds = self.budget.seed_numbers
         custom = [StageTrial(own, incumbent.change(**changes), seeds) for own, changes in trials.items()]
-        return self._runner.run_stage(stage, study.share_runs((*planned, *custom)), self.profile, self.protocol)
-
-    @property
-    def mistake_trials(self) -> dict[str, dict[str, StageTrial]]:
-        """The trials of each mistake that can be run: none under the published protocol, which makes all mistakes."""
-        if self.protocol.pinned or ALL_MISTAKES in self.skip:
-            return {}
-        by_mistake = {mistake.name: study.mistake_trials(mistake, self.profile) for mistake in MISTAKES}
-        has_colour = self.images.folder.colour is not None
-        return {
-            name: trials
-            for name, trials in by_mistake.items()
-            if trials and (has_colour or not any(trial.settings.input.colour for trial in trials.values()))
-        }
+        for trial in custom:
+            self.scope.require_size(trial.settings)
+        return self._run(stage, study.share_runs((*planned, *custom)))
 
     def mistake_results(self) -> list[MistakeResult]:
         """Return the effect of each mistake. Stored runs are not repeated. It raises what `result` does."""
         if self._mistake_results is None:
-            by_mistake = self.mistake_trials
-            self._mistake_results = self._runner.run_mistakes(by_mistake) if by_mistake else []
+            by_mistake = self.scope.mistake_trials()
+            mistakes = [mistake for mistake in self.study.mistakes if mistake.name in by_mistake]
+            self._mistake_results = self._runner.run_mistakes(mistakes, by_mistake) if mistakes else []
         return self._mistake_results
 
     def planned_runs(self) -> dict[str, int]:
         """Return about how many runs each stage will have, before its incumbent is known, and the mistakes."""
-        planned = {stage.name: self._expected_trials(stage) for stage in self.stages}
-        planned[ALL_MISTAKES] = tuple(trial for trials in self.mistake_trials.values() for trial in trials.values())
         return {
             name: len({(trial.settings, seed) for trial in trials for seed in trial.seeds})
-            for name, trials in planned.items()
+            for name, trials in self.scope.expected_trials().items()
             if trials
         }
 
-    def _expected_trials(self, stage: Stage) -> tuple[StageTrial, ...]:
-        """Return the trials that a stage has if no stage before it changes the model; none if they do not suit that."""
-        with suppress(ConfigError):
-            return study.plan_trials(stage, self._start, self.profile, self.protocol)
-        return ()
 
-    def _planned_trials(self, stage: Stage) -> tuple[StageTrial, ...]:
-        planned = study.plan_trials(stage, self.incumbent(stage), self.profile, self.protocol)
-        if stage.name not in self.trials:
-            return planned
-        names = {trial.name: trial.name for trial in planned}
-        chosen = {lookup(names, name, "trial") for name in self.trials[stage.name]}
-        return tuple(trial for trial in planned if trial.name in chosen or trial.incumbent)
+def _read_study(named: str | Path | Study, *, trust: bool) -> Study:
+    require(isinstance(named, str | Path | Study), "study", "a study file, or ''", named)
+    if isinstance(named, Study):
+        made = named
+    elif named == "":
+        return study.built_in()
+    else:
+        made = study.read(surroundings.project_path(named))
+    model = made.base.architecture
+    if isinstance(model, OwnModel) and not trust:
+        raise ConfigError(
+            f"Expected trust in the study {made.name}, because its model is code that this computer would run. "
+            "Received: none. Read its file, then add TRUST=1 (--trust, or trust=True)."
+        )
+    return made
 
 
 def run_study(
@@ -269,30 +287,29 @@ def run_study(
         on_result: Called with the name of each chapter of a report that can be made now, and the results it needs.
         on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
     """
-    study, tuning.callback = StudyResults([], [], {}), bar
-    for line in warning_lines(tuning.images.warnings):
+    results, tuning.callback = StudyResults([], [], {}), bar
+    for line in (*(f"study: {note}" for note in tuning.check()), *warning_lines(tuning.images.warnings)):
         bar.write(line)
-    if not tuning.protocol.pinned:
-        for claim in skipped_claims():
-            bar.write(f"Skipped claim: {claim.claim.sentence} {claim.reason}")
 
     def fail(name: str, error: CnnlabError) -> None:
-        study.failures[name] = error
+        results.failures[name] = error
         bar.write(f"{name}: {error}")
         on_failure(name, error)
 
     on_result("data", [])
     for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
-        study.stages.append(result)
-        on_result(result.stage.name, study.stages)
-    if study.stages:
-        on_result("comparison", study.stages)
-        on_result("noise", study.stages)
-    if tuning.mistake_trials:
+        results.stages.append(result)
+        on_result(result.stage.name, results.stages)
+    if results.stages:
+        on_result("comparison", results.stages)
+        on_result("noise", results.stages)
+    if tuning.scope.mistake_trials():
         try:
-            study.mistakes.extend(tuning.mistake_results())
+            results.mistakes.extend(tuning.mistake_results())
         except (RunError, DataError) as error:
             fail(ALL_MISTAKES, error)
         else:
-            on_result(ALL_MISTAKES, [*study.stages, *study.mistakes])
-    return study
+            on_result(ALL_MISTAKES, [*results.stages, *results.mistakes])
+    if tuning.study.is_built_in:
+        on_result("published", results.stages)
+    return results

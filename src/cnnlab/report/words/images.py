@@ -12,25 +12,25 @@ from cnnlab.data import DataFolder, Dataset, DataWarning, Split
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, table, text, visible_name
-from cnnlab.study import Profile, Protocol
+from cnnlab.study import Budget, Protocol
 
 
-def study_settings(profile: Profile, protocol: Protocol) -> Markdown:
+def study_settings(budget: Budget, protocol: Protocol) -> Markdown:
     """Return how much is run, and how trials are selected."""
     if protocol.pinned:
         rule = "every stage runs the fits of the published study and selects the published choice"
-    elif profile.seeds > 1:
+    elif budget.seeds > 1:
         rule = (
             "each stage selects the trial with the fewest parameters within one standard error of the best mean "
             "`val_f1`"
         )
     else:
         rule = "each stage selects the trial with the best `val_f1`; one run per trial has no standard error"
-    halving = " Successive halving drops hopeless trials early." if profile.halving else ""
-    precision = "" if profile.precision == "float32" else f" Precision of the fits: {profile.precision}."
+    halving = " Successive halving drops hopeless trials early." if budget.halving else ""
+    precision = "" if budget.precision == "float32" else f" Precision of the fits: {budget.precision}."
     return Markdown(
-        f"Profile **{profile.name}**: {count(profile.seeds, 'seed')} per trial, at most "
-        f"{count(profile.epochs, 'epoch')} with a patience of {profile.patience}. Protocol **{protocol.name}**: "
+        f"Profile **{budget.profile}**: {count(budget.seeds, 'seed')} per trial, at most "
+        f"{count(budget.epochs, 'epoch')} with a patience of {budget.patience}. Protocol **{protocol.name}**: "
         f"{protocol.split} split; {rule}.{halving}{precision}"
     )
 

@@ -12,22 +12,22 @@ from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, table, text
 from cnnlab.report.words.comparison import comparison_table, comparison_text
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
-from cnnlab.study import MISTAKES, mistake_model
+from cnnlab.study import built_in, mistake_model
 from cnnlab.tuning import MistakeResult, Tuning, have_same_runs
 
 
 def mistakes_intro(tuning: Tuning) -> Markdown:
     """Return which model is run with and without each mistake, and what this budget cannot show."""
-    profile = tuning.profile
-    trial = mistake_model(profile)
-    half = "" if profile.expensive else " (half of the study's, to suit a CPU)"
+    budget = tuning.budget
+    trial = mistake_model(budget)
+    half = "" if budget.expensive else " (half of the study's, to suit a CPU)"
     lines = [
         f"The model is the published study's CNN-8 as intended: filters "
         f"{'-'.join(map(str, trial.architecture.filters))}{half}, {trial.training.optimizer} with a learning rate of "
         f"{trial.training.learning_rate:g} (the rate with the highest published score), batch size "
-        f"{trial.training.batch_size}, corrected protocol, at most {count(profile.epochs, 'epoch')}."
+        f"{trial.training.batch_size}, corrected protocol, at most {count(budget.epochs, 'epoch')}."
     ]
-    if profile.epochs < 50:
+    if budget.epochs < 50:
         lines.append(
             "With so few epochs, early stopping rarely stops a fit, the last weights are mostly the best, and slow "
             "effects cannot show."
@@ -79,7 +79,7 @@ def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture:
 def mistakes_without_effect() -> Markdown:
     """Return a list of the mistakes that change no result."""
     return Markdown(
-        "\n".join(f"- **{mistake.title}.** {mistake.description}" for mistake in MISTAKES if not mistake.trials)
+        "\n".join(f"- **{mistake.title}.** {mistake.description}" for mistake in built_in().mistakes if not mistake.trials)
     )
 
 

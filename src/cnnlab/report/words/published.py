@@ -19,7 +19,7 @@ from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 def _fits(stage: str) -> tuple[tuple[PublishedFit, Trial], ...]:
     """Return the published fits of a stage with the settings that they really had."""
-    trials = study.published_trials(stage, study.PROFILES["full"], study.PROTOCOLS["published"])
+    trials = study.published_trials(study.built_in().stage(stage), study.PROFILES["full"], study.PROTOCOLS["published"])
     return tuple((trial.published, trial.settings) for trial in trials if trial.published)
 
 

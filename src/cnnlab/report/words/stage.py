@@ -14,18 +14,17 @@ from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, mean_sd, table, text
 from cnnlab.report.words.comparison import comparison_table, comparison_text
 from cnnlab.study import PublishedFit
-from cnnlab.tuning import StageResult
+from cnnlab.tuning import StageResult, Tuning
 
 
-def stage_intro(result: StageResult) -> Markdown:
+def stage_intro(tuning: Tuning, result: StageResult) -> Markdown:
     """Return a stage's heading, question and reason, and which of its trials were not run in full."""
     stage = result.stage
-    lines = [f"# CNN-{stage.cnn}: {stage.title}", f"**{stage.question}**", stage.why]
+    lines = [f"# {text(tuning.scope.title(stage))}"]
+    lines += [f"**{text(stage.question)}**"] if stage.question else []
+    lines += [text(stage.why)] if stage.why else []
     if result.skipped:
-        lines.append(
-            f"Skipped in this profile, because they cost 4 to 16 times the usual fit: "
-            f"{', '.join(map(text, result.skipped))}."
-        )
+        lines.append(f"Expensive trials, skipped in this profile: {', '.join(map(text, result.skipped))}.")
     if result.dropped:
         lines.append("Dropped early by successive halving on one seed, so little is known about them:")
         lines.append(
@@ -56,15 +55,17 @@ def model_drawing(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Pict
 
 def trials_table(result: StageResult) -> HTML:
     """Return the stage's trials with size, cost and scores, and which is selected, or has the runs of another."""
-    rows = [
-        {
+    has_published = any(trial.published for trial in result.trials)
+    rows = []
+    for trial in result.trials:
+        row = {
             "trial": f"{trial.name} (selected)" if trial == result.selected else trial.name,
             "incumbent": "yes" if trial.incumbent else _same_text(result, trial.name),
             **score_columns(result.records(trial.name)),
-            "published F1": _published_f1(trial.published) if trial.published else "",
         }
-        for trial in result.trials
-    ]
+        if has_published:
+            row["published F1"] = _published_f1(trial.published) if trial.published else ""
+        rows.append(row)
     return table(rows, SCORE_FORMATS)
 
 
@@ -99,13 +100,21 @@ def _published_f1(fit: PublishedFit) -> str:
 
 
 def published_differences(result: StageResult) -> Markdown:
-    """Return in which settings the published fits differ from our trials of the same name; "" if in none."""
+    """Return what the published figures in `trials_table` are, and in which settings their fits differ from our trials.
+
+    It is "" where there are no published figures.
+    """
+    if not any(trial.published for trial in result.trials):
+        return Markdown("")
     notes = [
         f"{text(fit.trial)} with {', '.join(f'{text(name)} {value}' for name, value in fit.changes.items())}"
         for fit in (trial.published for trial in result.trials)
         if fit and fit.changes
     ]
-    return Markdown(f"\\* What the published study really ran: {'; '.join(notes)}." if notes else "")
+    lines = ["*published F1* is a test macro-F1 of the published study: one run, on its own test images."]
+    if notes:
+        lines.append(f"\\* What the published study really ran: {'; '.join(notes)}.")
+    return Markdown(" ".join(lines))
 
 
 def overfitting_summary(result: StageResult) -> Markdown:

@@ -14,13 +14,14 @@ from cnnlab.records import Record
 from cnnlab.report.tables import count, mean_sd, table, text
 from cnnlab.report.words.comparison import comparison_table, interval_text
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
-from cnnlab.study import STAGES, Profile, Stage, Trial
-from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_gray, read_scores
+from cnnlab.study import Budget, Stage, Study, Trial, cnn_number
+from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_stage, read_scores
 
 
-def study_table() -> HTML:
-    """Return the stages of the study: name, question and trials."""
-    return table([{"stage": stage.name, "question": stage.question, "trials": _names(stage)} for stage in STAGES])
+def study_table(study: Study) -> HTML:
+    """Return the stages of a study: name, question and trials."""
+    stages = study.stages
+    return table([{"stage": stage.name, "question": stage.question, "trials": _names(stage)} for stage in stages])
 
 
 def _names(stage: Stage) -> str:
@@ -38,10 +39,10 @@ class KeyFigure:
 
 def key_figures(tuning: Tuning, results: Sequence[StageResult]) -> list[KeyFigure]:
     """Return the study's answer in figures: the final model's test macro-F1, its gain, its size, the choices."""
-    first, last = _first_gray(results), final_gray(results)
+    first, last = _first_stage(results), final_stage(results)
     if not first or not last:
         return []
-    name, records, start = f"CNN-{first.stage.cnn}", last.selected_records, first.selected_records
+    name, records, start = _first_name(first), last.selected_records, _first_records(first)
     final, several, runs = read_scores(tuning.store, records, "test"), len(records) > 1, count(len(records), "run")
     low, high = evidence.mean_interval(final)
     detail = f"95 % interval {low:.3f} to {high:.3f}; {runs}" if several else f"{runs}, so no interval"
@@ -51,8 +52,8 @@ def key_figures(tuning: Tuning, results: Sequence[StageResult]) -> list[KeyFigur
         detail = f"from {final.runs.mean() - gain.difference:.3f}"
         if several:
             detail = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-        figures.append(KeyFigure(f"points above {name}, the first model", f"{100 * gain.difference:+.1f}", detail))
-    params, first_params = last.decision.selected_params, first.decision.selected_params
+        figures.append(KeyFigure(f"points above {name}", f"{100 * gain.difference:+.1f}", detail))
+    params, first_params = last.decision.selected_params, start[0].params
     figures.append(KeyFigure("parameters", f"{params:,}", f"{name} has {first_params:,}"))
     choices = _choices(results)
     if choices and several and not _is_pinned(choices):
@@ -62,12 +63,23 @@ def key_figures(tuning: Tuning, results: Sequence[StageResult]) -> list[KeyFigur
     return figures
 
 
-def _first_gray(results: Sequence[StageResult]) -> StageResult | None:
+def _first_stage(results: Sequence[StageResult]) -> StageResult | None:
     return next((result for result in results if not result.stage.on_colour), None)
 
 
+def _first_records(first: StageResult) -> list[Record]:
+    """Return the runs of the model that the first stage starts from, or selects where it has no incumbent."""
+    return first.records(first.incumbent.name) if first.incumbent else first.selected_records
+
+
+def _first_name(first: StageResult) -> str:
+    """Return what to call the first model: its CNN design where the published study concerns the images."""
+    number = cnn_number(first.stage.name) if first.decision.published_choice and not first.incumbent else None
+    return f"CNN-{number}, the first model" if number else "the first model"
+
+
 def _choices(results: Sequence[StageResult]) -> list[StageResult]:
-    """Return the grayscale stages that have trials to choose between."""
+    """Return the stages that have trials to choose between, without those about colour."""
     return [result for result in results if not result.stage.on_colour and len(result.distinct_trials) > 1]
 
 
@@ -100,17 +112,18 @@ def inconclusive_choices(results: Sequence[StageResult]) -> HTML | None:
 
 def stages_table(results: Sequence[StageResult]) -> HTML:
     """Return the model that each stage selected and what the choice rests on, one row per stage."""
-    rows = []
+    has_published, rows = any(result.decision.published_choice for result in results), []
     for result in results:
         decision = result.decision
         scores = {
             name: mean_sd([record.scores[name] for record in result.selected_records]) for name in ("val_f1", "test_f1")
         }
+        published = {"published choice": "the same" if decision.agrees else decision.published_choice}
         rows.append(
             {
                 "stage": result.stage.name,
                 "selected": decision.selected,
-                "published choice": "the same" if decision.agrees else decision.published_choice,
+                **(published if has_published else {}),
                 "params": decision.selected_params,
                 **scores,
                 "against": decision.evidence.against if decision.evidence else "",
@@ -171,14 +184,14 @@ class _Finding:
 
 
 def _findings(
-    results: Sequence[StageResult], profile: Profile, claim_results: Sequence[ClaimResult] = ()
+    results: Sequence[StageResult], budget: Budget, claim_results: Sequence[ClaimResult] = ()
 ) -> list[_Finding]:
     """Return the results of the study, most important first."""
-    first, last = _first_gray(results), final_gray(results)
+    first, last = _first_stage(results), final_stage(results)
     if not first or not last:
         return [_Finding("No stage has a result.")]
     choices = _choices(results)
-    published = [result.decision.agrees for result in choices if result.stage.published_choice]
+    published = [result.decision.agrees for result in choices if result.decision.published_choice]
     agreement = ""
     if _is_pinned(choices):
         agreement = "Each stage selects the published choice, whatever the scores are."
@@ -191,16 +204,16 @@ def _findings(
     split = first.selected_records[0].split
     basis = (
         f"These results come from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test "
-        f"images, with {count(profile.seeds, 'run')} per trial."
+        f"images, with {count(budget.seeds, 'run')} per trial."
     )
-    if profile.seeds > 1:
+    if budget.seeds > 1:
         basis += (
             " Better or worse means: by more than the noise between seeds and between images, at 5 % after Holm's "
             "correction over all pairs of a stage's trials."
         )
     return [
         _final_model(first, last),
-        *(_verdicts(choices, profile) if choices else []),
+        *(_verdicts(choices, budget) if choices else []),
         _Finding(f"{agreement} {claims}".strip(), agreement),
         *(_Finding(f"On colour images: test macro-F1 {mean_sd(f1)} (n = {len(f1)}).") for f1 in colour),
         _Finding("", basis),
@@ -208,18 +221,19 @@ def _findings(
 
 
 def _final_model(first: StageResult, last: StageResult) -> _Finding:
-    before, after = _test_f1(first.selected_records), _test_f1(last.selected_records)
-    gain, name = 100 * float(np.mean(after) - np.mean(before)), f"CNN-{first.stage.cnn}"
+    start, name = _first_records(first), _first_name(first)
+    before, after = _test_f1(start), _test_f1(last.selected_records)
+    gain = 100 * float(np.mean(after) - np.mean(before))
     return _Finding(
         f"Final model: test macro-F1 {mean_sd(after)} (n = {len(after)}), {abs(gain):.1f} points "
-        f"{'above' if gain >= 0 else 'below'} the first one, {name}.",
-        f"The final grayscale model has {last.decision.selected_params:,} parameters and a test macro-F1 of "
-        f"**{mean_sd(after)}** (n = {len(after)}). The first one, {name}, has {first.decision.selected_params:,} "
-        f"parameters and {mean_sd(before)}: **{gain:+.1f} points**.",
+        f"{'above' if gain >= 0 else 'below'} {name}.",
+        f"The final model has {last.decision.selected_params:,} parameters and a test macro-F1 of "
+        f"**{mean_sd(after)}** (n = {len(after)}): **{gain:+.1f} points** compared with {name}, which has "
+        f"{start[0].params:,} parameters and {mean_sd(before)}.",
     )
 
 
-def _verdicts(choices: Sequence[StageResult], profile: Profile) -> list[_Finding]:
+def _verdicts(choices: Sequence[StageResult], budget: Budget) -> list[_Finding]:
     """Return which choices are conclusive, and which are not."""
     groups: dict[tuple[bool, str], list[StageResult]] = defaultdict(list)
     for result in choices:
@@ -232,7 +246,7 @@ def _verdicts(choices: Sequence[StageResult], profile: Profile) -> list[_Finding
         )
         for wanted in (True, False)
     )
-    if profile.seeds == 1:
+    if budget.seeds == 1:
         reason = "With one run per trial, every verdict is inconclusive."
         return [_Finding(reason, f"{reason} {inconclusive}")]
     titles = _titles([result for result in choices if not _is_conclusive(result)])
@@ -253,17 +267,17 @@ def _outcome(result: StageResult) -> str:
     return f"{act} ({result.decision.verdict} than {'the incumbent' if other.incumbent else 'the best other trial'})"
 
 
-def findings(results: Sequence[StageResult], profile: Profile) -> list[str]:
+def findings(results: Sequence[StageResult], budget: Budget) -> list[str]:
     """Return the results of the study as Markdown sentences, most important first."""
-    texts = [finding.short if finding.long is None else finding.long for finding in _findings(results, profile)]
+    texts = [finding.short if finding.long is None else finding.long for finding in _findings(results, budget)]
     return [line for line in texts if line]
 
 
 def terminal_summary(
-    results: Sequence[StageResult], claim_results: Sequence[ClaimResult], profile: Profile
+    results: Sequence[StageResult], claim_results: Sequence[ClaimResult], budget: Budget
 ) -> list[str]:
     """Return the results of the study in at most five lines of plain text, most important first."""
-    lines = [finding.short for finding in _findings(results, profile, claim_results) if finding.short]
+    lines = [finding.short for finding in _findings(results, budget, claim_results) if finding.short]
     return lines[:5]
 
 
@@ -271,7 +285,7 @@ def claim_table(claim_results: Sequence[ClaimResult]) -> HTML:
     """Return the declared claims with their status and the difference that was measured, or why it is missing."""
     rows = [
         {
-            "claim": result.claim.sentence,
+            "claim": result.claim.says,
             "status": result.status,
             "difference in test_f1": result.comparison.difference if result.comparison else result.reason or "not run",
             "95 % interval": interval_text(result.comparison),

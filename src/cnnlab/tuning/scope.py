@@ -1,0 +1,194 @@
+"""What of a study is run: its stages, trials and mistakes, on some images within a budget."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from cnnlab import models, study
+from cnnlab.data import sample
+from cnnlab.errors import ConfigError, lookup, split_names
+from cnnlab.study import (
+    ALL_MISTAKES,
+    CIFAR10_NAMES,
+    CIFAR10_SIDE,
+    Architecture,
+    Budget,
+    Claim,
+    Protocol,
+    Stage,
+    StageTrial,
+    Study,
+    Trial,
+)
+from cnnlab.tuning.runner import StudyImages
+
+ALL = "all"  # in place of the names of stages: all that are run by default
+
+
+class Scope:
+    """What of a study is run.
+
+    Args:
+        study: The study.
+        budget: How much is run.
+        protocol: How runs are made.
+        images: The images.
+        stages: Names of the stages to run, or "mistakes", or "all"; none for all.
+        skip: Names of stages to skip, or "mistakes".
+        trials: Names of the trials to run beside the incumbent, by stage. A stage without names runs all its trials.
+
+    Attributes:
+        skip: Names of the stages that are skipped, and perhaps "mistakes".
+
+    Raises:
+        ConfigError: A name does not exist.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        budget: Budget,
+        protocol: Protocol,
+        images: StudyImages,
+        *,
+        stages: str | Iterable[str] = (),
+        skip: str | Iterable[str] = (),
+        trials: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> None:
+        self.study, self.budget, self.protocol, self._images = study, budget, protocol, images
+        names = {name: name for name in (*(stage.name for stage in study.stages), ALL_MISTAKES)}
+        self.skip = {lookup(names, name, "stage") for name in split_names("skip", skip)}
+        self.asked = {lookup({**names, ALL: ALL}, name, "stage") for name in split_names("stages", stages)}
+        if self.asked and ALL not in self.asked:
+            self.skip |= names.keys() - self.asked
+        self.trials = {
+            study.stage(stage).name: of_stage
+            for stage, names_of_stage in (trials or {}).items()
+            if (of_stage := split_names("trials", names_of_stage))
+        }
+
+    @property
+    def has_published(self) -> bool:
+        """Whether the published figures concern this study: it is the published one, on CIFAR-10.
+
+        Raises:
+            DataError: The images cannot be used.
+        """
+        gray = self._images.folder.gray
+        is_cifar10 = set(gray.class_names) == set(CIFAR10_NAMES) and gray.image_shape[:2] == (CIFAR10_SIDE,) * 2
+        return self.study.is_built_in and is_cifar10
+
+    @property
+    def about_images(self) -> str:
+        """One line about the images; "" if the study says nothing about them."""
+        gray = self._images.folder.gray
+        if self.study.is_built_in and gray.class_names == sample.NAMES:
+            return (
+                "The images are the built-in sample: handwritten digits on photographs. They are not CIFAR-10, and no "
+                "result on them says anything about it."
+            )
+        return self.study.images
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages to run. Without colour images, no colour stage; under the published protocol, only its stages.
+
+        Raises:
+            DataError: The images cannot be used.
+        """
+        has_colour = self._images.folder.colour is not None
+        return tuple(
+            stage
+            for stage in self.study.stages
+            if stage.name not in self.skip
+            and (not stage.on_colour or has_colour)
+            and (not self.protocol.pinned or study.published_choice(stage.name))
+        )
+
+    @property
+    def start(self) -> Trial:
+        """The trial from which the first stage starts."""
+        return study.start(self.study, self.budget, self.protocol)
+
+    def previous(self, stage: Stage) -> Stage | None:
+        """Return the stage whose selected trial is the incumbent of another; None for the first."""
+        before = self.study.stages[: self.study.stages.index(stage)]
+        return next((earlier for earlier in reversed(before) if earlier.name not in self.skip), None)
+
+    def title(self, stage: Stage) -> str:
+        """Return a stage's heading, with its CNN design where the published study concerns the images."""
+        return f"CNN-{study.cnn_number(stage.name)}: {stage.title}" if self.has_published else stage.title
+
+    def published_choice(self, stage: Stage) -> str:
+        """Return the name of the trial that the published study chose; "" if it does not concern these images."""
+        return study.published_choice(stage.name) if self.has_published or self.protocol.pinned else ""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims to check: none under the published protocol, whose fits are not what they are called."""
+        concern = self.has_published or not self.study.is_built_in
+        return self.study.claims if concern and not self.protocol.pinned else ()
+
+    def plan(self, stage: Stage, incumbent: Trial, budget: Budget | None = None) -> tuple[StageTrial, ...]:
+        """Return the trials of a stage.
+
+        Raises:
+            ConfigError: A trial has a setting that does not suit the incumbent or the images, or does not exist.
+            DataError: The images cannot be used.
+        """
+        budget = budget or self.budget
+        if self.protocol.pinned:
+            return study.published_trials(stage, budget, self.protocol)
+        fits = study.stage_fits(stage.name) if self.has_published else {}
+        planned = study.plan_trials(stage, incumbent, budget, fits)
+        if stage.name in self.trials:
+            names = {trial.name: trial.name for trial in planned}
+            wanted = {lookup(names, name, "trial") for name in self.trials[stage.name]}
+            planned = tuple(trial for trial in planned if trial.name in wanted or trial.incumbent)
+        for trial in planned:
+            self.require_size(trial.settings)
+        return planned
+
+    def require_size(self, trial: Trial) -> None:
+        """Require the images to be large enough for a trial's network.
+
+        Raises:
+            ConfigError: They are too small.
+        """
+        if isinstance(trial.architecture, Architecture):
+            models.require_size(trial.architecture, self._images.folder.gray.image_shape)
+
+    def expected_trials(self, budget: Budget | None = None) -> dict[str, tuple[StageTrial, ...]]:
+        """Return the trials of each stage as if no stage before changed the model, and those of the mistakes.
+
+        A stage whose trials need another model has none.
+
+        Args:
+            budget: How much would be run; None for the study's own.
+        """
+        budget, trials = budget or self.budget, dict[str, tuple[StageTrial, ...]]()
+        start = study.start(self.study, budget, self.protocol)
+        for stage in self.stages:
+            with suppress(ConfigError):
+                trials[stage.name] = self.plan(stage, start, budget)
+        if by_mistake := self.mistake_trials(budget):
+            trials[ALL_MISTAKES] = tuple(trial for pair in by_mistake.values() for trial in pair.values())
+        return trials
+
+    def mistake_trials(self, budget: Budget | None = None) -> dict[str, dict[str, StageTrial]]:
+        """Return the trials of each mistake that is run.
+
+        There are none under the published protocol, which makes all mistakes, and on other images than CIFAR-10 unless
+        they are asked for.
+        """
+        is_asked = ALL_MISTAKES in self.asked or (self.has_published and (not self.asked or ALL in self.asked))
+        if self.protocol.pinned or ALL_MISTAKES in self.skip or not is_asked:
+            return {}
+        by_mistake = {
+            mistake.name: study.mistake_trials(mistake, budget or self.budget) for mistake in self.study.mistakes
+        }
+        has_colour = self._images.folder.colour is not None
+        return {
+            name: trials
+            for name, trials in by_mistake.items()
+            if trials and (has_colour or not any(trial.settings.input.colour for trial in trials.values()))
+        }
