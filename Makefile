@@ -3,13 +3,25 @@
 PROFILE ?= quick
 PROTOCOL ?= corrected
 DATA ?= data/sample
-REPORT ?= reports/$(PROFILE)
+STUDY ?=
+SEEDS ?=
+EPOCHS ?=
+PATIENCE ?=
+TRAIN ?=
+VAL ?=
+TEST ?=
+STAGES ?=
+SKIP ?=
+TIME ?=
+REPORT ?=
 RUNS ?= reports/runs
 SCHEDULER ?=
 FRESH ?=
 PRECISION ?= float32
 HALVING ?=
 ACCEPT ?=
+TRUST ?=
+REMOVE ?=
 
 PYTHON ?=
 BIN := .venv/bin
@@ -23,32 +35,52 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --group build --universal --pytho
 # expanded.
 quoted = '$(subst ','\'',$(if $(filter file,$(origin $(1))),$($(1)),$(value $(1))))'
 
+# Options of cnnlab: those of some variables that are not empty, and flags for those that are 1.
+option = $(if $(value $(1)),--$(2) $(call quoted,$(1)))
+flag = $(if $(filter 1,$(value $(1))),--$(2))
+BUDGET = --profile $(call quoted,PROFILE) $(call option,SEEDS,seeds) $(call option,EPOCHS,epochs) \
+	$(call option,PATIENCE,patience) $(call option,TRAIN,train) $(call option,VAL,val) $(call option,TEST,test) \
+	$(call option,STAGES,stages) $(call option,SKIP,skip)
+STUDY_OPTIONS = $(call option,STUDY,study) --protocol $(call quoted,PROTOCOL) --data $(call quoted,DATA) $(BUDGET) \
+	--runs $(call quoted,RUNS) $(call option,SCHEDULER,scheduler) $(call flag,FRESH,fresh) \
+	--precision $(call quoted,PRECISION) $(call flag,HALVING,halving) $(call option,ACCEPT,accept) \
+	$(call option,TIME,time) $(call flag,TRUST,trust)
+
 .DEFAULT_GOAL := help
-.PHONY: help report test lab data lint lock clean
+.PHONY: help report plan runs test lab data lint lock clean
 
 help: ## Show this list
 	@echo "Targets:"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 	@echo
-	@echo "Variables of make report (now):"
-	@echo "  PROFILE=$(PROFILE)    how much is run: smoke, quick, full"
-	@echo "  PROTOCOL=$(PROTOCOL)    how it is run: corrected, published"
+	@echo "Variables of make report and make plan (now):"
 	@echo "  DATA=$(DATA)    folder or archive of images, see data/README.md"
-	@echo "  REPORT=$(REPORT)    folder of the report"
+	@echo "  STUDY=$(STUDY)    study file, see docs/studies.md; none: the published study"
+	@echo "  PROFILE=$(PROFILE)    how much is run: smoke, quick, laptop, full"
+	@echo "  SEEDS=$(SEEDS) EPOCHS=$(EPOCHS) PATIENCE=$(PATIENCE) TRAIN=$(TRAIN) VAL=$(VAL) TEST=$(TEST)"
+	@echo "                  numbers that differ from the profile's: seeds, epochs, images"
+	@echo "  TIME=$(TIME)    the largest budget that fits, as 2h or 90m"
+	@echo "  STAGES=$(STAGES)    stages to run, as dropout,loss; all,mistakes adds the mistakes"
+	@echo "  SKIP=$(SKIP)    stages to skip"
+	@echo "  PROTOCOL=$(PROTOCOL)    how it is run: corrected, published"
+	@echo "  REPORT=$(REPORT)    folder of the report; none: reports/, then the study or the profile"
 	@echo "  RUNS=$(RUNS)    folder of stored runs"
 	@echo "  SCHEDULER=$(SCHEDULER)    address of a Dask scheduler; none: this machine"
 	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
 	@echo "  PRECISION=$(PRECISION)    of the fits: float32, mixed_bfloat16"
 	@echo "  HALVING=$(HALVING)    1: drop hopeless trials of a stage early"
 	@echo "  ACCEPT=$(ACCEPT)    kinds of warnings about the images to accept, as near-copies,layout"
+	@echo "  TRUST=$(TRUST)    1: run the code of the study's own model"
 
 # Even make killed outright leaves nothing running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
-	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report --profile $(call quoted,PROFILE) \
-		--protocol $(call quoted,PROTOCOL) --data $(call quoted,DATA) --report $(call quoted,REPORT) \
-		--runs $(call quoted,RUNS) $(if $(SCHEDULER),--scheduler $(call quoted,SCHEDULER)) \
-		$(if $(filter 1,$(FRESH)),--fresh) --precision $(call quoted,PRECISION) $(if $(filter 1,$(HALVING)),--halving) \
-		--accept $(call quoted,ACCEPT)
+	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report $(STUDY_OPTIONS) $(call option,REPORT,report)
+
+plan: $(READY) ## Estimate what make report would take: runs, epochs, disk, time
+	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab plan $(STUDY_OPTIONS)
+
+runs: $(READY) ## List stored runs; REMOVE=unused or REMOVE=all removes them
+	@$(BIN)/cnnlab runs --runs $(call quoted,RUNS) $(call option,REMOVE,remove)
 
 test: $(READY_DEV) ## Run every test, slow ones too
 	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile
@@ -72,8 +104,9 @@ lock: $(READY_DEV) ## Renew both lock files from pyproject.toml
 	@awk 'NR == FNR { locked[$$0]; next } /^[a-z0-9]/ { skip = $$0 in locked } !skip' requirements.lock .venv/all.lock \
 		> requirements-dev.lock
 
-clean: ## Remove reports (and the stored runs in them), caches and the built-in sample; the environment stays
-	@rm -rf reports data/sample .pytest_cache .mypy_cache .ruff_cache
+clean: ## Remove reports, caches and the built-in sample; stored runs and the environment stay
+	@rm -rf data/sample .pytest_cache .mypy_cache .ruff_cache
+	@if [ -d reports ]; then find reports -mindepth 1 -maxdepth 1 ! -name runs -exec rm -rf {} +; fi
 
 $(READY): requirements.lock pyproject.toml
 	@set -e; for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \

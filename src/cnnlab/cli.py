@@ -60,12 +60,12 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-class _Whole(click.ParamType):
+class _Whole(click.ParamType[int]):
     """A whole number of at least 1."""
 
     name = "number"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ARG002
         digits = str(value).replace("_", "")
         number = int(digits) if digits.isascii() and digits.isdigit() else value
         study.require_whole(str(param.name).upper() if param else "the number", number)
@@ -317,7 +317,8 @@ def study_check(file: Path, data: Path, profile: str, budget: dict[str, Any], tr
     except StudyError as error:
         _echo([f"cnnlab: {error.name}: {problem}" for problem in error.problems], err=True)
         sys.exit(2)
-    _echo([*notes, f"{file.name}: {study.summary(made)}"])
+    n_trials = sum(len(stage.trials) for stage in made.stages)
+    _echo([*notes, f"{file.name}: {len(made.stages)} stages, {n_trials} trials, {len(made.claims)} claims. No errors."])
 
 
 @study_group.command("show", epilog="Example: cnnlab study show mine.toml")
@@ -339,13 +340,11 @@ def study_show(name: str) -> None:
 )
 def runs(runs: Path, remove: str | None) -> None:
     """List stored runs, or remove them."""
-    from cnnlab.records import RunStore
+    from cnnlab.records import describe_runs, remove_runs
 
-    store = RunStore(runs)
     if remove:
-        removed, size = store.remove(keep_usable=remove == "unused")
-        click.echo(f"Removed {removed:,} files, {size / 1e6:,.1f} MB.")
-    _echo(store.describe())
+        click.echo(remove_runs(runs, only_unused=remove == "unused"))
+    _echo(describe_runs(runs))
 
 
 @main.group()

@@ -1,5 +1,6 @@
 """Errors that a user can cause. Each message says what was expected, what was received and what to do."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -93,6 +94,12 @@ def require(is_valid: bool, name: str, expected: str, value: object) -> None:
     """
     if not is_valid:
         raise ConfigError(f"Expected {name} to be {expected}. Received: {value!r}.")
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return " Did you mean 'dropout'?" for a name that resembles one of some names, else ""."""
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def split_names(what: str, names: object) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
         (lambda: Training(patience=0), "at least 1"),
         (lambda: Training(precision="float8"), "mixed_bfloat16"),
         (lambda: Input(augmentation="mixup"), "flip-shift"),
-        (lambda: Trial().change(dropuot=()), "dropuot"),
+        (lambda: Trial().change(dropuot=()), r"'dropuot'\. Did you mean 'dropout'\?"),
         (lambda: Trial().change(self=1), "'self'"),
         (lambda: Trial().change(optimizer=None), "optimizer"),
         (lambda: Trial().change(optimizer={}), "optimizer"),
@@ -119,6 +119,25 @@ def test_new_optimizer():
     assert Trial().change(learning_rate=0.3).change(optimizer="sgd").training.learning_rate == 0.01
 
 
+@pytest.mark.parametrize(
+    ("changes", "momentum"),
+    [
+        ({"epochs": 1}, 0.5),  # 10 steps
+        ({"epochs": 5, "patience": None}, 0.8),  # 50 steps
+        ({"epochs": 10, "patience": 4}, 0.8),  # a fit may end after 5 epochs
+        ({"epochs": 20, "patience": None, "batch_size": 7}, 0.99),  # 1,720 steps: Keras's default
+        ({"epochs": 20, "patience": None}, 0.95),
+        ({"batch_norm_momentum": 0.7}, 0.7),
+        ({"batch_norm": False}, None),
+    ],
+)
+def test_momentum_of_batch_normalisation(changes, momentum):
+    """A momentum of None becomes one that suits the number of steps; a fixed one stays."""
+    trial = Trial().change(**{"batch_norm": True, **changes})
+    assert trial.for_images(600).architecture.batch_norm_momentum == pytest.approx(momentum)
+    assert trial.for_images(600).for_images(10) == trial.for_images(600)
+
+
 def test_canonical_form():
     """A trial is rebuilt from JSON, equal and with the same hash; lists and tuples of numbers are equal."""
     trial = Trial().change(filters=[1, 2, 3], dropout=(0.1, 0.2, 0.3, 0.4), colour=True, patience=None)
@@ -132,7 +151,7 @@ def test_canonical_form_is_stable():
     """Digests of stored runs are made from this form."""
     assert json.dumps(Trial().canonical()) == (
         '{"architecture": {"filters": [32, 64, 64], "convs_per_block": 1, "padding": "valid", "dropout": [], '
-        '"batch_norm": false, "batch_norm_momentum": 0.99, "dense_units": 64, "conv_activation": "relu", '
+        '"batch_norm": false, "batch_norm_momentum": null, "dense_units": 64, "conv_activation": "relu", '
         '"dense_activation": "relu"}, "training": {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 64, '
         '"loss": "sparse_categorical_crossentropy", "one_hot": true, "epochs": 500, "patience": 5, '
         '"restore_best_weights": true, "precision": "float32"}, "input": {"colour": false, "layout": "channels_last", '
@@ -164,6 +183,14 @@ def test_trace_key():
     run = Run(Trial(), 1, "d", "s")
     values = {"learning_rate": 0.5, "batch_size": 8, "epochs": 3, "patience": 2, "restore_best_weights": False}
     assert replace(run, trial=run.trial.change(**values), seed=2).trace_key == run.trace_key
-    for other in ({"dense_units": 5}, {"optimizer": "sgd"}, {"loss": "hinge"}, {"scale": False}, {"one_hot": False}):
+    momentum = {"batch_norm_momentum": 0.5}
+    for other in (
+        {"dense_units": 5},
+        momentum,
+        {"optimizer": "sgd"},
+        {"loss": "hinge"},
+        {"scale": False},
+        {"one_hot": False},
+    ):
         assert replace(run, trial=run.trial.change(**other)).trace_key != run.trace_key
     assert replace(run, data_digest="e").trace_key != run.trace_key

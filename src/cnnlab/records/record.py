@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from cnnlab.study import Trial
+from cnnlab.study import OwnModel, Trial
 
 FORMAT = 4
 """Version of the format of stored runs."""
@@ -48,7 +48,12 @@ class Run:
 
     @property
     def trace_key(self) -> Hashable:
-        """Runs with equal keys can share a traced model: they differ only in seed, learning rate and batch size."""
+        """Runs with equal keys can share a traced model: they differ only in seed, learning rate and batch size.
+
+        An own model is never shared: it may hold a state that is in none of its variables.
+        """
+        if isinstance(self.trial.architecture, OwnModel):
+            return self.digest
         settings = self.trial.training
         compiled = settings.optimizer, settings.loss, settings.one_hot, settings.precision
         return self.trial.architecture, self.trial.input, compiled, self.data_digest, self.split_digest

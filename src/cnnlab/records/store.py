@@ -152,7 +152,7 @@ class RunStore:
     def _warn_of_unusable(self) -> None:
         """Name the runs of other code or an older format, which no digest of this code finds."""
         older = sum(_DIGEST.fullmatch(path.stem) is not None for path in self.path.glob("*.json"))
-        other = sum(_is_of_other_code(path) for path in self.path.glob(f"*{SUFFIX}"))
+        other = sum(is_of_other_code(path) for path in self.path.glob(f"*{SUFFIX}"))
         if older + other:
             _warn(
                 f"{older + other} stored runs in {str(self.path)!r} are not used: {other} were made by other code that "
@@ -185,7 +185,7 @@ def _state(path: Path) -> _State:
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size
 
 
-def _is_of_other_code(path: Path) -> bool:
+def is_of_other_code(path: Path) -> bool:
     """Return whether a stored run was made by other code or in another format, without checking the whole file."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -36,7 +36,10 @@ def to_frame(path: str | Path) -> pd.DataFrame:
         raise RecordError(f"Expected a folder of stored runs. Received: {str(path)!r}. `cnnlab run` makes one.")
     rows = []
     for record in RunStore(path).records():
-        settings = {name: value for part in record.trial.values() for name, value in part.items()}
+        layers = record.trial["architecture"]
+        if "function" in layers:  # an own model: its parameters are settings
+            layers = {**layers["settings"], "file": layers["file"], "function": layers["function"]}
+        settings = {**layers, **record.trial["training"], **record.trial["input"]}
         # `epochs` is how many epochs a run took; the setting is how many it may take.
         rows.append({**settings, "max_epochs": settings["epochs"], **run_row(record), "code": record.code})
     return pd.DataFrame(rows)

@@ -112,8 +112,8 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
     """Refuse now what would fail after hours."""
     if tuning.scope.trials:
         raise ConfigError(
-            "Expected a study with all trials, as the notebooks of a report run it. Received: some trials. Leave trials "
-            "out, or use Tuning.results without a report."
+            "Expected a study with all trials, as the notebooks of a report run it. Received: some trials. Leave "
+            "trials out, or use Tuning.results without a report."
         )
     if not (notebooks / "02-stage.ipynb").is_file():
         raise ConfigError(

@@ -9,7 +9,7 @@ from cnnlab.evidence import Rule
 from cnnlab.records import Record
 from cnnlab.report import words
 from cnnlab.report.tables import count, mean_sd, text
-from cnnlab.study import SPARSE_LOSS, Budget, Protocol, Trial
+from cnnlab.study import SPARSE_LOSS, Budget, OwnModel, Protocol, Trial
 from cnnlab.tuning import StageResult
 
 
@@ -42,7 +42,7 @@ def markdown(
     names = [text(name) for name in record.data["class_names"]]
     counts = np.bincount(labels, minlength=len(names))
     f1 = f1_score(labels, probs.argmax(axis=1), average=None, labels=range(len(names)), zero_division=0)
-    height, width, _ = record.data["shape"]
+    height, width, channels = record.data["shape"]
     # Markdown, not HTML: `text` escapes what comes from the data.
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)  # noqa: S701
     environment.globals |= {"count": count, "text": text}
@@ -52,13 +52,15 @@ def markdown(
         record=record,
         trial=trial,
         model=trial.architecture,
+        is_own=isinstance(trial.architecture, OwnModel),
         training=training,
         protocol=protocol,
         settings=words.study_settings(budget, protocol).data,
         pinned=result.decision.rule == Rule.PUBLISHED_CHOICE,
         height=height,
         width=width,
-        rates=[f"{rate:g}" for rate in trial.architecture.dropout],
+        channels=channels,
+        rates=[f"{rate:g}" for rate in getattr(trial.architecture, "dropout", ())],
         labels_note="" if training.loss == SPARSE_LOSS else f" ({'one-hot' if training.one_hot else 'integer'} labels)",
         provenance=[text(f"{name.replace('_', ' ')} {value}") for name, value in record.provenance.items()],
         n_runs=len(runs),

@@ -85,7 +85,9 @@ def _command(tuning: Tuning, out: Path) -> str:
         "SKIP": "" if tuning.scope.asked else ",".join(sorted(tuning.scope.skip)),
         "TRUST": "1" if tuning.trust else "",
     }
-    return " ".join(["make report", *(f"{name}={shlex.quote(str(value))}" for name, value in variables.items() if value)])
+    return " ".join(
+        ["make report", *(f"{name}={shlex.quote(str(value))}" for name, value in variables.items() if value)]
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -85,7 +85,7 @@ class NotebookRunner:
     def _start(self, name: str, results: Sequence[StageResult | MistakeResult]) -> tuple[Chapter, Future[str] | None]:
         tuning, (title, notebook) = self._tuning, self._chapter(name)
         source = self._sources / notebook
-        parameters = {
+        parameters: dict[str, Any] = {
             "data": surroundings.relative_path(tuning.images.path),
             "runs": surroundings.relative_path(tuning.store.path),
             "study": self._study,

@@ -1,7 +1,8 @@
 """The study as data: its file, settings, stages, budgets, protocols, published fits, mistakes and claims."""
 
-from cnnlab.study.checks import least_side, notes, require_depth
-from cnnlab.study.own_model import OwnModel
+from cnnlab.study.checks import notes, require_depth
+from cnnlab.study.fields import require_whole
+from cnnlab.study.own_model import OwnModel, read_own_model
 from cnnlab.study.plan import (
     NUMBERS,
     PROFILES,
@@ -34,7 +35,7 @@ from cnnlab.study.published import (
     published_stages,
     stage_fits,
 )
-from cnnlab.study.reader import STAGES, built_in, parse, read
+from cnnlab.study.reader import STAGES, built_in, new_text, parse, read
 from cnnlab.study.settings import (
     DEFAULT_RATES,
     PRECISIONS,
@@ -44,7 +45,6 @@ from cnnlab.study.settings import (
     Training,
     Trial,
     require_settings,
-    require_whole,
 )
 from cnnlab.study.stages import (
     ALL_MISTAKES,
@@ -63,8 +63,9 @@ __all__ = [
     "ALL_MISTAKES", "CIFAR10_NAMES", "CIFAR10_SIDE", "DEFAULT_RATES", "FINAL", "INCUMBENT", "NUMBERS", "PRECISIONS",
     "PROFILES", "PROTOCOLS", "PUBLISHED_RATE", "SELECTED", "SPARSE_LOSS", "STAGES", "STUDY_PARTS", "UNCHANGED",
     "Architecture", "Budget", "Claim", "Input", "Mistake", "OwnModel", "Protocol", "PublishedFit", "Stage",
-    "StageTrial", "Study", "Training", "Trial", "TrialSpec", "built_in", "cnn_number", "find_protocol", "least_side", "make_budget",
-    "mistake_model", "mistake_trials", "notes", "parse", "plan_trials", "published_architecture", "published_choice",
-    "published_fits", "published_settings", "published_stages", "published_trial", "published_trials", "read",
-    "require_depth", "require_settings", "require_whole", "share_runs", "skipped_trials", "stage_fits", "start",
+    "StageTrial", "Study", "Training", "Trial", "TrialSpec", "built_in", "cnn_number", "find_protocol", "make_budget",
+    "mistake_model", "mistake_trials", "new_text", "notes", "parse", "plan_trials", "published_architecture",
+    "published_choice", "published_fits", "published_settings", "published_stages", "published_trial",
+    "published_trials", "read", "read_own_model", "require_depth", "require_settings", "require_whole", "share_runs",
+    "skipped_trials", "stage_fits", "start",
 ]  # fmt: skip

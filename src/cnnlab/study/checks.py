@@ -70,7 +70,7 @@ def _stage_notes(stage: Stage, study: Study, budget: Budget) -> Iterator[str]:
 
 
 def _trials(study: Study, budget: Budget) -> Iterator[tuple[Stage, str, Trial]]:
-    """Yield the trials of each stage with their names, as if no stage changed the model; those that do not fit it not."""
+    """Yield the trials of each stage with their names, as if no stage changed the model, if they suit it."""
     incumbent = start(study, budget, PROTOCOLS["corrected"])
     for stage in study.stages:
         if stage.keeps_incumbent:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cnnlab.errors import lookup, require
+from cnnlab.study.fields import require_whole
 from cnnlab.study.published import PublishedFit, published_fits, published_settings
 from cnnlab.study.reader import built_in
-from cnnlab.study.settings import PRECISIONS, Trial, require_whole
+from cnnlab.study.settings import PRECISIONS, Trial
 from cnnlab.study.stages import UNCHANGED, Mistake, Stage, Study
 
 _BEST_RATE = 0.001  # the learning rate with the highest score in the published study

@@ -7,13 +7,12 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from cnnlab.errors import ConfigError, StudyError, require, require_name
+from cnnlab.errors import ConfigError, StudyError, did_you_mean, require, require_name
 from cnnlab.study.own_model import read_own_model
 from cnnlab.study.settings import Trial, require_settings
 from cnnlab.study.stages import (
@@ -32,6 +31,11 @@ from cnnlab.study.stages import (
 MOST_BYTES = 1_000_000
 MOST_TRIALS = 1_000
 """Most trials of a stage: a grid of a few lists grows to millions."""
+_MISTAKES = "# The mistakes of the published study"
+"""How the part of `published.toml` starts that only the published study has."""
+_FROM_PUBLISHED = (
+    "# The stages and claims of the published study, to be changed. docs/studies.md explains study files.\n"
+)
 _NOT_STAGES = (ALL_MISTAKES, "all", "data", "comparison", "noise", "published", "search", FINAL)
 """Names with another meaning in a report or on the command line."""
 _NOT_TRIALS = (UNCHANGED, INCUMBENT, SELECTED)
@@ -96,6 +100,26 @@ def parse(text: str, path: Path, *, is_built_in: bool = False) -> Study:
     return study
 
 
+def new_text(source: str = "") -> str:
+    """Return the text of a new study file.
+
+    Args:
+        source: "published" for the published study's stages and claims; "" for a short example.
+
+    Raises:
+        ConfigError: There is no such study.
+    """
+    require(source in ("", "published"), "the study to start from", "published", source)
+    name = "published.toml" if source else "example.toml"
+    text = files("cnnlab.study").joinpath(name).read_text(encoding="utf-8")
+    if not source:
+        return text
+    stages, _, _ = text.partition(_MISTAKES)
+    _, _, stages = stages.partition("\n\n")
+    lines = [line for line in stages.splitlines() if not line.startswith("published =")]
+    return "\n".join([_FROM_PUBLISHED, *lines]).rstrip() + "\n"
+
+
 class _Reader:
     """Turns tables of TOML into the parts of a study, and collects everything that is wrong with them.
 
@@ -138,7 +162,7 @@ class _Reader:
             start=start,
             stages=stages,
             claims=tuple(self._each("claim", table, lambda _, row: _claim(row, stages))),
-            mistakes=tuple(self._each("mistake", table, self._mistake)) if is_built_in else (),
+            mistakes=tuple(self._each("mistake", table, lambda _, row: self._mistake(row))) if is_built_in else (),
             base=base,
             text=text,
             is_built_in=is_built_in,
@@ -161,14 +185,11 @@ class _Reader:
     def _keys(self, place: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in table:
             if key not in known:
-                if near := get_close_matches(key, known, 1):
-                    advice = f"Did you mean {near[0]!r}?"
-                elif key in _BUILT_IN_KEYS:
-                    advice = "Only the published study has it: delete it."
-                else:
-                    advice = f"Use {', '.join(known)}."
+                advice = did_you_mean(key, known)
+                if key in _BUILT_IN_KEYS:
+                    advice = " Only the published study has it: delete it."
                 with self._at(place):
-                    raise ConfigError(f"Expected a known key. Received: {key!r}. {advice}")
+                    raise ConfigError(f"Expected one of the keys {', '.join(known)}. Received: {key!r}.{advice}")
 
     def _line(self, table: Mapping[str, Any], key: str) -> str:
         with self._at(key):
@@ -205,7 +226,7 @@ class _Reader:
         require_settings(name, settings, trial)
         return dict(settings)
 
-    def _mistake(self, place: str, row: Mapping[str, Any]) -> Mistake:
+    def _mistake(self, row: Mapping[str, Any]) -> Mistake:
         trials = tuple(
             TrialSpec(name, self._settings(name, changes, Trial())) for name, changes in row.get("trials", {}).items()
         )
@@ -279,10 +300,9 @@ def _side(key: str, row: Mapping[str, Any], stages: tuple[Stage, ...]) -> tuple[
         raise ConfigError(f"Expected a stage named {', '.join(trials)}. Received: {key} = {side!r}.")
     names = [*trials[stage_name], SELECTED, INCUMBENT]
     if trial_name not in names:
-        near = get_close_matches(trial_name, names, 1)
-        advice = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(
-            f"Expected a trial of {stage_name} named {', '.join(names)}. Received: {key} = {side!r}.{advice}"
+            f"Expected a trial of {stage_name} named {', '.join(names)}. "
+            f"Received: {key} = {side!r}.{did_you_mean(trial_name, names)}"
         )
     return stage_name, trial_name
 

@@ -6,14 +6,15 @@ A mistake of the published study is a value of one of these settings (`restore_b
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
-import numpy as np
 from attrs import field
 
-from cnnlab.errors import ConfigError, require
+from cnnlab.errors import ConfigError, did_you_mean
+from cnnlab.study import fields
+from cnnlab.study.own_model import OwnModel
 
 DEFAULT_RATES = {"sgd": 0.01} | dict.fromkeys(("rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"), 0.001)
 """Each optimizer's default learning rate, as in Keras 3 (and in Keras 2.6)."""
@@ -24,83 +25,6 @@ LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "
 LAYOUTS = ("channels_last", "published")
 AUGMENTATIONS = ("none", "flip-shift")
 PRECISIONS = ("float32", "mixed_bfloat16")
-_LARGEST = 2**53  # up to here, each whole number has its own float
-
-
-def require_whole(name: str, value: object, least: int = 1) -> None:
-    """Require a whole number.
-
-    Raises:
-        ConfigError: It is not a whole number, or it is below `least`.
-    """
-    require(_is_whole(value, least), name, f"a whole number of at least {least}", value)
-
-
-def _is_whole(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _expect(expected: str, is_valid: Callable[[Any], bool]) -> Callable[[Any, Any, Any], None]:
-    """Return a validator of attrs that raises ConfigError unless a value is valid."""
-
-    def validate(_: object, setting: Any, value: object) -> None:
-        require(is_valid(value), setting.name, expected, value)
-
-    return validate
-
-
-def _one_of(options: Collection[str]) -> Callable[[Any, Any, Any], None]:
-    return _expect(f"one of {', '.join(options)}", lambda value: isinstance(value, str) and value in options)
-
-
-_flag = _expect("True or False", lambda value: isinstance(value, bool))
-_count = _expect("a whole number of at least 1", _is_whole)
-_count_or_none = _expect("a whole number of at least 1, or None", lambda value: value is None or _is_whole(value))
-_fraction = _expect("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1)
-_rate_or_none = _expect(
-    "a number above 0, or None", lambda value: value is None or (_is_number(value) and 0 < value < math.inf)
-)
-_counts = _expect(
-    "a list of whole numbers, each at least 1, for at least one block",
-    lambda values: isinstance(values, tuple) and len(values) > 0 and all(map(_is_whole, values)),
-)
-_rates = _expect(
-    "a number of at least 0 and below 1, or a list of such numbers",
-    lambda values: all(
-        _is_number(rate) and 0 <= rate < 1 for rate in (values if isinstance(values, tuple) else [values])
-    ),
-)
-
-
-# These converters leave any other value as it is: the validators reject it.
-def _plain(value: Any) -> Any:
-    """Return a NumPy number as a Python number."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _decimal(value: Any) -> Any:
-    """Return a whole number as a float, so that 1 and 1.0 make equal trials."""
-    value = _plain(value)
-    return float(value) if _is_whole(value, 0) and value < _LARGEST else value
-
-
-def _lower(name: Any) -> Any:
-    return name.lower() if isinstance(name, str) else name
-
-
-def _to_tuple(values: Any) -> Any:
-    if isinstance(values, list | tuple | np.ndarray | range):
-        return tuple(map(_plain, values))
-    return values
-
-
-def _to_rates(values: Any) -> Any:
-    rates = _to_tuple(_plain(values))
-    return tuple(map(_decimal, rates)) if isinstance(rates, tuple) else _decimal(rates)
 
 
 @attrs.frozen
@@ -114,7 +38,8 @@ class Architecture:
         dropout: Rates in [0, 1): one after each pooling and one after the hidden dense layer; empty for no dropout. One
             number is the rate at each of these places.
         batch_norm: Batch normalisation after every convolution and the hidden dense layer.
-        batch_norm_momentum: Weight of the past in its moving statistics, in (0, 1).
+        batch_norm_momentum: Weight of the past in its moving statistics, in (0, 1); None for one that suits the number
+            of steps, see `Trial.for_images`.
         dense_units: Units of the hidden dense layer.
         conv_activation: "relu", "tanh" or "sigmoid", of the convolutions.
         dense_activation: The same, of the hidden dense layer.
@@ -123,15 +48,15 @@ class Architecture:
         ConfigError: A value is out of its range.
     """
 
-    filters: tuple[int, ...] = field(default=(32, 64, 64), converter=_to_tuple, validator=_counts)
-    convs_per_block: int = field(default=1, converter=_plain, validator=_count)
-    padding: str = field(default="valid", converter=_lower, validator=_one_of(PADDINGS))
-    dropout: tuple[float, ...] = field(default=(), converter=_to_rates, validator=_rates)
-    batch_norm: bool = field(default=False, converter=_plain, validator=_flag)
-    batch_norm_momentum: float = field(default=0.99, converter=_decimal, validator=_fraction)
-    dense_units: int = field(default=64, converter=_plain, validator=_count)
-    conv_activation: str = field(default="relu", converter=_lower, validator=_one_of(ACTIVATIONS))
-    dense_activation: str = field(default="relu", converter=_lower, validator=_one_of(ACTIVATIONS))
+    filters: tuple[int, ...] = field(default=(32, 64, 64), converter=fields.to_tuple, validator=fields.counts)
+    convs_per_block: int = field(default=1, converter=fields.plain, validator=fields.count)
+    padding: str = field(default="valid", converter=fields.lower, validator=fields.one_of(PADDINGS))
+    dropout: tuple[float, ...] = field(default=(), converter=fields.to_rates, validator=fields.rates)
+    batch_norm: bool = field(default=False, converter=fields.plain, validator=fields.flag)
+    batch_norm_momentum: float | None = field(default=None, converter=fields.decimal, validator=fields.fraction_or_none)
+    dense_units: int = field(default=64, converter=fields.plain, validator=fields.count)
+    conv_activation: str = field(default="relu", converter=fields.lower, validator=fields.one_of(ACTIVATIONS))
+    dense_activation: str = field(default="relu", converter=fields.lower, validator=fields.one_of(ACTIVATIONS))
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.dropout, tuple):
@@ -162,15 +87,15 @@ class Training:
         ConfigError: A value is out of its range.
     """
 
-    optimizer: str = field(default="adam", converter=_lower, validator=_one_of(DEFAULT_RATES))
-    learning_rate: float | None = field(default=None, converter=_decimal, validator=_rate_or_none)
-    batch_size: int = field(default=64, converter=_plain, validator=_count)
-    loss: str = field(default=SPARSE_LOSS, converter=_lower, validator=_one_of(LOSSES))
-    one_hot: bool = field(default=True, converter=_plain, validator=_flag)
-    epochs: int = field(default=500, converter=_plain, validator=_count)
-    patience: int | None = field(default=5, converter=_plain, validator=_count_or_none)
-    restore_best_weights: bool = field(default=True, converter=_plain, validator=_flag)
-    precision: str = field(default="float32", converter=_lower, validator=_one_of(PRECISIONS))
+    optimizer: str = field(default="adam", converter=fields.lower, validator=fields.one_of(DEFAULT_RATES))
+    learning_rate: float | None = field(default=None, converter=fields.decimal, validator=fields.rate_or_none)
+    batch_size: int = field(default=64, converter=fields.plain, validator=fields.count)
+    loss: str = field(default=SPARSE_LOSS, converter=fields.lower, validator=fields.one_of(LOSSES))
+    one_hot: bool = field(default=True, converter=fields.plain, validator=fields.flag)
+    epochs: int = field(default=500, converter=fields.plain, validator=fields.count)
+    patience: int | None = field(default=5, converter=fields.plain, validator=fields.count_or_none)
+    restore_best_weights: bool = field(default=True, converter=fields.plain, validator=fields.flag)
+    precision: str = field(default="float32", converter=fields.lower, validator=fields.one_of(PRECISIONS))
 
     def __attrs_post_init__(self) -> None:
         if self.learning_rate is None:
@@ -191,24 +116,39 @@ class Input:
         ConfigError: A value is out of its range.
     """
 
-    colour: bool = field(default=False, converter=_plain, validator=_flag)
-    layout: str = field(default="channels_last", converter=_lower, validator=_one_of(LAYOUTS))
-    scale: bool = field(default=True, converter=_plain, validator=_flag)
-    augmentation: str = field(default="none", converter=_lower, validator=_one_of(AUGMENTATIONS))
+    colour: bool = field(default=False, converter=fields.plain, validator=fields.flag)
+    layout: str = field(default="channels_last", converter=fields.lower, validator=fields.one_of(LAYOUTS))
+    scale: bool = field(default=True, converter=fields.plain, validator=fields.flag)
+    augmentation: str = field(default="none", converter=fields.lower, validator=fields.one_of(AUGMENTATIONS))
+
+
+_PARTS = {
+    setting.name: part for part, kind in (("training", Training), ("input", Input)) for setting in attrs.fields(kind)
+}
+_LAYERS = tuple(setting.name for setting in attrs.fields(Architecture))
+
+
+def _require_other_names(_: object, __: object, model: Architecture | OwnModel) -> None:
+    """Require that no parameter of an own model has the name of another setting."""
+    if isinstance(model, OwnModel) and (names := [name for name in model.parameters if name in _PARTS]):
+        raise ConfigError(
+            f"Expected other names for the parameters of {model.function} than those of cnnlab's settings. "
+            f"Received: {', '.join(names)}. Rename them in {model.file}."
+        )
 
 
 @attrs.frozen
 class Trial:
     """One full configuration. Trials with equal settings are equal, whatever their names are."""
 
-    architecture: Architecture = field(factory=Architecture)
+    architecture: Architecture | OwnModel = field(factory=Architecture, validator=_require_other_names)
     training: Training = field(factory=Training)
     input: Input = field(factory=Input)
 
     def change(self, /, **settings: Any) -> "Trial":
         """Return this trial with some settings changed, each named by its field alone (`filters=`, `optimizer=`).
 
-        A new optimizer without a learning rate gets its default rate.
+        The parameters of an own model are settings too. A new optimizer without a learning rate gets its default rate.
 
         Raises:
             ConfigError: A setting does not exist, or a value is out of its range.
@@ -217,10 +157,39 @@ class Trial:
             settings = {"learning_rate": None, **settings}
         parts: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
-            parts.setdefault(part_of(name), {})[name] = value
-        return attrs.evolve(
-            self, **{part: attrs.evolve(getattr(self, part), **values) for part, values in parts.items()}
+            parts.setdefault(self._part_of(name), {})[name] = value
+        return attrs.evolve(self, **{part: _change(getattr(self, part), values) for part, values in parts.items()})
+
+    def _part_of(self, name: str) -> str:
+        """Return which part of the trial has a setting.
+
+        Raises:
+            ConfigError: No part has it.
+        """
+        model = self.architecture
+        layers = model.parameters if isinstance(model, OwnModel) else _LAYERS
+        if name in _PARTS:
+            return _PARTS[name]
+        if name in layers or (isinstance(model, OwnModel) and model.takes(name)):
+            return "architecture"
+        names = sorted((*layers, *_PARTS))
+        raise ConfigError(
+            f"Expected one of the settings {', '.join(names)}. Received: {name!r}.{did_you_mean(name, names)}"
         )
+
+    def for_images(self, n_train: int) -> "Trial":
+        """Return this trial as it is fitted with a number of training images: without a momentum of None.
+
+        Batch normalisation's moving statistics start at 0 and 1, which have a weight of momentum ** steps after some
+        steps. Early stopping ends a fit after `patience` + 1 epochs at the earliest. With a momentum of 1 - 10 / steps,
+        the start then weighs about e ** -10. It is at least 0.5 and at most Keras's default, 0.99; PyTorch's is 0.9.
+        """
+        model, training = self.architecture, self.training
+        if isinstance(model, OwnModel) or not model.batch_norm or model.batch_norm_momentum is not None:
+            return self
+        epochs = min(training.epochs, (training.patience or training.epochs) + 1)
+        steps = math.ceil(n_train / training.batch_size) * epochs
+        return self.change(batch_norm_momentum=round(min(0.99, max(0.5, 1 - 10 / steps)), 3))
 
     def effective(self) -> "Trial":
         """Return the trial with a fixed value for each setting that has no effect in it.
@@ -228,12 +197,12 @@ class Trial:
         For example, a patience of at least `epochs` never ends a fit. Two trials with equal effective settings have
         equal results.
         """
-        architecture, training = self.architecture, self.training
+        model, training = self.architecture, self.training
         changes: dict[str, Any] = {}
-        if not any(architecture.dropout):
+        if isinstance(model, Architecture) and not any(model.dropout):
             changes["dropout"] = ()
-        if not architecture.batch_norm:
-            changes["batch_norm_momentum"] = Architecture().batch_norm_momentum
+        if isinstance(model, Architecture) and not model.batch_norm:
+            changes["batch_norm_momentum"] = None
         if training.patience is not None and training.patience >= training.epochs:
             changes["patience"] = None
         if training.epochs == 1:
@@ -246,41 +215,37 @@ class Trial:
 
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, from which the digest is made."""
-        return dict(json.loads(json.dumps(attrs.asdict(self))))
+        model = self.architecture
+        layers = model.canonical() if isinstance(model, OwnModel) else attrs.asdict(model)
+        form = {"architecture": layers, "training": attrs.asdict(self.training), "input": attrs.asdict(self.input)}
+        return dict(json.loads(json.dumps(form)))
 
     @classmethod
     def from_canonical(cls, form: Mapping[str, Any]) -> "Trial":
-        """Rebuild a trial from `canonical()`.
+        """Rebuild a trial from `canonical()`; an own model can then be shown and compared, but not built.
 
         Raises:
             ConfigError: A setting is unknown, missing or out of its range.
         """
         try:
-            return cls(Architecture(**form["architecture"]), Training(**form["training"]), Input(**form["input"]))
-        except (KeyError, TypeError) as error:
+            layers = form["architecture"]
+            model = OwnModel.from_canonical(layers) if "function" in layers else Architecture(**layers)
+            return cls(model, Training(**form["training"]), Input(**form["input"]))
+        except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"Expected the settings of a trial. Received: {form!r} ({error}).") from error
 
 
-_PARTS = {
-    setting.name: part
-    for part, kind in (("architecture", Architecture), ("training", Training), ("input", Input))
-    for setting in attrs.fields(kind)
-}
+def _change(part: Any, values: Mapping[str, Any]) -> Any:
+    return part.change(**values) if isinstance(part, OwnModel) else attrs.evolve(part, **values)
 
 
-def part_of(name: str) -> str:
-    """Return which part of a trial has a setting: "architecture", "training" or "input".
-
-    Raises:
-        ConfigError: No part has it.
-    """
-    if name not in _PARTS:
-        raise ConfigError(f"Expected one of the settings {', '.join(sorted(_PARTS))}. Received: {name!r}.")
-    return _PARTS[name]
-
-
-def require_settings(name: str, settings: object) -> None:
+def require_settings(name: str, settings: object, trial: Trial | None = None) -> None:
     """Require the settings of a trial, by their names.
+
+    Args:
+        name: The trial's name.
+        settings: Its settings.
+        trial: The trial that they change, which may have an own model.
 
     Raises:
         ConfigError: They are no mapping of names to values, or one does not exist or is out of its range.
@@ -290,7 +255,7 @@ def require_settings(name: str, settings: object) -> None:
             f"Expected the settings of the trial {name!r} by their names, as {{'dense_units': 96}}. "
             f"Received: {settings!r}."
         )
-    changes, rates = dict(settings), settings.get("dropout")
-    if isinstance(rates, list | tuple) and len(rates) > 1:  # the number of blocks may be that of another stage
-        changes.setdefault("filters", (1,) * (len(rates) - 1))
-    Trial().change(**changes)
+    trial, changes, rates = trial or Trial(), dict(settings), settings.get("dropout")
+    if isinstance(trial.architecture, Architecture) and isinstance(rates, list | tuple) and len(rates) > 1:
+        changes.setdefault("filters", (1,) * (len(rates) - 1))  # the number of blocks may be that of another stage
+    trial.change(**changes)

@@ -1,6 +1,7 @@
 """The study as it runs: stage after stage, its results, claims and progress."""
 
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
+from cnnlab.tuning.describe import check_study, describe_images, study_lines
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import (
     MistakeResult,
@@ -11,10 +12,10 @@ from cnnlab.tuning.results import (
     read_predictions,
     read_scores,
 )
-from cnnlab.tuning.runner import describe_images
 from cnnlab.tuning.tuning import Tuning, run_study
 
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "Tuning", "check_claim",
-    "check_claims", "describe_images", "final_stage", "have_same_runs", "read_predictions", "read_scores", "run_study",
+    "check_claims", "check_study", "describe_images", "final_stage", "have_same_runs", "read_predictions",
+    "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

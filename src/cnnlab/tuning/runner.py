@@ -14,7 +14,6 @@ from cnnlab.errors import DataError, RecordError
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.study import (
     ALL_MISTAKES,
-    PROTOCOLS,
     Architecture,
     Budget,
     Mistake,
@@ -22,7 +21,6 @@ from cnnlab.study import (
     Stage,
     StageTrial,
     Trial,
-    make_budget,
 )
 from cnnlab.tuning.halving import MIN_TRIALS, Dropped, rungs, successive_halving, val_accuracy_at
 from cnnlab.tuning.progress import Callback
@@ -42,9 +40,7 @@ class StudyImages:
         ConfigError: There is no such kind of warning.
     """
 
-    def __init__(
-        self, path: str | Path, budget: Budget, protocol: Protocol, accept: str | Iterable[str] = ()
-    ) -> None:
+    def __init__(self, path: str | Path, budget: Budget, protocol: Protocol, accept: str | Iterable[str] = ()) -> None:
         self.path = Path(path)
         self.accepted = data.accepted_kinds(accept)
         self._budget, self._protocol = budget, protocol
@@ -115,46 +111,6 @@ class StudyImages:
         split = self.split(dataset)
         trial = trial.for_images(len(split.train))
         return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed in seeds]
-
-
-def describe_images(
-    path: str | Path, profile: str = "quick", accept: str | Iterable[str] = ()
-) -> tuple[list[str], list[str]]:
-    """Return a description of the images in a folder, and the warnings about them, as lines of text.
-
-    Args:
-        path: The folder, or a file in it.
-        profile: The budget that the images are checked for.
-        accept: Kinds of warnings that the user accepts: they are not returned.
-
-    Raises:
-        ConfigError: The images are too small for the study's networks, or there is no such profile or kind of warning.
-        DataError: They cannot be used.
-    """
-    images = StudyImages(path, make_budget(profile), PROTOCOLS["corrected"], accept)
-    images.folder = data.load(path)  # unlike a study, this writes no sample where the folder is missing
-    lines = []
-    for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
-        if dataset is None:
-            lines.append("colour: none, so the colour stage will be skipped")
-            continue
-        split = images.split(images.dataset(kind == "colour"))
-        height, width, _ = dataset.image_shape
-        origin = ", derived from the colour images" if kind == "grayscale" and images.folder.derived_gray else ""
-        lines.append(
-            f"{kind}{origin}: {len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test images of "
-            f"{height} x {width}, {len(dataset.class_names)} classes ({_first_names(dataset.class_names)}), "
-            f"digest {dataset.digest[:12]}"
-        )
-    lines.append(
-        f"profile {profile}: {len(split.train):,} train, {len(split.val):,} val and {len(split.test):,} test images"
-    )
-    return lines, warning_lines(images.warnings)
-
-
-def _first_names(names: Sequence[str], most: int = 10) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from cnnlab import models, study
 from cnnlab.data import sample
@@ -137,7 +138,8 @@ class Scope:
         """
         budget = budget or self.budget
         if self.protocol.pinned:
-            return study.published_trials(stage, budget, self.protocol)
+            trials = study.published_trials(stage, budget, self.protocol)
+            return trials if self.has_published else tuple(replace(trial, published=None) for trial in trials)
         fits = study.stage_fits(stage.name) if self.has_published else {}
         planned = study.plan_trials(stage, incumbent, budget, fits)
         if stage.name in self.trials:

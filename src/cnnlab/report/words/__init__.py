@@ -28,6 +28,7 @@ from cnnlab.report.words.published import (
     agreement_report,
     our_noise_summary,
     published_choices_report,
+    published_intro,
     published_noise_summary,
     replicates_table,
     selection_noise,
@@ -61,7 +62,8 @@ __all__ = [
     "image_warnings", "inconclusive_choices", "key_figures", "layers_table", "leaderboard", "misclassified_images",
     "mistake_effects_plot", "mistake_effects_table", "mistake_heading", "mistake_trials_table", "mistake_verdicts",
     "mistakes_intro", "mistakes_without_effect", "model_drawing", "our_noise_summary", "overfitting_summary",
-    "pixel_table", "published_choices_report", "published_differences", "published_noise_summary", "replicates_table",
+    "pixel_table", "published_choices_report", "published_differences", "published_intro", "published_noise_summary",
+    "replicates_table",
     "sample_images", "scrambled_images", "selection_noise", "stage_intro", "stages_table", "study_settings",
     "study_table", "terminal_summary", "trials_table",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Tables and sentences about the published study's mistakes and their effects."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from IPython.display import HTML, Markdown
@@ -12,7 +13,7 @@ from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, table, text
 from cnnlab.report.words.comparison import comparison_table, comparison_text
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
-from cnnlab.study import built_in, mistake_model
+from cnnlab.study import Architecture, built_in, mistake_model
 from cnnlab.tuning import MistakeResult, Tuning, have_same_runs
 
 
@@ -20,10 +21,11 @@ def mistakes_intro(tuning: Tuning) -> Markdown:
     """Return which model is run with and without each mistake, and what this budget cannot show."""
     budget = tuning.budget
     trial = mistake_model(budget)
+    model = cast(Architecture, trial.architecture)
     half = "" if budget.expensive else " (half of the study's, to suit a CPU)"
     lines = [
         f"The model is the published study's CNN-8 as intended: filters "
-        f"{'-'.join(map(str, trial.architecture.filters))}{half}, {trial.training.optimizer} with a learning rate of "
+        f"{'-'.join(map(str, model.filters))}{half}, {trial.training.optimizer} with a learning rate of "
         f"{trial.training.learning_rate:g} (the rate with the highest published score), batch size "
         f"{trial.training.batch_size}, corrected protocol, at most {count(budget.epochs, 'epoch')}."
     ]
@@ -79,7 +81,9 @@ def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture:
 def mistakes_without_effect() -> Markdown:
     """Return a list of the mistakes that change no result."""
     return Markdown(
-        "\n".join(f"- **{mistake.title}.** {mistake.description}" for mistake in built_in().mistakes if not mistake.trials)
+        "\n".join(
+            f"- **{mistake.title}.** {mistake.description}" for mistake in built_in().mistakes if not mistake.trials
+        )
     )
 
 

@@ -83,9 +83,9 @@ def _choices(results: Sequence[StageResult]) -> list[StageResult]:
     return [result for result in results if not result.stage.on_colour and len(result.distinct_trials) > 1]
 
 
-def _is_pinned(choices: Sequence[StageResult]) -> bool:
+def _is_pinned(results: Sequence[StageResult]) -> bool:
     """Return whether the choices are those of the published study, whatever the scores."""
-    return any(result.decision.rule == Rule.PUBLISHED_CHOICE for result in choices)
+    return any(result.decision.rule == Rule.PUBLISHED_CHOICE for result in results)
 
 
 def _is_conclusive(result: StageResult) -> bool:
@@ -112,7 +112,7 @@ def inconclusive_choices(results: Sequence[StageResult]) -> HTML | None:
 
 def stages_table(results: Sequence[StageResult]) -> HTML:
     """Return the model that each stage selected and what the choice rests on, one row per stage."""
-    has_published, rows = any(result.decision.published_choice for result in results), []
+    has_published, rows = any(result.decision.published_choice for result in results) and not _is_pinned(results), []
     for result in results:
         decision = result.decision
         scores = {
@@ -273,9 +273,7 @@ def findings(results: Sequence[StageResult], budget: Budget) -> list[str]:
     return [line for line in texts if line]
 
 
-def terminal_summary(
-    results: Sequence[StageResult], claim_results: Sequence[ClaimResult], budget: Budget
-) -> list[str]:
+def terminal_summary(results: Sequence[StageResult], claim_results: Sequence[ClaimResult], budget: Budget) -> list[str]:
     """Return the results of the study in at most five lines of plain text, most important first."""
     lines = [finding.short for finding in _findings(results, budget, claim_results) if finding.short]
     return lines[:5]

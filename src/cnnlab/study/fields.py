@@ -1,0 +1,93 @@
+"""Validators and converters for the fields of settings."""
+
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from cnnlab.errors import require
+
+_LARGEST = 2**53  # up to here, each whole number has its own float
+
+
+def require_whole(name: str, value: object, least: int = 1) -> None:
+    """Require a whole number.
+
+    Raises:
+        ConfigError: It is not a whole number, or it is below `least`.
+    """
+    require(_is_whole(value, least), name, f"a whole number of at least {least}", value)
+
+
+def _is_whole(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def expect(expected: str, is_valid: Callable[[Any], bool]) -> Callable[[Any, Any, Any], None]:
+    """Return a validator of attrs that raises ConfigError unless a value is valid."""
+
+    def validate(_: object, setting: Any, value: object) -> None:
+        require(is_valid(value), setting.name, expected, value)
+
+    return validate
+
+
+def one_of(options: Collection[str]) -> Callable[[Any, Any, Any], None]:
+    """Return a validator that requires one of some names."""
+    return expect(f"one of {', '.join(options)}", lambda value: isinstance(value, str) and value in options)
+
+
+flag = expect("True or False", lambda value: isinstance(value, bool))
+count = expect("a whole number of at least 1", _is_whole)
+count_or_none = expect("a whole number of at least 1, or None", lambda value: value is None or _is_whole(value))
+fraction_or_none = expect(
+    "a number between 0 and 1, or None", lambda value: value is None or (_is_number(value) and 0 < value < 1)
+)
+rate_or_none = expect(
+    "a number above 0, or None", lambda value: value is None or (_is_number(value) and 0 < value < math.inf)
+)
+counts = expect(
+    "a list of whole numbers, each at least 1, for at least one block",
+    lambda values: isinstance(values, tuple) and len(values) > 0 and all(map(_is_whole, values)),
+)
+rates = expect(
+    "a number of at least 0 and below 1, or a list of such numbers",
+    lambda values: all(
+        _is_number(rate) and 0 <= rate < 1 for rate in (values if isinstance(values, tuple) else [values])
+    ),
+)
+
+
+# These converters leave any other value as it is: the validators reject it.
+def plain(value: Any) -> Any:
+    """Return a NumPy number as a Python number."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def decimal(value: Any) -> Any:
+    """Return a whole number as a float, so that 1 and 1.0 make equal trials."""
+    value = plain(value)
+    return float(value) if _is_whole(value, 0) and value < _LARGEST else value
+
+
+def lower(name: Any) -> Any:
+    """Return a name in lower case."""
+    return name.lower() if isinstance(name, str) else name
+
+
+def to_tuple(values: Any) -> Any:
+    """Return a list as a tuple of Python numbers."""
+    if isinstance(values, list | tuple | np.ndarray | range):
+        return tuple(map(plain, values))
+    return values
+
+
+def to_rates(values: Any) -> Any:
+    """Return a rate, or a list of rates, as floats."""
+    several = to_tuple(plain(values))
+    return tuple(map(decimal, several)) if isinstance(several, tuple) else decimal(several)
