@@ -91,12 +91,11 @@ class NotebookRunner:
             "study": self._study,
             "profile": tuning.budget.profile,
             "protocol": tuning.protocol.name,
-            "budget": {
-                **tuning.changes,
-                "stages": ",".join(sorted(tuning.scope.asked)),
-                "skip": ",".join(sorted(tuning.scope.skip)),
-            },
+            "budget": dict(tuning.changes),
         }
+        for part, stages in (("stages", tuning.scope.asked), ("skip", tuning.scope.skip)):
+            if stages:
+                parameters["budget"][part] = ",".join(sorted(stages))
         if tuning.trust:
             parameters["trust"] = True
         if notebook in ("02-stage.ipynb", "03-colour.ipynb"):

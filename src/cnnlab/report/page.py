@@ -144,6 +144,7 @@ def render(
         title=tuning.study.title,
         about_images=tuning.scope.about_images,
         profile=tuning.budget.profile,
+        changes=tuning.changes,
         protocol=tuning.protocol.name,
         date=time.strftime("%Y-%m-%d"),
         style=style,

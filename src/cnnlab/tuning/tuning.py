@@ -1,6 +1,7 @@
 """A study on one data folder: stage after stage, then the mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cnnlab.records import RunStore
 from cnnlab.study import (
     ALL_MISTAKES,
     STUDY_PARTS,
+    Budget,
     OwnModel,
     Stage,
     StageTrial,
@@ -76,10 +78,14 @@ class Tuning:
         require(isinstance(budget, Mapping | None), "budget", "numbers by names, as {'seeds': 2}", budget)
         changes = dict(budget or {})
         parts = {name: changes.pop(name, None) or () for name in STUDY_PARTS}
-        self.changes = {name: value for name, value in changes.items() if value is not None}
         self.study = _read_study(study, trust=trust)
         self.trust = trust
-        self.budget = make_budget(profile, self.changes)
+        self.budget, usual = make_budget(profile, changes), make_budget(profile)
+        self.changes = {
+            field.name: getattr(self.budget, field.name)
+            for field in fields(Budget)
+            if getattr(self.budget, field.name) != getattr(usual, field.name)
+        }
         self.protocol = find_protocol(protocol)
         if self.protocol.pinned and (self.budget.halving or not self.study.is_built_in):
             received = "halving" if self.budget.halving else f"the study {self.study.name}"
