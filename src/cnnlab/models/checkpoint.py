@@ -84,11 +84,11 @@ def resume(path: Path, variables: Sequence[Any]) -> FitState:
     try:
         about, arrays = sealed.unpack(path.read_bytes(), "*")
         made_by = about.pop("provenance")
-        best = [arrays[name] for name in sorted(arrays) if name.startswith("best_")]
+        best = [value for name, value in arrays.items() if name.startswith("best_")]
         state = FitState(**about, best_weights=best)
     except (OSError, sealed.BrokenSealError, KeyError, TypeError):
         return FitState()
-    saved = [arrays[name] for name in sorted(arrays) if name.startswith("variable_")]
+    saved = [value for name, value in arrays.items() if name.startswith("variable_")]
     if made_by != provenance() or [v.shape for v in variables] != [value.shape for value in saved]:
         return FitState()
     for variable, value in zip(variables, saved, strict=True):

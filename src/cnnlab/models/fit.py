@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
 from cnnlab.models import checkpoint
-from cnnlab.models.builder import build, compile_model, scramble_channels
+from cnnlab.models.builder import build, compile_model, scramble_channels, unseeded_noise
 from cnnlab.models.checkpoint import FitState
 from cnnlab.models.layers import ImageTable
 from cnnlab.records import Record, Run, fit_code_digest
-from cnnlab.study import SPARSE_LOSS, Training
+from cnnlab.study import SPARSE_LOSS, OwnModel, Training
 
 PREDICT_BATCH = 256
 """Images predicted at a time; the scores do not depend on it."""
@@ -69,15 +69,17 @@ class _Model:
     Attributes:
         whole: Takes indices into the images of training, validation and test, one after the other.
         core: Its layers behind the table of images; takes images.
+        noise: The state of Keras's generator for layers without a seed, which own models may have.
     """
 
     whole: Any
     core: Any
+    noise: tuple[Any, ...] = ()
 
     @property
     def variables(self) -> list[Any]:
         """All that an epoch changes: weights, moving statistics, the noise layers' seeds, the optimizer's state."""
-        return [*self.core.variables, *self.whole.optimizer.variables]
+        return [*self.core.variables, *self.whole.optimizer.variables, *self.noise]
 
 
 _idle: dict[Hashable, _Model] = {}
@@ -109,7 +111,7 @@ def _new_model(run: Run, dataset: Dataset, split: Split) -> _Model:
         whole = keras.Sequential([keras.Input((), dtype="int32"), table, core])
     compile_model(whole, trial.training)
     whole.optimizer.build(whole.trainable_variables)
-    model = _Model(whole, core)
+    model = _Model(whole, core, (unseeded_noise(),) if isinstance(trial.architecture, OwnModel) else ())
     if traced is None:
         return model
     for variable, initial in zip(traced.variables, model.variables, strict=True):
@@ -183,7 +185,7 @@ def run(
 
     Returns:
         The record, and arrays: `val_probs` and `test_probs` (n, n_classes) float32, `val_labels` and `test_labels`
-        (n,) int64, and the weights as `weight_000`, `weight_001`, ... in Keras's order.
+        (n,) int64, and the weights as `weight_0000`, `weight_0001`, ... in Keras's order.
     """
     training, n_classes = run.trial.training, len(dataset.class_names)
     train_labels, val_labels = dataset.train_labels[split.train], dataset.train_labels[split.val]
@@ -209,8 +211,9 @@ def run(
         "test_labels": dataset.test_labels[split.test],
     }
     record = _record(run, dataset, split, model, state, arrays)
-    arrays |= {f"weight_{number:03d}": value for number, value in enumerate(model.core.get_weights())}
-    _idle[run.trace_key] = model
+    arrays |= {f"weight_{number:04d}": value for number, value in enumerate(model.core.get_weights())}
+    if not isinstance(run.trial.architecture, OwnModel):  # which may hold a state that is in none of its variables
+        _idle[run.trace_key] = model
     return record, arrays
 
 

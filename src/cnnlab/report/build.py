@@ -149,6 +149,7 @@ def _write_study(tuning: Tuning, out: Path) -> str:
     study, model = tuning.study, tuning.study.base.architecture
     files.write(out / STUDY_FILE, study.text.encode())
     if isinstance(model, OwnModel):
+        (out / model.file).parent.mkdir(parents=True, exist_ok=True)
         files.write(out / model.file, model.source.encode())
     return "" if study.is_built_in else surroundings.relative_path(out / STUDY_FILE)
 

@@ -123,17 +123,19 @@ def read_own_model(spec: str, folder: Path) -> OwnModel:
 
     Args:
         spec: The file and the function, as "my_models.py:build".
-        folder: Where the file is looked for, unless its path is absolute.
+        folder: The folder of the study, where the file must be.
 
     Returns:
         The model with the function's plain default values.
 
     Raises:
-        ConfigError: There is no such file or function, or the function has not the parameters that it needs.
+        ConfigError: There is no such file in the folder, no such function, or it lacks the parameters that it needs.
     """
     file, _, name = spec.rpartition(":")
     if not file or not name.isidentifier():
         raise ConfigError(f"Expected a file and a function, as {_FORM!r}. Received: {spec!r}.")
+    if Path(file).is_absolute() or ".." in Path(file).parts:  # a report holds a copy of both files
+        raise ConfigError(f"Expected a file in the folder of the study. Received: {file!r}. Move it there.")
     source = _read(file, folder)
     function = _find(name, _parse(source, file), file)
     arguments = function.args

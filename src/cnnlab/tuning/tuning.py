@@ -131,7 +131,7 @@ class Tuning:
         """Check the study, the images and an own model, before anything is run.
 
         Returns:
-            What the user should know: equal trials and settings without effect.
+            What the user should know: equal trials, settings without effect, and what does not work with an own model.
 
         Raises:
             ConfigError: The own model cannot be built, or there is no scheduler.
@@ -147,9 +147,10 @@ class Tuning:
             shapes[colour] = dataset.image_shape, len(dataset.class_names)
         trials = [trial.settings for trials in self.scope.expected_trials().values() for trial in trials]
         own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
+        notes = study.notes(self.study, self.budget)
         for model, colour in own:
-            self.engine.call(models.check_own_model, model, *shapes[colour])
-        return study.notes(self.study, self.budget)
+            notes += self.engine.call(models.check_own_model, model, *shapes[colour], self.budget.precision)
+        return list(dict.fromkeys(notes))
 
     def incumbent(self, stage: Stage) -> Trial:
         """Return the trial that the previous stage selected; runs the stages before if necessary.
