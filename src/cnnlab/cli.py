@@ -26,7 +26,6 @@ class _Path(click.Path):
 
 FOLDER = _Path(file_okay=False)
 FILE_OR_FOLDER = _Path()
-FILE = _Path(dir_okay=False)
 
 
 def _in_project(path: str) -> dict[str, Any]:
@@ -136,7 +135,9 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
         _budget_options,
         _data_option,
-        click.option("--study", type=FILE, help="Study file (docs/studies.md).  [default: the published study]"),
+        click.option(
+            "--study", type=FILE_OR_FOLDER, help="Study file (docs/studies.md).  [default: the published study]"
+        ),
     ):
         made = option(made)
     return made
@@ -283,7 +284,7 @@ def study_group() -> None:
 
 
 @study_group.command("new", epilog="Example: cnnlab study new mine.toml --from published")
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE_OR_FOLDER)
 @click.option("--from", "source", default="", help="Study to start from: published.  [default: a short example]")
 def study_new(file: Path, source: str) -> None:
     """Write a study file with comments, to be changed. An existing file is kept."""
@@ -298,7 +299,7 @@ def study_new(file: Path, source: str) -> None:
 
 
 @study_group.command("check", epilog="Example: cnnlab study check mine.toml --epochs 10")
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE_OR_FOLDER)
 @_data_option
 @_budget_options
 @_trust_option
@@ -317,8 +318,15 @@ def study_check(file: Path, data: Path, profile: str, budget: dict[str, Any], tr
     except StudyError as error:
         _echo([f"cnnlab: {error.name}: {problem}" for problem in error.problems], err=True)
         sys.exit(2)
-    n_trials = sum(len(stage.trials) for stage in made.stages)
-    _echo([*notes, f"{file.name}: {len(made.stages)} stages, {n_trials} trials, {len(made.claims)} claims. No errors."])
+    counts = (
+        f"{number} {noun}{'' if number == 1 else 's'}"
+        for noun, number in (
+            ("stage", len(made.stages)),
+            ("trial", sum(len(stage.trials) for stage in made.stages)),
+            ("claim", len(made.claims)),
+        )
+    )
+    _echo([*notes, f"{file.name}: {', '.join(counts)}. No errors."])
 
 
 @study_group.command("show", epilog="Example: cnnlab study show mine.toml")

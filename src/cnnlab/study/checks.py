@@ -60,11 +60,12 @@ def _stage_notes(stage: Stage, study: Study, budget: Budget) -> Iterator[str]:
         except ConfigError as error:
             yield f"{place}: only a model that an earlier stage selects may suit it. {error}"
             continue
-        for name in _idle(incumbent, trial.changes, budget):
+        idle = list(_idle(incumbent, trial.changes, budget))
+        for name in idle:
             yield f"{place}: {name} = {trial.changes[name]!r} has no effect, because {_reason(name, budget)}."
         other = seen.setdefault(settings.effective(), trial.name)
         # A trial with the settings of the start is no mistake: the incumbent may have others by then.
-        if other != trial.name and settings != incumbent:
+        if other != trial.name and settings != incumbent and not idle:
             whose = "the incumbent" if other == INCUMBENT else f"the trial {other!r}"
             yield f"{place}: it is equal to {whose} in this budget, so it shares its runs."
 
@@ -98,5 +99,5 @@ def _idle(incumbent: Trial, changes: Mapping[str, Any], budget: Budget) -> Itera
 
 def _reason(name: str, budget: Budget) -> str:
     if name in ("epochs", "patience"):
-        return f"the budget allows at most {budget.epochs} epochs (EPOCHS)"
+        return f"the budget allows at most {budget.epochs} epoch{'' if budget.epochs == 1 else 's'} (EPOCHS)"
     return "other settings of the trial switch it off"

@@ -161,7 +161,7 @@ class _Reader:
             images=self._line(table, "images"),
             start=start,
             stages=stages,
-            claims=tuple(self._each("claim", table, lambda _, row: _claim(row, stages))),
+            claims=tuple(self._each("claim", table, lambda place, row: self._claim(place, row, stages))),
             mistakes=tuple(self._each("mistake", table, lambda _, row: self._mistake(row))) if is_built_in else (),
             base=base,
             text=text,
@@ -226,6 +226,17 @@ class _Reader:
         require_settings(name, settings, trial)
         return dict(settings)
 
+    def _claim(self, place: str, row: Mapping[str, Any], stages: tuple[Stage, ...]) -> Claim:
+        """Return a claim about trials of some stages."""
+        says, by, sides = _line(row, "says"), row.get("by", 0.0), {"better": ("", ""), "than": ("", "")}
+        require(bool(says), "says", "a sentence", row.get("says", ""))
+        is_number = isinstance(by, int | float) and not isinstance(by, bool) and -1 <= by <= 1
+        require(is_number, "by", "a difference of macro-F1, -1 to 1", by)
+        for key in sides:
+            with self._at(place):
+                sides[key] = _side(key, row, stages)
+        return Claim(says, sides["better"], sides["than"], float(by))
+
     def _mistake(self, row: Mapping[str, Any]) -> Mistake:
         trials = tuple(
             TrialSpec(name, self._settings(name, changes, Trial())) for name, changes in row.get("trials", {}).items()
@@ -277,15 +288,6 @@ def _name(value: Any) -> str:
 
 def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, number in Counter(names).items() if number > 1]
-
-
-def _claim(row: Mapping[str, Any], stages: tuple[Stage, ...]) -> Claim:
-    """Return a claim about trials of some stages."""
-    says, by = _line(row, "says"), row.get("by", 0.0)
-    require(bool(says), "says", "a sentence", row.get("says", ""))
-    is_number = isinstance(by, int | float) and not isinstance(by, bool) and -1 <= by <= 1
-    require(is_number, "by", "a difference of macro-F1, -1 to 1", by)
-    return Claim(says, _side("better", row, stages), _side("than", row, stages), float(by))
 
 
 def _side(key: str, row: Mapping[str, Any], stages: tuple[Stage, ...]) -> tuple[str, str]:

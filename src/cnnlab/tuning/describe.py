@@ -7,7 +7,7 @@ from typing import Any
 from cnnlab import data, models, study
 from cnnlab.errors import ConfigError
 from cnnlab.models import GRAY
-from cnnlab.study import PROTOCOLS, UNCHANGED, OwnModel, Stage, Study, Trial, make_budget
+from cnnlab.study import PROTOCOLS, UNCHANGED, Architecture, OwnModel, Stage, Study, Trial, make_budget
 from cnnlab.tuning.runner import StudyImages, warning_lines
 from cnnlab.tuning.tuning import Tuning
 
@@ -35,7 +35,8 @@ def describe_images(
         if dataset is None:
             lines.append("colour: none, so the colour stage will be skipped")
             continue
-        split = images.split(images.dataset(kind == "colour"))
+        models.require_size(Architecture(), dataset.image_shape)
+        split = images.split(dataset)
         height, width, _ = dataset.image_shape
         origin = ", derived from the colour images" if kind == "grayscale" and images.folder.derived_gray else ""
         lines.append(

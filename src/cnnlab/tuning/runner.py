@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cnnlab import data, evidence, models, study
+from cnnlab import data, evidence, study
 from cnnlab.data import DataFolder, Dataset, DataWarning, Split, sample
 from cnnlab.engine import Engine, Work
 from cnnlab.errors import DataError, RecordError
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.study import (
     ALL_MISTAKES,
-    Architecture,
     Budget,
     Mistake,
     Protocol,
@@ -61,7 +60,6 @@ class StudyImages:
         """Return the grayscale or the colour images.
 
         Raises:
-            ConfigError: They are too small for the study's networks.
             DataError: There are no colour images.
         """
         dataset = self.folder.colour if colour else self.folder.gray
@@ -69,7 +67,6 @@ class StudyImages:
             raise DataError(
                 f"Expected {data.ARCHIVE} in {str(self.path)!r} for the colour stage. Received: grayscale batches only."
             )
-        models.require_size(Architecture(), dataset.image_shape)
         return dataset
 
     def split(self, dataset: Dataset) -> Split:

@@ -156,8 +156,10 @@ class Scope:
         Raises:
             ConfigError: They are too small.
         """
+        folder = self._images.folder
+        images = (trial.input.colour and folder.colour) or folder.gray
         if isinstance(trial.architecture, Architecture):
-            models.require_size(trial.architecture, self._images.folder.gray.image_shape)
+            models.require_size(trial.architecture, images.image_shape)
 
     def expected_trials(self, budget: Budget | None = None) -> dict[str, tuple[StageTrial, ...]]:
         """Return the trials of each stage as if no stage before changed the model, and those of the mistakes.

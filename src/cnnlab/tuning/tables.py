@@ -40,8 +40,12 @@ def runs_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:
 
 def decisions_table(results: Sequence[StageResult]) -> pd.DataFrame:
     """Return the decisions of some stages as a table, one row a stage, with the comparison that is its evidence."""
-    decisions = [result.decision for result in results]
-    rows = [{**(vars(made.evidence) if made.evidence else {}), **vars(made)} for made in decisions]
+    rows = []
+    for made in (result.decision for result in results):
+        row = {**(vars(made.evidence) if made.evidence else {}), **vars(made)}
+        if not made.published_choice:  # nothing to agree with
+            row["agrees"] = None
+        rows.append(row)
     return pd.DataFrame(rows, columns=DECISION_COLUMNS)
 
 
