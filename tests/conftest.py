@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cnnlab import data, evidence, records
 from cnnlab.data import Dataset, sample
 from cnnlab.engine import Engine
 from cnnlab.records import SCORES, Record
-from cnnlab.study import StageTrial, Trial, find_stage
+from cnnlab.study import CIFAR10_NAMES, StageTrial, Trial, built_in, published_choice
 from cnnlab.surroundings import ADDRESS
 from cnnlab.tuning import StageResult
 
@@ -58,6 +59,14 @@ def folder(colour: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with both formats. Read-only by custom: tests that spoil files copy it."""
     path = tmp_path_factory.mktemp("data") / "sample"
     sample.write(path, colour)
+    return path
+
+
+@pytest.fixture(scope="session")
+def cifar10(colour: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same images with CIFAR-10's names, so that the published study concerns them. Read-only by custom."""
+    path = tmp_path_factory.mktemp("data") / "cifar10"
+    sample.write(path, replace(colour, class_names=CIFAR10_NAMES))
     return path
 
 
@@ -137,7 +146,7 @@ def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
 
 def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
     """A stage's result made up from the val_f1 of each of its trials; the first one is the incumbent."""
-    row = find_stage(stage)
+    row = built_in().stage(stage)
     trials, runs = [], {}
     for place, (name, values) in enumerate(val_f1.items()):
         trial = Trial().change(dense_units=10 + place)
@@ -151,7 +160,7 @@ def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
     draws = np.zeros((len(frame), 5))  # images that add no noise
     incumbent = trials[0].name if row.keeps_incumbent else None
     return StageResult(
-        row, tuple(trials), runs, evidence.decide(stage, frame, draws, incumbent, row.published_choice), ()
+        row, tuple(trials), runs, evidence.decide(stage, frame, draws, incumbent, published_choice(stage)), ()
     )
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnnlab.study import MISTAKES, PROFILES, mistake_trials
+from cnnlab.study import PROFILES, built_in, mistake_trials
 
-FULL = PROFILES["full"]
+FULL, MISTAKES = PROFILES["full"], built_in().mistakes
 
 
 def settings(trial):

@@ -2,20 +2,28 @@
 
 import pytest
 
+from pathlib import Path
+
 from cnnlab.errors import ConfigError
 from cnnlab.study import (
     PROFILES,
     PROTOCOLS,
     STAGES,
     UNCHANGED,
-    find_profile,
+    Budget,
+    built_in,
     find_protocol,
-    find_stage,
+    make_budget,
+    mistake_model,
+    parse,
     plan_trials,
     published_architecture,
     published_fits,
+    published_settings,
     published_trial,
+    published_trials,
     skipped_trials,
+    stage_fits,
     start,
 )
 
@@ -23,12 +31,20 @@ FULL, QUICK = PROFILES["full"], PROFILES["quick"]
 CORRECTED, PUBLISHED = PROTOCOLS["corrected"], PROTOCOLS["published"]
 
 
-def plan(stage, profile=FULL, protocol=CORRECTED):
-    return plan_trials(find_stage(stage), start(profile, protocol), profile, protocol)
+def first(budget=FULL, study=None):
+    return start(study or built_in(), budget, CORRECTED)
 
 
-def published(stage):
-    return plan(stage, protocol=PUBLISHED)
+def plan(stage, budget=FULL):
+    return plan_trials(built_in().stage(stage), first(budget), budget)
+
+
+def published(stage, budget=FULL):
+    return published_trials(built_in().stage(stage), budget, PUBLISHED)
+
+
+def study_of(text):
+    return parse(text, Path("mine.toml"))
 
 
 def names(trials):
@@ -36,9 +52,9 @@ def names(trials):
 
 
 def test_incumbent_is_a_trial():
-    incumbent = start(FULL, CORRECTED).change(dense_units=7, batch_size=5)
+    incumbent = first().change(dense_units=7, batch_size=5)
     for stage in STAGES:
-        trials = plan_trials(stage, incumbent, FULL, CORRECTED)
+        trials = plan_trials(stage, incumbent, FULL)
         if stage.keeps_incumbent:
             assert [trial.settings for trial in trials if trial.incumbent] == [incumbent]
 
@@ -55,7 +71,7 @@ def test_incumbent_that_equals_no_trial():
 
 def test_skipped_trials():
     """Profiles for a CPU skip the expensive trials and name them."""
-    stage = find_stage("filters")
+    stage = built_in().stage("filters")
     assert skipped_trials(stage, QUICK) == ("64-128-256", "128-256-512")
     assert not set(skipped_trials(stage, QUICK)) & set(names(plan("filters", QUICK)))
     assert skipped_trials(stage, FULL) == ()
@@ -106,14 +122,116 @@ def test_published_choices():
 
 
 def test_published_epochs_are_limited():
-    epochs = {trial.settings.training.epochs for trial in plan("colour", QUICK, PUBLISHED)}
+    epochs = {trial.settings.training.epochs for trial in published("colour", QUICK)}
     assert epochs == {QUICK.epochs}
 
 
+def test_published_figures():
+    """A trial has the published fit of its name only where the figures concern the images."""
+    stage = built_in().stage("dense")
+    assert [trial.published for trial in plan("dense")] == [None] * 5
+    fits = stage_fits("dense")
+    with_figures = plan_trials(stage, first(), FULL, fits)
+    assert [trial.published for trial in with_figures] == [fits[trial.name] for trial in with_figures]
+
+
+@pytest.mark.parametrize(
+    ("profile", "numbers"),
+    [("laptop", (3, 20, 5, 5_000, 2_000, 10_000)), ("full", (5, 500, 5, 40_000, 10_000, 10_000))],
+)
+def test_profile(profile, numbers):
+    budget = make_budget(profile)
+    assert (budget.seeds, budget.epochs, budget.patience, budget.train, budget.val, budget.test) == numbers
+    assert budget.expensive == (profile == "full")
+    assert budget == PROFILES[profile]
+
+
+def test_changed_budget():
+    """Numbers, precision and halving differ from the profile's; None changes nothing."""
+    budget = make_budget("laptop", {"seeds": 2, "epochs": None, "train": 1_000, "halving": True, "precision": None})
+    assert (budget.seeds, budget.seed_numbers, budget.epochs, budget.train) == (2, (1, 2), 20, 1_000)
+    assert (budget.halving, budget.precision, budget.profile) == (True, "float32", "laptop")
+    assert make_budget("smoke", {}) == PROFILES["smoke"]
+
+
+@pytest.mark.parametrize("name", ["seeds", "epochs", "patience", "train", "val", "test"])
+@pytest.mark.parametrize("value", [0, -1, 2.0, 2.5, True, "3", "", [], {}, (3,), float("nan")])
+def test_wrong_number(name, value):
+    with pytest.raises(ConfigError, match=f"Expected {name.upper()} to be a whole number of at least 1. Received: "):
+        make_budget("quick", {name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"precision": "half"}, "Expected precision to be one of float32, mixed_bfloat16. Received: 'half'"),
+        ({"precision": ["float32"]}, "Expected precision to be one of"),
+        ({"precision": {}}, "Expected precision to be one of"),
+        ({"halving": 1}, "Expected halving to be True or False. Received: 1"),
+        ({"halving": "yes"}, "Expected halving to be True or False"),
+        ({"seed": 3}, "Expected a number of a budget named seeds, epochs, .* Received: 'seed'"),
+        ({"batch_size": 3}, "Received: 'batch_size'"),
+        ({"profile": "full"}, "Received: 'profile'"),
+        ({"stages": "all"}, "Received: 'stages'"),
+        ({3: 3}, "Received: 3"),
+    ],
+)
+def test_wrong_budget(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        make_budget("quick", changes)
+
+
+@pytest.mark.parametrize("profile", ["slow", "", None, 3, ["quick"], {}])
+def test_unknown_profile(profile):
+    with pytest.raises(ConfigError, match=f"Expected a profile named {', '.join(PROFILES)}. Received: "):
+        make_budget(profile)
+
+
+def test_epochs_are_limited():
+    """No trial has more epochs than the budget, whether the study's start or a trial asks for them."""
+    study = study_of(
+        "start = { epochs = 30 }\n"
+        "[[stage]]\nname = 'epochs'\ntrials = { few = { epochs = 4 }, many = { epochs = 40, patience = 7 } }"
+    )
+    for epochs, expected in ((10, [10, 4, 10]), (35, [30, 4, 35]), (100, [30, 4, 40])):
+        budget = make_budget("full", {"epochs": epochs})
+        trials = plan_trials(study.stages[0], first(budget, study), budget)
+        assert [trial.settings.training.epochs for trial in trials] == expected
+        assert [trial.settings.training.patience for trial in trials] == [5, 5, 7]
+
+
+def test_start():
+    """What the study names stands; the rest follows from the budget."""
+    stage = "[[stage]]\nname = 'a'\n"
+    budget = Budget("mine", 1, 30, 1, 1, 1, patience=9, batch_size=16, precision="mixed_bfloat16")
+    training = first(budget, study_of(stage)).training
+    assert (training.epochs, training.patience, training.batch_size, training.precision) == (30, 9, 16, budget.precision)
+    named = "start = { patience = 2, batch_size = 8, dense_units = 5, optimizer = 'sgd' }\n"
+    trial = first(budget, study_of(named + stage))
+    assert (trial.training.patience, trial.training.batch_size, trial.training.epochs) == (2, 8, 30)
+    assert (trial.architecture.dense_units, trial.training.learning_rate) == (5, 0.01)
+    assert first(budget, study_of("start = { patience = 'none' }\n" + stage)).training.patience is None
+
+
+def test_batch_size_of_a_profile():
+    """It is that of the first incumbent; the published fits have their own."""
+    assert first(QUICK).training.batch_size == QUICK.batch_size
+    assert first(FULL).training.batch_size == 64
+    assert {trial.settings.training.batch_size for trial in published("base", QUICK)} == {64}
+
+
+def test_model_of_the_mistakes():
+    """It is the published model before augmentation as intended; budgets for a CPU give it fewer filters."""
+    full, quick = mistake_model(FULL), mistake_model(QUICK)
+    assert full.change(filters=(16, 32, 64), epochs=QUICK.epochs) == quick
+    assert full.architecture.filters == (32, 64, 128)
+    assert (full.training.learning_rate, full.training.batch_size) == (0.001, 32)
+
+
 def test_unknown_names():
-    with pytest.raises(ConfigError, match="smoke, quick, full"):
-        find_profile("slow")
     with pytest.raises(ConfigError, match="corrected, published"):
         find_protocol("original")
     with pytest.raises(ConfigError, match="1 to 9"):
         published_architecture(10)
+    with pytest.raises(ConfigError, match=r"stage of the published study named base, .* Received: 'mine'"):
+        published_settings("mine")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cnnlab.evidence import Scores
-from cnnlab.study import CLAIMS, FINAL, INCUMBENT, PROFILES, PROTOCOLS, SELECTED, Claim, find_stage, plan_trials, start
-from cnnlab.tuning import check_claim, check_claims, claims, skipped_claims
+from cnnlab.study import FINAL, INCUMBENT, SELECTED, Claim
+from cnnlab.tuning import Tuning, check_claim, check_claims, claims
 from conftest import make_result
 
 
@@ -59,23 +59,23 @@ def test_a_model_beats_itself_by_nothing():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "reason"),
+    ("missing", "reason"),
     [
-        (("dence", SELECTED), "The study has no stage 'dence'."),
-        (("dense", "1024"), "The stage dense has no trial '1024'."),
+        (("loss", SELECTED), "The stage loss was not run."),
+        (("dense", "512"), "The trial 512 of dense was not run."),
+        (("base", INCUMBENT), "The trial incumbent of base was not run."),
     ],
 )
-def test_a_claim_about_an_unknown_stage_or_trial_is_skipped_with_the_reason(monkeypatch, wrong, reason):
-    right = ("base", SELECTED)
-    for declared in (Claim("", wrong, right), Claim("", right, wrong)):
+def test_a_claim_about_something_that_was_not_run_is_skipped_with_the_reason(missing, reason):
+    run = ("base", SELECTED)
+    for declared in (Claim("", missing, run), Claim("", run, missing)):
         result = check_claim(declared, None, RESULTS)
         assert (result.status, result.comparison, result.reason) == ("skipped", None, reason)
-        monkeypatch.setattr(claims, "CLAIMS", (declared, Claim("", right, (FINAL, SELECTED))))
-        assert skipped_claims() == [result], "known without runs"
 
 
-def test_no_claim_of_the_built_in_study_is_skipped():
-    assert skipped_claims() == []
+def test_without_a_grayscale_stage_there_is_no_final_model():
+    final = ("final", SELECTED)
+    assert check_claim(Claim("", final, final), None, [make_result("colour", a=(0.9, 0.91))]).status == "skipped"
 
 
 def test_a_claim_about_two_trials_with_the_same_runs_has_no_interval():
@@ -92,27 +92,14 @@ def test_the_final_model_is_that_of_the_last_grayscale_stage():
     assert result.comparison.trial == "128"
 
 
-def test_the_published_fits_are_not_what_they_say_so_no_claim_is_result_by_them():
-    assert check_claims(SimpleNamespace(protocol=PROTOCOLS["published"]), RESULTS) == []
-
-
-@pytest.mark.parametrize("missing", [("dense", "512"), ("loss", SELECTED), ("base", INCUMBENT)])
-def test_a_claim_about_a_trial_that_was_not_run_is_undecided(missing):
-    result = check_claim(Claim("", missing, ("base", SELECTED)), None, RESULTS)
-    assert (result.status, result.comparison) == ("inconclusive", None)
+def test_claims_are_checked_only_where_they_concern_the_study(folder, cifar10, tmp_path):
+    """Those of the published study concern CIFAR-10, and not the published fits, which are not what they say."""
+    skipped = check_claims(Tuning(cifar10, tmp_path), [])
+    assert [(result.status, bool(result.reason)) for result in skipped] == [("skipped", True)] * 10
+    assert check_claims(Tuning(cifar10, tmp_path, protocol="published"), []) == []
+    assert check_claims(Tuning(folder, tmp_path), []) == []
 
 
 def test_one_run_of_each_decides_nothing():
     results = [make_result("dense", **{"32": (0.1,), "128": (0.9,)})]
     assert check_claim(Claim("", ("dense", "128"), ("dense", "32")), None, results).status == "inconclusive"
-
-
-def test_declared_claims_name_stages_and_trials_that_there_are():
-    full, corrected = PROFILES["full"], PROTOCOLS["corrected"]
-    for claim in CLAIMS:
-        for stage, trial in (claim.trial, claim.over):
-            if stage == FINAL:
-                assert trial == SELECTED
-                continue
-            names = {c.name for c in plan_trials(find_stage(stage), start(full, corrected), full, corrected)}
-            assert trial in names | {SELECTED, INCUMBENT}

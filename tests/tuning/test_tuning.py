@@ -47,7 +47,7 @@ def fake_runs(study, scores, test_seed=0):
 
 @pytest.fixture
 def tuning(folder, tmp_path):
-    study = Tuning(folder, tmp_path)
+    study = Tuning(folder, tmp_path, budget={"epochs": 6})
     fake_runs(study, lambda trial: 0.5 + 0.1 * trial.architecture.batch_norm)
     return study
 
@@ -65,19 +65,19 @@ def test_a_stage_without_a_better_trial_selects_its_incumbent(tuning):
 
 
 def test_the_stage_after_a_skipped_one_starts_from_the_stage_before(folder, tmp_path):
-    study = Tuning(folder, tmp_path, skip=["depth"])
+    study = Tuning(folder, tmp_path, budget={"skip": ["depth"]})
     fake_runs(study, lambda trial: 0.5)
     assert study.incumbent(study.result("filters").stage) == study.result("base").selected.settings
     assert "depth" not in {stage.name for stage in study.stages}
 
 
 def test_some_trials_of_a_stage_can_be_run_beside_its_incumbent(folder, tmp_path):
-    study = Tuning(folder, tmp_path, seeds=2, trials={"dense": ["32"], "loss": []})
+    study = Tuning(folder, tmp_path, budget={"seeds": 2}, trials={"dense": ["32"], "loss": []})
     fake_runs(study, lambda trial: 0.5)
     result = study.result("dense")
     assert [trial.name for trial in result.trials] == ["32", "64"]
     assert {len(found) for found in result.records_by_trial.values()} == {2}
-    study.trials["activation"] = ("swish",)
+    study.scope.trials["activation"] = ("swish",)
     with pytest.raises(ConfigError, match=r"Expected a trial named relu/relu, .* Received: 'swish'"):
         study.result("activation")
 
@@ -132,10 +132,10 @@ def test_there_is_no_colour_stage_without_colour_images(folder, tmp_path):
         study.images.dataset(colour=True)
 
 
-@pytest.mark.parametrize("seeds", [-1, 2.5])
+@pytest.mark.parametrize("seeds", [-1, 0, 2.5])
 def test_a_wrong_number_of_seeds_is_refused(folder, tmp_path, seeds):
-    with pytest.raises(ConfigError, match="Expected seeds to be a whole number of at least 0"):
-        Tuning(folder, tmp_path, seeds=seeds)
+    with pytest.raises(ConfigError, match="Expected SEEDS to be a whole number of at least 1"):
+        Tuning(folder, tmp_path, budget={"seeds": seeds})
 
 
 def test_unknown_names_are_refused(folder, tmp_path):
@@ -144,7 +144,7 @@ def test_unknown_names_are_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match="protocol"):
         Tuning(folder, tmp_path, protocol="sloppy")
     with pytest.raises(ConfigError, match="stage"):
-        Tuning(folder, tmp_path, skip=["pooling"])
+        Tuning(folder, tmp_path, budget={"skip": ["pooling"]})
     with pytest.raises(ConfigError, match="stage"):
         Tuning(folder, tmp_path).result("pooling")
 
@@ -167,14 +167,14 @@ def test_a_callback_is_called_for_stages_epochs_and_runs(tuning):
 
     tuning.callback = Notes()
     tuning.result("base")
-    runs = [call for seed in (1, 2, 3) for call in (("base", seed, "1/7"), ("base", seed))]
+    runs = [call for seed in (1, 2, 3) for call in (("base", seed, "1/6"), ("base", seed))]
     assert calls == [("base", 3, 3), *runs, "base"]
 
 
 def test_all_trials_of_a_stage_share_its_split(tuning):
     result = tuning.result("depth")
     assert len({record.split["digest"] for record in result.runs.values()}) == 1
-    assert result.trials == plan_trials(result.stage, tuning.incumbent(result.stage), tuning.profile, tuning.protocol)
+    assert result.trials == plan_trials(result.stage, tuning.incumbent(result.stage), tuning.budget)
 
 
 def test_no_decision_depends_on_test_scores_or_predictions(folder, tmp_path):
@@ -191,7 +191,7 @@ def test_no_decision_depends_on_test_scores_or_predictions(folder, tmp_path):
 
 
 def test_halving_keeps_the_incumbent_and_the_best_and_names_the_dropped(folder, tmp_path):
-    study = Tuning(folder, tmp_path, halving=True)
+    study = Tuning(folder, tmp_path, budget={"epochs": 6, "halving": True})
     made = fake_runs(study, lambda trial: trial.architecture.dense_units / 1000)
     study.result("batchnorm")
     made.clear()
@@ -205,27 +205,29 @@ def test_halving_keeps_the_incumbent_and_the_best_and_names_the_dropped(folder, 
     shorts = [run for run in made if run.trial.training.epochs == 2]
     assert {run.seed for run in shorts} == {1}
     assert {run.trial.architecture.dense_units for run in shorts} == {32, 128, 256, 512}
-    units = [run.trial.architecture.dense_units for run in made if run.trial.training.epochs == 7]
+    units = [run.trial.architecture.dense_units for run in made if run.trial.training.epochs == 6]
     assert 32 not in units
-    shown = words.stage_intro(result).data
+    shown = words.stage_intro(study, result).data
     assert "- 32: `val_accuracy` 0.032 after 2 epochs; the best trial had 0.512" in shown
     assert "- 128: `val_accuracy` 0.128 after a full fit" in shown
 
 
 def test_a_study_takes_a_precision_and_halving(folder, tmp_path):
-    study = Tuning(folder, tmp_path, precision="mixed_bfloat16")
+    study = Tuning(folder, tmp_path, budget={"precision": "mixed_bfloat16"})
     fake_runs(study, lambda trial: 0.5)
     assert {record.trial["training"]["precision"] for record in study.result("base").records("base")} == {
         "mixed_bfloat16"
     }
-    assert "Precision of the fits: mixed_bfloat16" in words.study_settings(study.profile, study.protocol).data
+    assert "Precision of the fits: mixed_bfloat16" in words.study_settings(study.budget, study.protocol).data
     with pytest.raises(ConfigError, match="float32, mixed_bfloat16"):
-        Tuning(folder, tmp_path, precision="half")
-    with pytest.raises(ConfigError, match="HALVING="):
-        Tuning(folder, tmp_path, protocol="published", halving=True)
+        Tuning(folder, tmp_path, budget={"precision": "half"})
+    with pytest.raises(ConfigError, match="Received: halving"):
+        Tuning(folder, tmp_path, protocol="published", budget={"halving": True})
 
 
-def test_mistakes_share_the_corrected_model_and_are_compared_with_it(tuning):
+def test_mistakes_share_the_corrected_model_and_are_compared_with_it(cifar10, tmp_path):
+    tuning = Tuning(cifar10, tmp_path)
+    fake_runs(tuning, lambda trial: 0.5)
     found = {result.mistake.name: result for result in tuning.mistake_results()}
     base = [record.digest for record in found["last-weights"].records_by_trial["corrected"]]
     assert [record.digest for record in found["aug-unused"].records_by_trial["not augmented"]] == base
@@ -238,12 +240,10 @@ def test_mistakes_share_the_corrected_model_and_are_compared_with_it(tuning):
 def test_without_colour_images_the_colour_mistakes_are_skipped(folder, tmp_path):
     for path in folder.glob("*.pkl"):
         shutil.copy(path, tmp_path)
-    assert "colour" not in Tuning(tmp_path, tmp_path / "runs").mistake_trials
-
-
-def test_mistakes_are_skipped_under_the_published_protocol_and_on_request(folder, tmp_path):
-    assert Tuning(folder, tmp_path, protocol="published").mistake_trials == {}
-    assert Tuning(folder, tmp_path, skip=["mistakes"]).mistake_trials == {}
+    study = Tuning(tmp_path, tmp_path / "runs", budget={"stages": "mistakes"})
+    assert set(Tuning(folder, tmp_path, budget={"stages": "mistakes"}).scope.mistake_trials()) - {"colour"} == set(
+        study.scope.mistake_trials()
+    )
 
 
 def test_a_trial_with_the_incumbents_runs_is_named_and_not_compared(tuning):
@@ -320,14 +320,21 @@ def test_one_dropout_rate_of_a_custom_trial_is_that_rate_everywhere(tuning):
         ({"protocol": {}}, "Expected a protocol named"),
         ({"scheduler": 8786}, "Expected scheduler to be an address"),
         ({"fresh": "no"}, "Expected fresh to be True or False"),
-        ({"halving": 1}, "Expected halving to be True or False"),
-        ({"precision": None}, "Expected precision to be one of"),
-        ({"seeds": "3"}, "Expected seeds to be a whole number"),
-        ({"seeds": None}, "Expected seeds to be a whole number"),
-        ({"seeds": True}, "Expected seeds to be a whole number"),
-        ({"skip": 3}, "Expected skip to be names"),
-        ({"skip": [None]}, "Expected skip to be names"),
-        ({"skip": "dropuot"}, "Expected a stage named .* Received: 'dropuot'"),
+        ({"trust": 1}, "Expected trust to be True or False"),
+        ({"study": 3}, "Expected study to be a study file, or ''"),
+        ({"study": None}, "Expected study to be a study file, or ''"),
+        ({"budget": ["seeds"]}, "Expected budget to be numbers by names"),
+        ({"budget": {"seed": 3}}, "Expected a number of a budget named .* Received: 'seed'"),
+        ({"budget": {3: 3}}, "Expected a number of a budget named .* Received: 3"),
+        ({"budget": {"halving": 1}}, "Expected halving to be True or False"),
+        ({"budget": {"precision": 3}}, "Expected precision to be one of"),
+        ({"budget": {"precision": []}}, "Expected precision to be one of"),
+        ({"budget": {"seeds": "3"}}, "Expected SEEDS to be a whole number"),
+        ({"budget": {"seeds": True}}, "Expected SEEDS to be a whole number"),
+        ({"budget": {"skip": 3}}, "Expected skip to be names"),
+        ({"budget": {"skip": [None]}}, "Expected skip to be names"),
+        ({"budget": {"skip": "dropuot"}}, "Expected a stage named .* Received: 'dropuot'"),
+        ({"budget": {"stages": "dropuot"}}, "Expected a stage named .* Received: 'dropuot'"),
         ({"trials": ["32"]}, "Expected trials to be names by stage"),
         ({"trials": {"dense": 32}}, "Expected trials to be names"),
         ({"trials": {"dence": "32"}}, "Expected a stage named .* Received: 'dence'"),
@@ -347,9 +354,9 @@ def test_a_wrong_stage_is_a_config_error(tuning, stage):
 
 
 def test_names_may_stand_in_one_text_with_commas_between(folder, tmp_path):
-    study = Tuning(folder, tmp_path, skip="dropout, loss,", trials={"dense": "32, 64", "loss": ""})
-    assert study.skip == {"dropout", "loss"}
-    assert study.trials == {"dense": ("32", "64")}
+    study = Tuning(folder, tmp_path, budget={"skip": "dropout, loss,"}, trials={"dense": "32, 64", "loss": ""})
+    assert study.scope.skip == {"dropout", "loss"}
+    assert study.scope.trials == {"dense": ("32", "64")}
 
 
 def test_what_is_no_callback_is_refused(tuning):
