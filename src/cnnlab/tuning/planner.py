@@ -10,7 +10,7 @@ from cnnlab.engine.dispatch import RunQueue
 from cnnlab.errors import ConfigError
 from cnnlab.models.cost import RETRACED_SHARE, Speed, TrialSeconds
 from cnnlab.records import Run, RunStore
-from cnnlab.study import ALL_MISTAKES, Budget, StageTrial, Trial
+from cnnlab.study import ALL_MISTAKES, Budget, OwnModel, StageTrial, Trial
 from cnnlab.tuning.runner import Runner
 
 if TYPE_CHECKING:
@@ -145,13 +145,15 @@ class Planner:
         dataset, seconds = self._tuning.images.dataset(trial.input.colour), self.seconds(trial)
         n_train, n_val, n_test = image_counts(dataset, self._budget)
         scored, batch_size = n_val + n_test, trial.training.batch_size
+        trace = seconds.trace * (1 + RETRACED_SHARE * (n_train % batch_size > 0))
+        is_own = isinstance(trial.architecture, OwnModel)  # it is traced for every run: it may have a hidden state
         arrays = 4 * seconds.params + scored * (4 * len(dataset.class_names) + 8)
         return PlannedRun(
             run.trace_key, epochs, is_stored, n_train + n_val,
             disk_bytes=RECORD_BYTES + EPOCH_BYTES * epochs[1] + arrays,
             epoch_seconds=n_train / batch_size * seconds.step + n_val * seconds.predict,
-            rest_seconds=scored * seconds.predict + RUN_SHARE * seconds.trace,
-            trace_seconds=seconds.trace * (1 + RETRACED_SHARE * (n_train % batch_size > 0)),
+            rest_seconds=scored * seconds.predict + (trace if is_own else RUN_SHARE * trace),
+            trace_seconds=0.0 if is_own else trace,
         )  # fmt: skip
 
 
