@@ -5,21 +5,22 @@ import random
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.errors import ConfigError
+from cnnlab.errors import CnnlabError, ConfigError
 from cnnlab.study import Architecture, OwnModel, Training
 
 if TYPE_CHECKING:  # Keras loads its backend, which takes seconds, so functions import it
     import keras
 
 Shape = tuple[int, int, int]
+_Result = TypeVar("_Result")
 GRAY: Shape = (32, 32, 1)
 _seeding = threading.Lock()
 """Held while a user's function is called: its random numbers come from generators that all threads share."""
@@ -118,14 +119,16 @@ def _build_own(model: OwnModel, input_shape: Shape, n_classes: int, seed: int | 
             f"Expected a value for each parameter of {model.function} in {model.file}. Received: none for "
             f"{', '.join(model.missing)}. Add it to the study's start, or give it a default value."
         )
+
+    def call() -> tuple[Any, Any]:
+        function = getattr(_run(model), model.function)
+        built = function(input_shape=input_shape, n_classes=n_classes, **model.settings)
+        return built, built(keras.Input(input_shape)) if isinstance(built, keras.Model) else None  # makes all weights
+
     with _seeding, _seeded(seed):
         keras.config.set_dtype_policy(precision)
         try:
-            module = _run(model)
-            built = getattr(module, model.function)(input_shape=input_shape, n_classes=n_classes, **model.settings)
-            output = built(keras.Input(input_shape)) if isinstance(built, keras.Model) else None  # makes all weights
-        except (Exception, SystemExit) as error:
-            raise ConfigError(failure(model, error)) from None
+            built, output = guarded(model, call)
         finally:
             keras.config.set_dtype_policy("float32")
             use_default_settings()
@@ -185,17 +188,27 @@ def unseeded_noise() -> Any:
     return seed_generator.global_seed_generator().state
 
 
-def failure(model: OwnModel, error: BaseException) -> str:
-    """Return one line about an exception of an own model: its type, its message, and its line in the user's file."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == model.file]
-    if isinstance(error, SyntaxError):
-        lines.append(error.lineno)
-    message = " ".join(str(error).split())
-    place = f" in line {lines[-1]}" if lines else ""
-    return (
-        f"Expected {model.function} in {model.file} to build a model. Received: {type(error).__name__}{place}: "
-        f"{message if len(message) <= 300 else message[:300] + ' ...'}"
-    )
+def guarded(model: Architecture | OwnModel, action: Callable[[], _Result]) -> _Result:
+    """Do what runs code of an own model, and return its result.
+
+    Raises:
+        ConfigError: That code failed. The message has one line: the error's type, its line in the user's file, and its
+            own message.
+    """
+    try:
+        return action()
+    except CnnlabError:
+        raise
+    except (Exception, SystemExit) as error:
+        if not isinstance(model, OwnModel):
+            raise
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == model.file]
+        if isinstance(error, SyntaxError):
+            lines.append(error.lineno)
+        place, message = f" in line {lines[-1]}" if lines else "", " ".join(str(error).split())
+        received = f"{type(error).__name__}{place}: {message if len(message) <= 300 else message[:300] + ' ...'}"
+    # Raised here, it does not refer to the user's exception, whose class no other process may have.
+    raise ConfigError(f"Expected {model.function} in {model.file} to build a model that works. Received: {received}")
 
 
 def _form(output: Any) -> str:
