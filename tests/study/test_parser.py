@@ -101,7 +101,7 @@ def problem(text):
         ),
         (STAGE + "[stage.trials]\n" + "".join(f"t{n} = {{}}\n" for n in range(1_001)), "Expected at most 1,000"),
         (STAGE + "expensive = 'x'", "Expected expensive to be a list of names of its trials"),
-        (STAGE + "vary = 'epochs'\nvalues = [1, 2]\nexpensive = [2]", "a list of names of its trials, .* Received: [2]."),
+        (STAGE + "vary = 'epochs'\nvalues = [1, 2]\nexpensive = [2]", "a list of names .* Received: [2]."),
         (STAGE + "trials = { x = {} }\nexpensive = ['x', 'y']", "trials, which are x. Received: ['x', 'y']."),
         # Trials
         (STAGE + "trials = { x = 3 }", "stage 1 ('a'), trial 'x': Expected the settings .* Received: 3."),
@@ -233,7 +233,8 @@ KEYS = st.sampled_from(
 )  # fmt: skip
 PLAIN = st.one_of(
     st.booleans(), st.integers(-3, 70), st.integers(-(2**63), 2**63 - 1), st.floats(),
-    st.sampled_from([0.1, 0.5, 1e-4]),    st.dates(), st.datetimes(), st.times(), KEYS, st.sampled_from(["selected", "incumbent", "final", "none", "sgd"]),
+    st.sampled_from([0.1, 0.5, 1e-4]),
+    st.dates(), st.datetimes(), st.times(), KEYS, st.sampled_from(["selected", "incumbent", "final", "none", "sgd"]),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
 )  # fmt: skip
 ANYTHING = st.recursive(
