@@ -1,8 +1,8 @@
 """The trials of a stage: the corrected protocol builds on selections, the published one repeats the published fits."""
 
-import pytest
-
 from pathlib import Path
+
+import pytest
 
 from cnnlab.errors import ConfigError
 from cnnlab.study import (
