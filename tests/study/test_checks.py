@@ -4,10 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from cnnlab import models
 from cnnlab.errors import ConfigError, StudyError
-from cnnlab.study import PROFILES, Architecture, built_in, make_budget, new_text, notes, parse, require_depth
-from cnnlab.study.checks import least_side
+from cnnlab.study import (
+    PROFILES,
+    Architecture,
+    built_in,
+    make_budget,
+    new_text,
+    notes,
+    parse,
+    require_depth,
+    require_size,
+)
 
 LAPTOP = PROFILES["laptop"]  # at most 20 epochs, patience 5
 STAGE = "[[stage]]\nname = 'a'\n"
@@ -104,16 +112,24 @@ def test_no_notes_about_the_built_in_study_in_smoke():
     assert notes(built_in(), PROFILES["smoke"]) == []
 
 
-@pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize("convs", [1, 2])
-def test_least_side(padding, convs):
+@pytest.mark.parametrize(
+    ("layers", "side"),
+    [
+        ({"filters": (2,)}, 4),
+        ({"filters": (2, 2, 2)}, 22),
+        ({"filters": (2, 2, 2), "padding": "same"}, 8),
+        ({"filters": (2, 2), "convs_per_block": 2}, 16),
+        ({"filters": (2, 2), "convs_per_block": 2, "padding": "same"}, 4),
+    ],
+)
+def test_least_side(layers, side):
     """A network can be built for images of this side, and not for smaller ones."""
-    for blocks in range(1, 5):
-        layers = Architecture(filters=(2,) * blocks, convs_per_block=convs, padding=padding, dense_units=2)
-        side = least_side(layers)
-        models.require_size(layers, (side, side, 1))
-        with pytest.raises(ConfigError):
-            models.require_size(layers, (side - 1, side, 1))
+    model = models.build(Architecture(**layers, dense_units=2), (side, side + 1, 1), 2)
+    assert 0 not in model.layers[-3].output.shape
+    with pytest.raises(
+        ConfigError, match=f"Expected images of at least {side} x {side} pixels for .*Received: {side - 1}"
+    ):
+        require_size(Architecture(**layers), (side - 1, side, 1))
 
 
 DEEP = (
@@ -127,7 +143,7 @@ def test_networks_too_deep_for_the_images():
         require_depth(study(DEEP), LAPTOP, (32, 40, 3))
     assert caught.value.problems == [
         f"stage 'a', trial '{name}': Expected images of at least {side} x {side} pixels for {blocks} blocks of 1 "
-        "convolutions with valid padding. Received: 32 x 40. Use larger images, fewer blocks, or padding = 'same'."
+        "convolutions (valid padding) and a pooling. Received: 32 x 40. Use larger images, fewer blocks, or padding = 'same'."
         for name, side, blocks in (("4-4-4-4", 46, 4), ("4-4-4-4-4", 94, 5))
     ]
     require_depth(study(DEEP), LAPTOP, (94, 94, 3))

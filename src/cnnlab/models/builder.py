@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.errors import CnnlabError, ConfigError
-from cnnlab.study import Architecture, OwnModel, Training
+from cnnlab.study import Architecture, OwnModel, Training, require_size
 
 if TYPE_CHECKING:  # Keras loads its backend, which takes seconds, so functions import it
     import keras
@@ -224,25 +224,6 @@ def use_default_settings() -> None:
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     config.set_image_data_format("channels_last")
-
-
-def require_size(architecture: Architecture, input_shape: Shape) -> None:
-    """Check that images are large enough for an architecture's poolings.
-
-    Raises:
-        ConfigError: They are too small.
-    """
-    side = min(input_shape[:2])
-    for _ in architecture.filters:
-        for _ in range(architecture.convs_per_block):
-            side -= 2 if architecture.padding == "valid" else 0
-        side //= 2
-    if side < 1:
-        raise ConfigError(
-            f"Expected images large enough for {len(architecture.filters)} blocks of {architecture.convs_per_block} "
-            f"convolutions ({architecture.padding} padding) and a pooling. Received: "
-            f"{input_shape[0]}x{input_shape[1]}. Use larger images."
-        )
 
 
 def draw_seeds(seed: int | None, purpose: str) -> Iterator[int | None]:

@@ -12,12 +12,25 @@ from cnnlab.study.stages import INCUMBENT, UNCHANGED, Stage, Study
 _LAYERS = {"filters", "convs_per_block", "padding"}  # they decide how large images must be
 
 
-def least_side(architecture: Architecture) -> int:
-    """Return the least height and width, in pixels, of the images that an architecture's poolings can halve."""
-    side = 1
-    for _ in architecture.filters:
-        side = 2 * side + (2 * architecture.convs_per_block if architecture.padding == "valid" else 0)
-    return side
+def require_size(architecture: Architecture, image_shape: tuple[int, ...]) -> None:
+    """Require images to be large enough for an architecture's poolings.
+
+    Args:
+        architecture: The layers.
+        image_shape: Height, width and channels of an image.
+
+    Raises:
+        ConfigError: They are too small.
+    """
+    least, blocks, convs = 1, len(architecture.filters), architecture.convs_per_block
+    for _ in range(blocks):
+        least = 2 * least + (2 * convs if architecture.padding == "valid" else 0)
+    if min(image_shape[:2]) < least:
+        raise ConfigError(
+            f"Expected images of at least {least} x {least} pixels for {blocks} blocks of {convs} convolutions "
+            f"({architecture.padding} padding) and a pooling. Received: {image_shape[0]} x {image_shape[1]}. Use "
+            "larger images, fewer blocks, or padding = 'same'."
+        )
 
 
 def require_depth(study: Study, budget: Budget, image_shape: tuple[int, ...]) -> None:
@@ -34,15 +47,13 @@ def require_depth(study: Study, budget: Budget, image_shape: tuple[int, ...]) ->
     Raises:
         StudyError: Some are too deep; it names all of them.
     """
-    side, problems = min(image_shape[:2]), []
+    problems = []
     for stage, name, trial in _trials(study, budget):
-        model = trial.architecture
-        if isinstance(model, Architecture) and (least := least_side(model)) > side:
-            problems.append(
-                f"stage {stage.name!r}, trial {name!r}: Expected images of at least {least} x {least} pixels for "
-                f"{len(model.filters)} blocks of {model.convs_per_block} convolutions with {model.padding} padding. "
-                f"Received: {image_shape[0]} x {image_shape[1]}. Use larger images, fewer blocks, or padding = 'same'."
-            )
+        try:
+            if isinstance(trial.architecture, Architecture):
+                require_size(trial.architecture, image_shape)
+        except ConfigError as error:
+            problems.append(f"stage {stage.name!r}, trial {name!r}: {error}")
     if problems:
         raise StudyError(f"{study.name}.toml", problems)
 

@@ -31,7 +31,7 @@ def read(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe could be read for ever
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would never end
             raise ValueError("not a file")
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
@@ -62,7 +62,7 @@ def parse(text: str, path: Path, *, is_built_in: bool = False) -> Study:
 
     Args:
         text: The content of a study file.
-        path: The file: its name is that of the study, and its folder is where the file of an own model is looked for.
+        path: The file: its name is that of the study, and its folder has the file of an own model.
         is_built_in: Whether it is the published study.
 
     Raises:
