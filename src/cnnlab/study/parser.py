@@ -156,7 +156,7 @@ class Parser:
                 settings = self._settings(name, changes)
                 require_name("a trial", name)
                 if name in _NOT_TRIALS:
-                    raise ConfigError(f"Expected another name: {', '.join(_NOT_TRIALS)} have a meaning in claims.")
+                    raise ConfigError(f"Expected a name other than {', '.join(_NOT_TRIALS)}. Received: {name!r}.")
                 if len(name) > LONGEST_TRIAL:
                     advice = "Name its trials: trials = { short = { patience = 2 } }."
                     raise ConfigError(
@@ -174,16 +174,17 @@ class Parser:
 
     def _claim(self, place: str, row: Mapping[str, Any]) -> Claim:
         """Return a claim about trials of some stages."""
-        by, sides = row.get("by", 0.0), {"better": ("", ""), "than": ("", "")}
+        by, number, sides = row.get("by", 0.0), 0.0, {"better": ("", ""), "than": ("", "")}
         for key in sides:
             with self._at(place):
                 sides[key] = _side(key, row.get(key), self._names)
         with self._at(place):
             is_number = isinstance(by, int | float) and not isinstance(by, bool) and -1 <= by <= 1
             require(is_number, "by", "a difference of macro-F1, -1 to 1", by)
+            number = float(by)
         says = _line(row, "says")
         require(bool(says), "says", "a sentence", says)
-        return Claim(says, sides["better"], sides["than"], float(by))
+        return Claim(says, sides["better"], sides["than"], number)
 
     def _mistake(self, row: Mapping[str, Any]) -> Mistake:
         trials = tuple(

@@ -1,7 +1,7 @@
 """A study on one data folder: stage after stage, then the mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,16 +146,17 @@ class Tuning:
             DataError: The images cannot be used.
             StudyError: Networks are too deep for the images.
         """
+        planned = replace(self.study, stages=self.stages)
         kinds = {self.scope.start.input.colour, *(stage.on_colour for stage in self.stages)}
         shapes = {}
         for colour in sorted(kinds):
             dataset = self.images.dataset(colour)
             self.images.split(dataset)
-            study.require_depth(self.study, self.budget, dataset.image_shape)
+            study.require_depth(planned, self.budget, dataset.image_shape)
             shapes[colour] = dataset.image_shape, len(dataset.class_names)
         trials = [trial.settings for trials in self.scope.expected_trials().values() for trial in trials]
         own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
-        notes = study.notes(self.study, self.budget)
+        notes = study.notes(planned, self.budget)
         for model, colour in own:
             notes += self.engine.call(models.check_own_model, model, *shapes[colour], self.budget.precision)
         return list(dict.fromkeys(notes))
