@@ -2,6 +2,7 @@
 
 import linecache
 import random
+import re
 import sys
 import threading
 import traceback
@@ -58,17 +59,35 @@ def build(
         ConfigError: The images are too small for the poolings, or the user's function fails or does not build a model
             for these images and classes.
     """
-    from keras import Input, Sequential, initializers, layers
+    from keras import Input, Sequential
+
+    use_default_settings()
+    noise = draw_seeds(seed, "noise")
+    before = augmentation_layers(augmentation, noise, precision)
+    if isinstance(architecture, OwnModel):
+        own = _build_own(architecture, input_shape, n_classes, seed, precision)
+        return Sequential([Input(input_shape), *before, own]) if before else own
+    require_size(architecture, input_shape)
+    weights = draw_seeds(seed, "weights")
+    return Sequential(
+        [Input(input_shape), *before, *_layers(architecture, n_classes, weights, noise, precision, fused=fused)]
+    )
+
+
+def _layers(
+    architecture: Architecture,
+    n_classes: int,
+    weights: Iterator[int | None],
+    noise: Iterator[int | None],
+    precision: str,
+    *,
+    fused: bool,
+) -> list[Any]:
+    """Return the layers of an architecture, with seeds for their weights and for their dropout."""
+    from keras import initializers, layers
 
     from cnnlab.models.layers import FusedBatchNormalization
 
-    use_default_settings()
-    if isinstance(architecture, OwnModel):
-        own = _build_own(architecture, input_shape, n_classes, seed, precision)
-        before = augmentation_layers(augmentation, draw_seeds(seed, "noise"), precision)
-        return Sequential([Input(input_shape), *before, own]) if before else own
-    require_size(architecture, input_shape)
-    weights, noise = draw_seeds(seed, "weights"), draw_seeds(seed, "noise")
     batch_normalization = FusedBatchNormalization if fused else layers.BatchNormalization
 
     def normalise() -> list[Any]:
@@ -90,7 +109,7 @@ def build(
         initializer = initializers.GlorotUniform(next(weights))
         return layers.Dense(units, activation=activation, kernel_initializer=initializer, dtype=dtype)
 
-    stack: list[Any] = [Input(input_shape), *augmentation_layers(augmentation, noise, precision)]
+    stack: list[Any] = []
     for block, filters in enumerate(architecture.filters):
         for _ in range(architecture.convs_per_block):
             stack += [convolve(filters), *normalise()]
@@ -102,7 +121,7 @@ def build(
         *drop(len(architecture.filters)),
         dense(n_classes, "softmax", "float32"),
     ]
-    return Sequential(stack)
+    return stack
 
 
 def _build_own(model: OwnModel, input_shape: Shape, n_classes: int, seed: int | None, precision: str) -> "keras.Model":
@@ -205,7 +224,8 @@ def guarded(model: Architecture | OwnModel, action: Callable[[], _Result]) -> _R
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == model.file]
         if isinstance(error, SyntaxError):
             lines.append(error.lineno)
-        place, message = f" in line {lines[-1]}" if lines else "", " ".join(str(error).split())
+        text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras's messages may be in bold
+        place, message = f" in line {lines[-1]}" if lines else "", " ".join(text.split())
         received = f"{type(error).__name__}{place}: {message if len(message) <= 300 else message[:300] + ' ...'}"
     # Raised here, it does not refer to the user's exception, whose class no other process may have.
     raise ConfigError(f"Expected {model.function} in {model.file} to build a model that works. Received: {received}")

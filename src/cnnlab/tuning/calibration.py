@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
 
 CALIBRATION_SECONDS = 30
-"""Most seconds of a calibration: after half of them, no further trial is measured."""
+"""Most seconds of a calibration: after two thirds of them, no further trial is measured."""
 MOST_THREADS = 16
 """Workers that are measured at the same time. More workers of a cluster would show nothing new."""
 
@@ -46,7 +46,8 @@ def calibrate(tuning: "Tuning", most_seconds: float = CALIBRATION_SECONDS) -> Ca
 
     Args:
         tuning: The study. Its workers are started, and stay.
-        most_seconds: Without the time for reading the images. After half of it, no further trial is measured.
+        most_seconds: Without the time for reading the images. After two thirds of it, no further trial
+            is measured.
 
     Raises:
         ConfigError: There is no stage to run, no scheduler, or no worker.
@@ -70,7 +71,7 @@ def calibrate(tuning: "Tuning", most_seconds: float = CALIBRATION_SECONDS) -> Ca
                 timings.append(tuning.engine.call(measure, trial, dataset.image_shape, len(dataset.class_names)))
             except Exception as error:  # the study itself will report a trial that fails
                 failures.append(error)
-            if time.monotonic() - read > most_seconds / 2:
+            if time.monotonic() - read > most_seconds * 2 / 3:
                 break
 
     with ThreadPoolExecutor(n_threads) as threads:
@@ -99,7 +100,7 @@ def _trials_to_measure(tuning: "Tuning") -> list[Trial]:
     trials = list(different.values())
     own = [trial for trial in trials if not isinstance(trial.architecture, Architecture)]
     others = [trial for trial in trials if isinstance(trial.architecture, Architecture)]
-    others.sort(key=lambda trial: planner.seconds(trial).step)
+    others.sort(key=lambda trial: planner.seconds(trial).step / trial.training.batch_size)
     return own + [others[index] for index in _spread(len(others))]
 
 

@@ -91,7 +91,10 @@ class Planner:
                 trials = ()
             if trials:
                 yield stage.name, trials
-                chosen = (max if costliest else min)(trials, key=lambda trial: self._cost(trial.settings, costliest))
+                # Of equal trials, the incumbent: that an optimizer is as fast as another is no reason to change it.
+                chosen = (max if costliest else min)(
+                    trials, key=lambda trial: (self._cost(trial.settings, costliest), trial.incumbent == costliest)
+                )
                 incumbent = selected.get(stage.name, chosen.settings)
         if by_mistake := tuning.scope.mistake_trials(self._budget):
             yield ALL_MISTAKES, tuple(trial for trials in by_mistake.values() for trial in trials.values())
@@ -139,7 +142,8 @@ class Planner:
     def _runs(self, trial: StageTrial) -> list[Run]:
         if self._knows_runs:
             return [run for run, _, _ in self._tuning.images.work(trial.settings, trial.seeds)]
-        return [Run(trial.settings, seed, "", "") for seed in trial.seeds]
+        n_train, _, _ = image_counts(self._tuning.images.dataset(trial.settings.input.colour), self._budget)
+        return [Run(trial.settings.for_images(n_train), seed, "", "") for seed in trial.seeds]
 
     def _planned(self, run: Run, trial: Trial, epochs: tuple[int, int], is_stored: bool) -> PlannedRun:
         dataset, seconds = self._tuning.images.dataset(trial.input.colour), self.seconds(trial)
