@@ -199,6 +199,7 @@ def test_name_of_the_file(name):
     with pytest.raises(StudyError) as caught:
         parse(STAGE, Path(name))
     [wrong] = caught.value.problems
+    assert len(str(caught.value).splitlines()) == 1
     assert wrong.startswith("Expected a file with another name than runs, ")
     assert wrong.endswith(f"Received: {name!r}. Rename it.")
     assert parse(STAGE, Path("my study (2).toml")).name == "my study (2)"
