@@ -79,6 +79,8 @@ def problem(text):
         (STAGE + "incumbent = 'no'", "stage 1 ('a'): Expected incumbent to be true or false. Received: 'no'."),
         (STAGE + "incumbent = 1", "Expected incumbent to be true or false. Received: 1."),
         # Ways to write trials
+        (STAGE + "incumbent = false", "stage 1 ('a'): Expected trials, or incumbent = true. Received: a stage without"),
+        (STAGE + "incumbent = false\ntrials = {}", "Expected trials, or incumbent = true. Received: a stage without"),
         (STAGE + "values = [1]", "Expected vary with values, or grid, or trials. Received: values."),
         (STAGE + "vary = 'epochs'", "Expected vary with values, or grid, or trials. Received: vary."),
         (STAGE + "vary = 'epochs'\nvalues = [1]\ngrid = {}", "or trials. Received: vary, values, grid."),
@@ -139,7 +141,7 @@ def problem(text):
         (STAGE + CLAIM.replace("'a', 'sel", "'b', 'sel"), "Expected a stage named a, final. Received: better = ['b'"),
         (STAGE + CLAIM.replace("'selected'", "'slected'"), "a trial of a named selected, .* Did you mean 'selected'?"),
         (STAGE + CLAIM.replace("'selected'", "'unchanged'"), "Expected a trial of a named selected, incumbent."),
-        (STAGE + "incumbent = false\n" + CLAIM, "Expected a trial of a named selected. Received: than = ['a', 'inc"),
+        (STAGE + "incumbent = false\ntrials = { x = {} }\n" + CLAIM, "a trial of a named x, selected. Received: than"),
         (STAGE + CLAIM + "by = '5'", "Expected by to be a difference of macro-F1, -1 to 1. Received: '5'."),
         (STAGE + CLAIM + "by = 5", "Expected by to be a difference of macro-F1, -1 to 1. Received: 5."),
         (STAGE + CLAIM + "by = nan", "Expected by to be a difference of macro-F1, -1 to 1. Received: nan."),

@@ -211,6 +211,28 @@ def test_check_of_a_study(folder, tmp_path):
         check_study(mine(), tmp_path / "missing", "quick", {})
 
 
+def test_stage_of_expensive_trials_only(folder, tmp_path):
+    """A smaller budget skips it, as it skips the trials, and says so."""
+    text = "[[stage]]\nname = 'wide'\nincumbent = false\nvary = 'dense_units'\nvalues = [512]\nexpensive = ['512']\n"
+    found = scope(folder, tmp_path, study=mine(text + MINE))
+    assert stages(found) == ["a", "b"]
+    assert found.previous(found.stages[0]) is None
+    assert check_study(mine(text + MINE), folder, "quick", {}) == [
+        "stage 'wide': its trials are expensive, so this budget skips it."
+    ]
+    with pytest.raises(ConfigError, match="Expected a trial of wide that this budget runs"):
+        Tuning(folder, tmp_path, study=mine(text + MINE)).result("wide")
+    assert stages(scope(folder, tmp_path, profile="full", study=mine(text + MINE))) == ["wide", "a", "b"]
+
+
+def test_stage_that_may_need_another_model(folder):
+    """It is named before anything is run: here the images are too small, unless the first stage changes the padding."""
+    text = "[[stage]]\nname = 'same'\nvary = 'padding'\nvalues = ['same']\n"
+    text += "[[stage]]\nname = 'deep'\nvary = 'filters'\nvalues = [[8, 8, 8, 8]]\n"
+    [line] = check_study(mine(text), folder, "quick", {})
+    assert line.startswith("stage 'deep': only a model that an earlier stage selects may suit it. Expected images")
+
+
 def test_start_on_colour_images(folder, tmp_path):
     """A study may be about colour images from its start; its final model is then that of its last stage."""
     text = (

@@ -153,6 +153,8 @@ class Parser:
             isinstance(trial, str) and trial in changes for trial in expensive
         )
         require(is_list, "expensive", f"a list of names of its trials, which are {', '.join(changes)}", expensive)
+        if not changes and not incumbent:
+            raise ConfigError("Expected trials, or incumbent = true. Received: a stage without a trial.")
         trials = tuple(self._each_trial(place, changes, expensive))
         title = texts["title"] or str(name).replace("-", " ").capitalize()
         return Stage(str(name), title, texts["question"], texts["why"], trials, incumbent)

@@ -197,6 +197,11 @@ def skipped_trials(stage: Stage, budget: Budget) -> tuple[str, ...]:
     return tuple(trial.name for trial in stage.trials if trial.expensive and not budget.expensive)
 
 
+def has_trials(stage: Stage, budget: Budget) -> bool:
+    """Return whether a budget runs a trial of a stage: it skips the expensive ones."""
+    return stage.keeps_incumbent or len(skipped_trials(stage, budget)) < len(stage.trials)
+
+
 def limit_epochs(changes: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     """Return changed settings with no more epochs than a budget allows."""
     return {name: min(value, budget.epochs) if name == "epochs" else value for name, value in changes.items()}

@@ -99,7 +99,9 @@ class Scope:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages to run. Without colour images, no colour stage; under the published protocol, only its stages.
+        """The stages to run, without those that have no trial in this budget, and without colour images or fits.
+
+        A colour stage needs colour images. The published protocol runs published fits only.
 
         Raises:
             DataError: The images cannot be used.
@@ -109,6 +111,7 @@ class Scope:
             stage
             for stage in self.study.stages
             if stage.name not in self.skip
+            and study.has_trials(stage, self.budget)
             and (not stage.on_colour or has_colour)
             and (not self.protocol.pinned or study.published_choice(stage.name))
         )
@@ -154,6 +157,10 @@ class Scope:
             names = {trial.name: trial.name for trial in planned}
             wanted = {lookup(names, name, "trial") for name in self.trials[stage.name]}
             planned = tuple(trial for trial in planned if trial.name in wanted or trial.incumbent)
+        if not planned:
+            raise ConfigError(
+                f"Expected a trial of {stage.name} that this budget runs. Received: expensive ones. Use PROFILE=full."
+            )
         for trial in planned:
             self.require_size(trial.settings)
         return planned

@@ -146,22 +146,31 @@ class Tuning:
             DataError: The images cannot be used.
             StudyError: Networks are too deep for the images.
         """
-        planned = replace(self.study, stages=self.stages)
+        planned, start = replace(self.study, stages=self.stages), self.scope.start
         if not planned.stages and not self.scope.mistake_trials():
             raise ConfigError(
                 f"Expected at least one stage of {self.study.name} to run. Received: none. Change STAGES or SKIP; "
                 "stages about colour need colour images."
             )
-        kinds = {self.scope.start.input.colour, *(stage.on_colour for stage in self.stages)}
-        shapes = {}
-        for colour in sorted(kinds):
+        shapes, trials, notes = {}, list[Trial](), study.notes(planned, self.budget)
+        for stage in self.study.stages:
+            if not study.has_trials(stage, self.budget):
+                notes.append(f"stage {stage.name!r}: its trials are expensive, so this budget skips it.")
+        for stage in self.stages:
+            try:
+                trials += [trial.settings for trial in self.scope.plan(stage, start)]
+            except ConfigError as error:
+                if not any(str(error) in line for line in notes):
+                    notes.append(
+                        f"stage {stage.name!r}: only a model that an earlier stage selects may suit it. {error}"
+                    )
+        on_colour = {start.input.colour, *(stage.on_colour for stage in self.stages)}
+        for colour in sorted(on_colour.union(trial.input.colour for trial in trials)):
             dataset = self.images.dataset(colour)
             self.images.split(dataset)
             study.require_depth(planned, self.budget, dataset.image_shape)
             shapes[colour] = dataset.image_shape, len(dataset.class_names)
-        trials = [trial.settings for trials in self.scope.expected_trials().values() for trial in trials]
         own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
-        notes = study.notes(planned, self.budget)
         for model, colour in own:
             notes += self.engine.call(models.check_own_model, model, *shapes[colour], self.budget.precision)
         return list(dict.fromkeys(notes))
