@@ -192,6 +192,20 @@ def test_all_problems():
 
 
 @pytest.mark.parametrize(
+    "name", ["runs.toml", *(f"{profile}.toml" for profile in PROFILES), "..toml", ".toml", "a\nb.toml"]
+)
+def test_name_of_the_file(name):
+    """The report has its name, and must not mix with stored runs or with other reports."""
+    with pytest.raises(StudyError) as caught:
+        parse(STAGE, Path(name))
+    [wrong] = caught.value.problems
+    assert len(str(caught.value).splitlines()) == 1
+    assert wrong.startswith("Expected a file with another name than runs, ")
+    assert wrong.endswith(f"Received: {name!r}. Rename it.")
+    assert parse(STAGE, Path("my study (2).toml")).name == "my study (2)"
+
+
+@pytest.mark.parametrize(
     "stage",
     [
         "trials = { x = { epochs = 0 } }",

@@ -63,6 +63,7 @@ PROFILES = {
 """Named budgets."""
 NUMBERS = ("seeds", "epochs", "patience", "train", "val", "test")
 """The numbers of a budget that a user may change."""
+MOST_SEEDS = 999  # each published fit numbers its own seeds, from 1001, 2001, ...
 STUDY_PARTS = ("stages", "skip")
 """What else a notebook's `budget` may have: which stages are run."""
 
@@ -80,6 +81,8 @@ def make_budget(profile: str, changes: Mapping[str, Any] | None = None) -> Budge
         lookup(known, name, "number of a budget")
         if name in NUMBERS:
             require_whole(name.upper(), value)
+    seeds = made.get("seeds", 1)
+    require(seeds <= MOST_SEEDS, "SEEDS", f"at most {MOST_SEEDS}", seeds)
     precision, halving = made.get("precision", "float32"), made.get("halving", False)
     require(precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", precision)
     require(isinstance(halving, bool), "halving", "True or False", halving)

@@ -57,7 +57,8 @@ class Scope:
         trials: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
         self.study, self.budget, self.protocol, self._images = study, budget, protocol, images
-        names = {name: name for name in (*(stage.name for stage in study.stages), ALL_MISTAKES)}
+        names = {stage.name: stage.name for stage in study.stages}
+        names |= {ALL_MISTAKES: ALL_MISTAKES} if study.mistakes else {}
         self.skip = {lookup(names, name, "stage") for name in split_names("skip", skip)}
         self.asked = {lookup({**names, ALL: ALL}, name, "stage") for name in split_names("stages", stages)}
         if self.asked and ALL not in self.asked:
@@ -119,8 +120,8 @@ class Scope:
 
     def previous(self, stage: Stage) -> Stage | None:
         """Return the stage whose selected trial is the incumbent of another; None for the first."""
-        before = self.study.stages[: self.study.stages.index(stage)]
-        return next((earlier for earlier in reversed(before) if earlier.name not in self.skip), None)
+        before, stages = self.study.stages[: self.study.stages.index(stage)], self.stages
+        return next((earlier for earlier in reversed(before) if earlier in stages), None)
 
     def title(self, stage: Stage) -> str:
         """Return a stage's heading, with its CNN design where the published study concerns the images."""

@@ -142,11 +142,16 @@ class Tuning:
             What the user should know: equal trials, settings without effect, and what does not work with an own model.
 
         Raises:
-            ConfigError: The own model cannot be built, or there is no scheduler.
+            ConfigError: There is no stage to run, the own model cannot be built, or there is no scheduler.
             DataError: The images cannot be used.
             StudyError: Networks are too deep for the images.
         """
         planned = replace(self.study, stages=self.stages)
+        if not planned.stages and not self.scope.mistake_trials():
+            raise ConfigError(
+                f"Expected at least one stage of {self.study.name} to run. Received: none. Change STAGES or SKIP; "
+                "stages about colour need colour images."
+            )
         kinds = {self.scope.start.input.colour, *(stage.on_colour for stage in self.stages)}
         shapes = {}
         for colour in sorted(kinds):
