@@ -12,7 +12,7 @@ from cnnlab.models.cost import Speed
 from cnnlab.study import StageTrial, Trial
 from cnnlab.tuning import Tuning
 from cnnlab.tuning.calibration import Calibration, calibrate
-from cnnlab.tuning.estimate import TimeLeft, estimate, plan_table
+from cnnlab.tuning.estimate import TimeLeft, duration, estimate, plan_table
 from cnnlab.tuning.planner import PlannedRun, Planner, epoch_range, image_counts, stage_seconds
 from conftest import make_arrays, make_record, make_result
 
@@ -165,6 +165,17 @@ def test_the_table_fits_a_terminal_and_ends_with_the_total_and_what_the_range_me
     assert [line.split()[0] for line in lines[1:-5]] == [stage.name for stage in made.stages]
     assert [line.split()[0] for line in lines[-5:]] == ["start", "notebooks", "total", "Ranges:", "Each"]
     assert lines[-3].split()[1] == str(sum(stage.runs for stage in made.stages))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        ((0,), "0 s"), ((45.4,), "45 s"), ((130,), "2.2 min"), ((720,), "12 min"), ((20_880,), "5.8 h"),
+        ((400_000,), "4.6 days"), ((88, 130), "1.5-2.2 min"), ((1500, 20_880), "0.4-5.8 h"), ((61, 61.2), "61 s"),
+    ],
+)  # fmt: skip
+def test_a_time_is_shown_in_a_unit_that_suits_it(seconds, shown):
+    assert duration(*seconds) == shown
 
 
 def test_a_table_without_ranges_does_not_explain_them(folder, tmp_path):

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -179,40 +179,32 @@ def plan_table(estimate: Estimate) -> list[str]:
     lines = ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in rows]
     if total.epochs[0] < total.epochs[1]:
         lines.append("Ranges: early stopping decides how many epochs a run takes, from patience + 1 to all of them.")
-    if (cheapest := _show(estimate.cheapest_seconds, duration)) != _show(estimate.seconds, duration):
+    if (cheapest := duration(*estimate.cheapest_seconds)) != duration(*estimate.seconds):
         lines.append(f"Each stage counts as if it selected its costliest trial. With the cheapest: {cheapest}.")
     return lines
 
 
 def _row(stage: StageEstimate) -> list[str]:
-    numbers = _show(stage.epochs, _count), _show(stage.images, _count), _bytes(stage.disk_bytes)
-    return [stage.name[:24], f"{stage.runs:,}", f"{stage.stored:,}", *numbers, _show(stage.seconds, duration)]
+    counts = _show(stage.epochs, _COUNTS), _show(stage.images, _COUNTS)
+    disk = _show((stage.disk_bytes, stage.disk_bytes), _BYTES)
+    return [stage.name[:24], f"{stage.runs:,}", f"{stage.stored:,}", *counts, disk, duration(*stage.seconds)]
 
 
-def duration(seconds: float) -> str:
-    """Return a time in words: seconds, minutes, hours or days."""
-    for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 72)):
-        if seconds < most * size:
-            return f"{seconds / size:.{1 if unit == 'h' and seconds < 10 * size else 0}f} {unit}"
-    return f"{seconds / 86400:.0f} days"
+def duration(seconds: float, most: float | None = None) -> str:
+    """Return a time, or a range of times, in the unit that suits it: 45 s, 12 min, 0.4-5.8 h, 4 days."""
+    return _show((seconds, seconds if most is None else most), _TIMES)
 
 
-def _count(number: float) -> str:
-    if number < 10_000:
-        return f"{number:,.0f}"
-    return f"{number / 1e3:.0f} k" if number < 1e6 else f"{number / 1e6:,.1f} M"
+_TIMES = ((100, 1, "s"), (100 * 60, 60, "min"), (72 * 3600, 3600, "h"), (math.inf, 86400, "days"))
+_COUNTS = ((10_000, 1, ""), (1e6, 1e3, "k"), (math.inf, 1e6, "M"))
+_BYTES = ((1e9, 1e6, "MB"), (math.inf, 1e9, "GB"))
 
 
-def _bytes(number: float) -> str:
-    return f"{number / 1e6:.{0 if number >= 1e7 else 1}f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"
-
-
-def _show(numbers: Range, show: Callable[[float], str]) -> str:
-    """Return a range: 2-7 min, 90 s-5 min, or one number if both look the same."""
-    low, high = map(show, numbers)
-    if low == high:
-        return high
-    return f"{low.removesuffix(high[high.find(' ') :]) if ' ' in high else low}-{high}"
+def _show(numbers: Range, units: Sequence[tuple[float, float, str]]) -> str:
+    """Return a range in one unit; units are below which number they are used, their size, and their name."""
+    _, size, unit = next(row for row in units if numbers[1] < row[0])
+    low, high = (f"{n / size:,.{1 if size > 1 and 0 < n < 10 * size else 0}f}" for n in numbers)
+    return f"{low if low == high else f'{low}-{high}'} {unit}".rstrip()
 
 
 class TimeLeft:
