@@ -93,7 +93,7 @@ def choose_rung(
     tuning: "Tuning",
     calibration: Calibration,
     seconds: float,
-    fixed: Collection[str] = (),
+    fixed: Collection[str] | None = None,
     *,
     spent: float = 0.0,
     report: bool = True,
@@ -104,7 +104,8 @@ def choose_rung(
         tuning: The study.
         calibration: What its workers take.
         seconds: The time.
-        fixed: Names of the numbers that the user has given: they stay as they are in the study's budget.
+        fixed: Names of the numbers that the user has given: they stay as they are in the study's budget. None for those
+            that differ from its profile.
         spent: How much of it has passed, as for reading the images and the calibration.
         report: Whether notebooks and page are made.
 
@@ -113,6 +114,7 @@ def choose_rung(
         DataError: The images cannot be used.
     """
     chosen, least = None, 0.0
+    fixed = tuning.changes if fixed is None else fixed
     for numbers in _rungs(tuning, fixed):
         budget = replace(tuning.budget, **numbers)
         made = estimate(tuning, calibration, budget, report=report)
