@@ -231,7 +231,7 @@ def run(runs: Path, limit: str, **settings: Any) -> None:
         with Tuning(runs=runs, **settings) as tuning:
             if limit:
                 click.echo(fit_time(tuning, limit, report=False), err=True)
-            with progress.Bar(tuning.planned_runs(), TimeLeft(tuning, report=False)) as bar:
+            with progress.Bar(tuning.planned_runs()) as bar:
                 done = run_study(tuning, bar)
     for result in done.stages:
         made = result.decision
