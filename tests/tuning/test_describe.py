@@ -13,7 +13,9 @@ def test_a_study_is_shown_with_its_trials_settings_and_parameters():
         [[stage]]
         name = "model"
         question = "Which model?"
-        trials = { "a b" = { batch_norm = true, patience = "none" }, rgb = { colour = true, dropout = [0.1, 0.2, 0.3] } }
+        [stage.trials]
+        "a b" = { batch_norm = true, patience = "none" }
+        rgb = { colour = true, dropout = [0.1, 0.2, 0.3] }
         [[stage]]
         name = "again"
         title = "Once more"
