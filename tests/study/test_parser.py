@@ -165,6 +165,7 @@ def test_all_problems():
         name = "a/b"
         incumbent = 3
         why = 3
+        expensive = ["z"]
         trials = { x = { epochs = 0 }, y = { batch = 3 }, selected = {} }
         [[stage]]
         name = "c"
@@ -182,6 +183,7 @@ def test_all_problems():
         ("stage 1 ('a/b'): ", "'a/b'."),
         ("stage 1 ('a/b'): ", "3."),
         ("stage 1 ('a/b'): ", "3."),
+        ("stage 1 ('a/b'): ", "['z']."),
         ("stage 1 ('a/b'), trial 'x': ", "0."),
         ("stage 1 ('a/b'), trial 'y': ", "'batch'. Did you mean 'batch_size'?"),
         ("stage 1 ('a/b'), trial 'selected': ", "'selected'."),
@@ -194,7 +196,7 @@ def test_all_problems():
 
 
 @pytest.mark.parametrize(
-    "name", ["runs.toml", *(f"{profile}.toml" for profile in PROFILES), "..toml", ".toml", "a\nb.toml"]
+    "name", ["runs.toml", "Runs.toml", *(f"{profile}.toml" for profile in PROFILES), "..toml", ".toml", "a\nb.toml"]
 )
 def test_name_of_the_file(name):
     """The report has its name, and must not mix with stored runs or with other reports."""
