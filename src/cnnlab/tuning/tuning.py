@@ -11,6 +11,7 @@ from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, require
 from cnnlab.records import RunStore
 from cnnlab.study import (
     ALL_MISTAKES,
+    NUMBERS,
     STUDY_PARTS,
     Budget,
     OwnModel,
@@ -21,6 +22,7 @@ from cnnlab.study import (
     find_protocol,
     make_budget,
 )
+from cnnlab.tuning.planning.calibration import Calibration
 from cnnlab.tuning.progress import Bar, Callback
 from cnnlab.tuning.results import MistakeResult, StageResult, StudyResults
 from cnnlab.tuning.runner import Runner, StudyImages, warning_lines
@@ -81,6 +83,7 @@ class Tuning:
         self.study = _read_study(study, trust=trust)
         self.trust = trust
         self.budget = make_budget(profile, numbers)
+        self.given = {name for name in NUMBERS if numbers.get(name) is not None}
         self.protocol = find_protocol(protocol)
         if self.protocol.pinned and (self.budget.halving or not self.study.is_built_in):
             received = "halving" if self.budget.halving else f"the study {self.study.name}"
@@ -95,7 +98,8 @@ class Tuning:
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}
         self._mistake_results: list[MistakeResult] | None = None
-        self.time: dict[str, Any] = {}  # what a time limit came to, for the manifest
+        self.time: dict[str, Any] = {}  # with a time limit: what was asked and estimated, for the manifest
+        self.calibration: Calibration | None = None
 
     def __enter__(self) -> "Tuning":
         return self

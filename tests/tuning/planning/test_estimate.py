@@ -11,9 +11,9 @@ from cnnlab import data
 from cnnlab.models.cost import Speed
 from cnnlab.study import StageTrial, Trial
 from cnnlab.tuning import Tuning
-from cnnlab.tuning.calibration import Calibration, calibrate
-from cnnlab.tuning.estimate import TimeLeft, duration, estimate, plan_table
-from cnnlab.tuning.planner import PlannedRun, Planner, epoch_range, image_counts, stage_seconds
+from cnnlab.tuning.planning.calibration import Calibration, calibrate
+from cnnlab.tuning.planning.estimate import TimeLeft, duration, estimate, plan_table
+from cnnlab.tuning.planning.planner import PlannedRun, Planner, epoch_range, image_counts, stage_seconds
 from conftest import make_arrays, make_record, make_result
 
 WORKERS = Calibration(2, is_remote=False, start_seconds=8.0, read_seconds=3.0, seconds=20.0, speed=Speed(()))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from cnnlab.records import Record
 from cnnlab.study import Budget, Trial
-from cnnlab.tuning.calibration import Calibration
-from cnnlab.tuning.planner import PlannedRun, Planner, stage_seconds
+from cnnlab.tuning.planning.calibration import Calibration, unmeasured
+from cnnlab.tuning.planning.planner import PlannedRun, Planner, stage_seconds
 from cnnlab.tuning.results import StageResult
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOTEBOOK_SECONDS = 5
 """CPU time of executing a notebook."""
 OTHER_NOTEBOOKS = 3
-"""Notebooks beside those of stages and mistakes: images, comparison, noise."""
+"""Notebooks beside those of stages and mistakes: images, comparison, noise. The built-in study has an appendix too."""
 LAST_NOTEBOOKS = 3
 """Notebooks that are executed after the last run."""
 PAGE_SECONDS = 6
@@ -116,7 +116,9 @@ def estimate(
         for is_costliest in (True, False)
     )
     start = calibration.start_seconds if any(stage.runs > stage.stored for stage in costliest) else 0.0
-    notebooks = _report_seconds(calibration, len(costliest) + OTHER_NOTEBOOKS) if report else 0.0
+    notebooks = (
+        _report_seconds(calibration, len(costliest) + OTHER_NOTEBOOKS + tuning.study.is_built_in) if report else 0.0
+    )
     return Estimate(budget or tuning.budget, costliest, cheapest, start + calibration.read_seconds, notebooks)
 
 
@@ -214,11 +216,12 @@ class TimeLeft:
 
     Args:
         tuning: The study.
-        calibration: What its workers take.
+        calibration: What its workers take; None if they were not measured.
         report: Whether notebooks and page are made.
     """
 
-    def __init__(self, tuning: "Tuning", calibration: Calibration, *, report: bool = True) -> None:
+    def __init__(self, tuning: "Tuning", calibration: Calibration | None = None, *, report: bool = True) -> None:
+        calibration = calibration or unmeasured(tuning)
         self._planner, self._workers = Planner(tuning, calibration.speed), calibration.workers
         self._after = _report_seconds(calibration, LAST_NOTEBOOKS) if report else 0.0
         self._selected: dict[str, Trial] = {}

@@ -10,9 +10,9 @@ from cnnlab.errors import ConfigError
 from cnnlab.models.cost import Speed, Timing
 from cnnlab.study import PROFILES, Trial
 from cnnlab.tuning import Tuning
-from cnnlab.tuning.calibration import Calibration
-from cnnlab.tuning.estimate import estimate
-from cnnlab.tuning.ladder import NAMES, RUNGS, choose_rung, parse_time
+from cnnlab.tuning.planning.calibration import Calibration
+from cnnlab.tuning.planning.estimate import estimate
+from cnnlab.tuning.planning.ladder import NAMES, RUNGS, choose_rung, parse_time
 
 WORKERS = Calibration(2, is_remote=False, start_seconds=8.0, read_seconds=3.0, seconds=20.0, speed=Speed(()))
 
