@@ -9,7 +9,7 @@ from cnnlab import data
 from cnnlab.errors import ConfigError, DataError
 from cnnlab.records import SCORES
 from cnnlab.report import words
-from cnnlab.study import plan_trials
+from cnnlab.study import make_budget, plan_trials
 from cnnlab.tuning import Tuning, tables
 from cnnlab.tuning.progress import Callback
 from conftest import make_arrays, make_record
@@ -138,6 +138,18 @@ def test_a_budget_changes_what_every_fit_has(folder, tmp_path):
     assert (len(split.train), len(split.val), len(split.test)) == (90, 30, 50)
     assert study.changes == budget
     assert study.budget.profile == "laptop"
+
+
+def test_another_budget_can_be_used_before_anything_is_run(folder, tmp_path):
+    study = Tuning(folder, tmp_path, budget={"skip": "depth"})
+    study.use_budget(make_budget("laptop", {"seeds": 1, "epochs": 3, "train": 80}))
+    made = fake_runs(study, lambda trial: 0.5)
+    result = study.result("filters")
+    assert {(run.seed, run.trial.training.epochs) for run in made} == {(1, 3)}
+    assert len(study.images.split(study.images.dataset(colour=False)).train) == 80
+    assert study.changes == {"seeds": 1, "epochs": 3, "train": 80}
+    assert result.skipped == ("64-128-256", "128-256-512")
+    assert "depth" not in study.planned_runs()
 
 
 def test_the_expected_runs_are_known_before_anything_is_run(cifar10, tmp_path):
