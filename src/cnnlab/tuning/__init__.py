@@ -13,7 +13,8 @@ from cnnlab.tuning.results import (
     read_predictions,
     read_scores,
 )
-from cnnlab.tuning.tuning import Tuning, run_study
+from cnnlab.tuning.run import run_study
+from cnnlab.tuning.tuning import Tuning
 
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "TimeLeft", "Tuning",

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnlab import models, study, surroundings
 from cnnlab.engine import Engine
 from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, require, require_name
 from cnnlab.records import RunStore
 from cnnlab.study import (
-    ALL_MISTAKES,
     NUMBERS,
     STUDY_PARTS,
     Budget,
@@ -22,11 +21,13 @@ from cnnlab.study import (
     find_protocol,
     make_budget,
 )
-from cnnlab.tuning.planning.calibration import Calibration
-from cnnlab.tuning.progress import Bar, Callback
-from cnnlab.tuning.results import MistakeResult, StageResult, StudyResults
-from cnnlab.tuning.runner import Runner, StudyImages, warning_lines
+from cnnlab.tuning.progress import Callback
+from cnnlab.tuning.results import MistakeResult, StageResult
+from cnnlab.tuning.runner import Runner, StudyImages
 from cnnlab.tuning.scope import Scope
+
+if TYPE_CHECKING:
+    from cnnlab.tuning.planning.calibration import Calibration
 
 
 class Tuning:
@@ -303,47 +304,3 @@ def _read_study(named: str | Path | Study, *, trust: bool) -> Study:
             "Received: none. Read its file, then add TRUST=1 (--trust, or trust=True)."
         )
     return made
-
-
-def run_study(
-    tuning: Tuning,
-    bar: Bar,
-    on_result: Callable[[str, Sequence[StageResult | MistakeResult]], None] = lambda *_: None,
-    on_failure: Callable[[str, CnnlabError], None] = lambda *_: None,
-) -> StudyResults:
-    """Run every stage, then the mistakes. One that fails is skipped, and later stages ignore it.
-
-    It raises what `Tuning.result` does, except for errors of runs and images.
-
-    Args:
-        tuning: The study.
-        bar: Shows the progress.
-        on_result: Called with the name of each chapter of a report that can be made now, and the results it needs.
-        on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
-    """
-    results, tuning.callback = StudyResults([], [], {}), bar
-    for line in (*(f"study: {note}" for note in tuning.check()), *warning_lines(tuning.images.warnings)):
-        bar.write(line)
-
-    def fail(name: str, error: CnnlabError) -> None:
-        results.failures[name] = error
-        bar.write(f"{name}: {error}")
-        on_failure(name, error)
-
-    on_result("data", [])
-    for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
-        results.stages.append(result)
-        on_result(result.stage.name, results.stages)
-    if results.stages:
-        on_result("comparison", results.stages)
-        on_result("noise", results.stages)
-    if tuning.scope.mistake_trials():
-        try:
-            results.mistakes.extend(tuning.mistake_results())
-        except (RunError, DataError) as error:
-            fail(ALL_MISTAKES, error)
-        else:
-            on_result(ALL_MISTAKES, [*results.stages, *results.mistakes])
-    if tuning.study.is_built_in:
-        on_result("published", results.stages)
-    return results

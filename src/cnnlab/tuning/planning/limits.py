@@ -1,14 +1,17 @@
 """Plan a study, or fit its budget into a time, before it is run."""
 
 import time
+from typing import TYPE_CHECKING
 
 from cnnlab.tuning.planning.calibration import calibrate
 from cnnlab.tuning.planning.estimate import duration, estimate, plan_table
 from cnnlab.tuning.planning.ladder import choose_rung, parse_time
-from cnnlab.tuning.tuning import Tuning
+
+if TYPE_CHECKING:
+    from cnnlab.tuning.tuning import Tuning
 
 
-def plan_lines(tuning: Tuning, *, report: bool = True) -> list[str]:
+def plan_lines(tuning: "Tuning", *, report: bool = True) -> list[str]:
     """Return what a study will take, stage by stage, as lines of text. This starts the workers and measures them.
 
     Args:
@@ -34,7 +37,7 @@ def plan_lines(tuning: Tuning, *, report: bool = True) -> list[str]:
     ]
 
 
-def fit_time(tuning: Tuning, limit: str, *, report: bool = True) -> str:
+def fit_time(tuning: "Tuning", limit: str, *, report: bool = True) -> str:
     """Give a study the largest budget that fits a time, and return the settings that repeat it, as a line of text.
 
     Args:
