@@ -194,7 +194,8 @@ def test_the_studies_of_the_docs_can_be_read(tmp_path):
     for text, name in ((flowers, "mine"), (residual, "residual")):
         made = study.parse(text, tmp_path / f"{name}.toml")
         trials = sum(len(stage.trials) for stage in made.stages)
-        counts = f"{name}.toml: {len(made.stages)} stages, {trials} trials, {len(made.claims)} claims. No errors."
+        claims = f"{len(made.claims)} claim{'' if len(made.claims) == 1 else 's'}"
+        counts = f"{name}.toml: {len(made.stages)} stages, {trials} trials, {claims}. No errors."
         assert counts in shown
     for text in blocks(ROOT / "README.md", "toml"):
         assert study.parse(text, tmp_path / "short.toml").stages
