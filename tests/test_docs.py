@@ -1,9 +1,12 @@
-"""The README is short, links lead somewhere, and retired phrases stay out of code, notebooks, page and docs."""
+"""The README is short, links lead somewhere, tables and examples are true, and retired phrases stay out."""
 
+import dataclasses
 import json
 import re
+import tomllib
 from functools import cache
 
+import attrs
 import grimp
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ import yaml
 from PIL import Image
 
 import cnnlab
+from cnnlab import study
 from cnnlab.data import load_gray_batches
+from cnnlab.errors import ConfigError, StudyError
+from cnnlab.study import Architecture, Budget, Input, Training, Trial
 from conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "data" / "README.md"]
@@ -110,6 +116,94 @@ def test_the_diagram_of_the_packages_is_made_from_the_code():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     shown = page.partition(MARKS[0])[2].partition(MARKS[1])[0].strip()
     assert shown == diagram(), "`python tests/test_docs.py` renews it"
+
+
+STUDIES = ROOT / "docs" / "studies.md"
+
+
+def blocks(page, language):
+    """The code blocks of a page in one language, without the indent of a list."""
+    pattern = rf"^( *)```{language}\n(.*?)^\1```"
+    found = re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+
+
+def table(page, first):
+    """The rows of a page's tables whose first column has this heading, each as its cells by their headings."""
+    rows, header = [], []
+    for line in prose(page).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if not cells or cells[0].startswith("---"):
+            header = header if cells else []
+        elif not header:
+            header = cells
+        elif header[0] == first:
+            rows.append(dict(zip(header, cells, strict=True)))
+    return rows
+
+
+def expected_value(name):
+    """What the error about an impossible value of a setting says that it may be, in the words of a study file."""
+    with pytest.raises(ConfigError) as caught:
+        Trial().change(**{name: {}})
+    text = re.match(rf"Expected {name} to be (.*?)(, or None)?\. Received", str(caught.value))[1]
+    return text.replace("True or False", "true or false")
+
+
+def test_the_table_of_settings_is_that_of_the_code():
+    """It has each setting with the values that the code accepts, and its default."""
+    rows = {row["setting"].strip("`"): row for row in table(STUDIES, "setting")}
+    fields = [field for part in (Architecture, Training, Input) for field in attrs.fields(part)]
+    assert list(rows) == [field.name for field in fields]
+    assert {name: row["value"] for name, row in rows.items()} == {name: expected_value(name) for name in rows}
+    of_budget = {field.name for field in dataclasses.fields(Budget)}
+    for field in fields:
+        default = rows[field.name]["default"]
+        if field.name in of_budget:
+            assert default == "the budget's", field.name
+        elif field.default is None:
+            assert not default.startswith("`"), field.name
+        else:
+            value = tomllib.loads(f"default = {default.strip('`')}")["default"]
+            assert (tuple(value) if isinstance(value, list) else value) == field.default, field.name
+
+
+NUMBERS = {
+    "seeds": "seeds", "epochs": "epochs", "patience": "patience", "training images": "train",
+    "validation images": "val", "test images": "test", "batch size": "batch_size",
+}  # fmt: skip
+"""Heading of a column of a table of profiles to the number of a budget."""
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/budgets.md"])
+def test_the_table_of_profiles_is_that_of_the_code(page):
+    rows = {row["profile"].strip("`"): row for row in table(ROOT / page, "profile")}
+    assert list(rows) == list(study.PROFILES)
+    for name, budget in study.PROFILES.items():
+        numbers = {heading: cell for heading, cell in rows[name].items() if heading in NUMBERS}
+        assert numbers == {heading: f"{getattr(budget, NUMBERS[heading]):,}" for heading in numbers}
+        assert rows[name]["expensive trials"] == ("run" if budget.expensive else "skipped")
+
+
+def test_the_studies_of_the_docs_can_be_read(tmp_path):
+    """All are read but one, whose mistakes are those that the page shows; the function returns a model."""
+    [source] = [text for text in blocks(STUDIES, "python") if "def build" in text]
+    (tmp_path / "my_models.py").write_text(source, encoding="utf-8")
+    shown = STUDIES.read_text(encoding="utf-8")
+    flowers, wrong, residual = blocks(STUDIES, "toml")
+    for text, name in ((flowers, "mine"), (residual, "residual")):
+        made = study.parse(text, tmp_path / f"{name}.toml")
+        trials = sum(len(stage.trials) for stage in made.stages)
+        counts = f"{name}.toml: {len(made.stages)} stages, {trials} trials, {len(made.claims)} claims. No errors."
+        assert counts in shown
+    for text in blocks(ROOT / "README.md", "toml"):
+        assert study.parse(text, tmp_path / "short.toml").stages
+    with pytest.raises(StudyError) as caught:
+        study.parse(wrong, tmp_path / "wrong.toml")
+    assert re.findall(r"^cnnlab: wrong\.toml: (.*)$", shown, re.MULTILINE) == caught.value.problems
+    module = {}
+    exec(source, module)
+    assert module["build"](input_shape=(32, 32, 3), n_classes=7).output_shape == (None, 7)
 
 
 def test_the_script_that_converts_pictures_writes_images_that_are_read(tmp_path, monkeypatch):

@@ -136,6 +136,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
         _budget_options,
         _data_option,
+        click.option("--time", "limit", default="", help="Use the largest budget that fits this time, as 2h or 90m."),
         click.option(
             "--study", type=FILE_OR_FOLDER, help="Study file (docs/studies.md).  [default: the published study]"
         ),
@@ -191,7 +192,7 @@ def _echo(lines: Iterable[object], *, err: bool = False) -> None:
 @_study_options
 @click.option("--report", type=FOLDER, help="Folder of the report.  [default: reports/, then study or profile]")
 @click.option("--check", is_flag=True, help="Exit with 1 if a claim is refuted.")
-def report(report: Path | None, check: bool, runs: Path, **settings: Any) -> None:
+def report(report: Path | None, check: bool, runs: Path, limit: str, **settings: Any) -> None:
     """Run every stage that is not stored yet, and write the report.
 
     A second command with nothing changed repeats no run and no notebook. Exits with 1 if a part of the report is
@@ -199,9 +200,11 @@ def report(report: Path | None, check: bool, runs: Path, **settings: Any) -> Non
     """
     with long_work(runs, settings["fresh"], settings["scheduler"]):
         from cnnlab import report as reports
-        from cnnlab.tuning import ClaimStatus, Tuning
+        from cnnlab.tuning import ClaimStatus, Tuning, fit_time
 
         with Tuning(runs=runs, **settings) as tuning:
+            if limit:
+                click.echo(fit_time(tuning, limit), err=True)
             name = tuning.budget.profile if tuning.study.is_built_in else tuning.study.name
             out = report or surroundings.project_path("reports") / name
             made = reports.make(tuning, out)
@@ -218,22 +221,41 @@ def report(report: Path | None, check: bool, runs: Path, **settings: Any) -> Non
 
 @main.command(epilog="Example: cnnlab run --profile full --scheduler tcp://login1:8786")
 @_study_options
-def run(runs: Path, **settings: Any) -> None:
+def run(runs: Path, limit: str, **settings: Any) -> None:
     """Run every stage and mistake that is not stored yet, without notebooks, for example on a cluster.
 
     Exits with 1 if runs have failed; the others are stored.
     """
     with long_work(runs, settings["fresh"], settings["scheduler"]):
-        from cnnlab.tuning import Tuning, progress, run_study
+        from cnnlab.tuning import Tuning, fit_time, progress, run_study
 
-        with Tuning(runs=runs, **settings) as tuning, progress.Bar(tuning.planned_runs()) as bar:
-            done = run_study(tuning, bar)
+        with Tuning(runs=runs, **settings) as tuning:
+            if limit:
+                click.echo(fit_time(tuning, limit, report=False), err=True)
+            with progress.Bar(tuning.planned_runs(), TimeLeft(tuning, report=False)) as bar:
+                done = run_study(tuning, bar)
     for result in done.stages:
         made = result.decision
         click.echo(f"{made.stage:15} {made.selected:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
     if done.failures:
         click.echo(f"Missing: {', '.join(done.failures)}. Run the same command again.", err=True)
     sys.exit(1 if done.failures else 0)
+
+
+@main.command(epilog="Example: cnnlab plan --profile laptop --data data/cifar10")
+@_study_options
+def plan(runs: Path, limit: str, **settings: Any) -> None:
+    """Estimate what a report takes: runs, epochs, images, disk and time of each stage. Nothing is run.
+
+    It measures some trials on this machine's cores, or on the scheduler's workers, for at most 30 s.
+    """
+    with long_work(runs, settings["fresh"], settings["scheduler"]):
+        from cnnlab.tuning import Tuning, fit_time, plan_lines
+
+        with Tuning(runs=runs, **settings) as tuning:
+            if limit:
+                click.echo(fit_time(tuning, limit))
+            _echo(plan_lines(tuning))
 
 
 @main.command(epilog="Example: cnnlab predict cat.jpg holiday/*.png --model reports/quick/model.keras")

@@ -180,7 +180,7 @@ def write_study(path, train, test, side=24):
         ([0, 1, 2], [0, 1, 2], 24, "1 of class '0'"),
         ([0, 1, 2] * 20, [], 24, "without rows"),
         ([0] * 60, [0] * 10, 24, "at least two classes"),
-        ([0, 1, 2] * 20, [0, 1, 2] * 5, 8, "images large enough for 3 blocks.*8x8"),
+        ([0, 1, 2] * 20, [0, 1, 2] * 5, 8, "images of at least 22 x 22 pixels.*8 x 8"),
         ([0, 1] * 30 + [2], [0, 1, 2] * 5, 24, "1 of class '2'"),
     ],
     ids=["three images", "no test image", "one class", "small images", "a class with one image"],

@@ -13,7 +13,7 @@ import pytest
 from cnnlab.errors import RecordError, RecordWarning
 from cnnlab.records import RunStore, sealed, to_frame
 from cnnlab.records.record import FORMAT
-from cnnlab.study import Trial
+from cnnlab.study import OwnModel, Trial
 from conftest import make_record
 
 RECORD = make_record(Trial(), 3, params=10, history={"loss": [2.0, float("nan")]})
@@ -220,3 +220,12 @@ def test_a_store_becomes_a_table_with_the_settings_as_columns(tmp_path):
     ]  # fmt: skip
     with pytest.raises(RecordError, match="a folder of stored runs"):
         to_frame(tmp_path / "nowhere")
+
+
+def test_own_models_in_a_table(tmp_path):
+    """The parameters of an own model are columns; one cannot hide what the run itself says."""
+    settings = {"units": 3, "seed": 99}
+    trial = Trial(OwnModel("build", "abc", settings))
+    RunStore(tmp_path).put(make_record(trial, 7), ARRAYS)
+    row = to_frame(tmp_path).iloc[0]
+    assert (row["function"], row["file"], row["units"], row["seed"]) == ("build", "abc", 3, 7)

@@ -1,8 +1,8 @@
 """The trials of a stage: the corrected protocol builds on selections, the published one repeats the published fits."""
 
-import pytest
-
 from pathlib import Path
+
+import pytest
 
 from cnnlab.errors import ConfigError
 from cnnlab.study import (
@@ -205,7 +205,12 @@ def test_start():
     stage = "[[stage]]\nname = 'a'\n"
     budget = Budget("mine", 1, 30, 1, 1, 1, patience=9, batch_size=16, precision="mixed_bfloat16")
     training = first(budget, study_of(stage)).training
-    assert (training.epochs, training.patience, training.batch_size, training.precision) == (30, 9, 16, budget.precision)
+    assert (training.epochs, training.patience, training.batch_size, training.precision) == (
+        30,
+        9,
+        16,
+        budget.precision,
+    )
     named = "start = { patience = 2, batch_size = 8, dense_units = 5, optimizer = 'sgd' }\n"
     trial = first(budget, study_of(named + stage))
     assert (trial.training.patience, trial.training.batch_size, trial.training.epochs) == (2, 8, 30)

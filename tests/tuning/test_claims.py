@@ -1,7 +1,6 @@
 """Claims are result by the interval of a difference on the test images."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest

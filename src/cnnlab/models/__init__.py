@@ -4,13 +4,12 @@ import os
 
 os.environ["KERAS_HOME"] = os.devnull  # read when Keras is imported: the user's keras.json has no effect
 
-from cnnlab.models.builder import GRAY, Shape, build, compile_model, require_size, scramble_channels
+from cnnlab.models.builder import GRAY, Shape, build, compile_model, scramble_channels
 from cnnlab.models.cnns import cnn_1, cnn_2, cnn_3, cnn_4, cnn_5, cnn_6, cnn_7, cnn_8, cnn_9
 from cnnlab.models.cost import model_cost
 from cnnlab.models.export import augment, check_own_model, deployable, describe
 
 __all__ = [
     "GRAY", "Shape", "augment", "build", "check_own_model", "cnn_1", "cnn_2", "cnn_3", "cnn_4", "cnn_5", "cnn_6",
-    "cnn_7", "cnn_8", "cnn_9", "compile_model", "deployable", "describe", "model_cost", "require_size",
-    "scramble_channels",
+    "cnn_7", "cnn_8", "cnn_9", "compile_model", "deployable", "describe", "model_cost", "scramble_channels",
 ]  # fmt: skip

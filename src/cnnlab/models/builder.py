@@ -2,24 +2,26 @@
 
 import linecache
 import random
+import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.errors import ConfigError
-from cnnlab.study import Architecture, OwnModel, Training
+from cnnlab.errors import CnnlabError, ConfigError
+from cnnlab.study import Architecture, OwnModel, Training, require_size
 
 if TYPE_CHECKING:  # Keras loads its backend, which takes seconds, so functions import it
     import keras
 
 Shape = tuple[int, int, int]
+_Result = TypeVar("_Result")
 GRAY: Shape = (32, 32, 1)
 _seeding = threading.Lock()
 """Held while a user's function is called: its random numbers come from generators that all threads share."""
@@ -57,17 +59,35 @@ def build(
         ConfigError: The images are too small for the poolings, or the user's function fails or does not build a model
             for these images and classes.
     """
-    from keras import Input, Sequential, initializers, layers
+    from keras import Input, Sequential
+
+    use_default_settings()
+    noise = draw_seeds(seed, "noise")
+    before = augmentation_layers(augmentation, noise, precision)
+    if isinstance(architecture, OwnModel):
+        own = _build_own(architecture, input_shape, n_classes, seed, precision)
+        return Sequential([Input(input_shape), *before, own]) if before else own
+    require_size(architecture, input_shape)
+    weights = draw_seeds(seed, "weights")
+    return Sequential(
+        [Input(input_shape), *before, *_layers(architecture, n_classes, weights, noise, precision, fused=fused)]
+    )
+
+
+def _layers(
+    architecture: Architecture,
+    n_classes: int,
+    weights: Iterator[int | None],
+    noise: Iterator[int | None],
+    precision: str,
+    *,
+    fused: bool,
+) -> list[Any]:
+    """Return the layers of an architecture, with seeds for their weights and for their dropout."""
+    from keras import initializers, layers
 
     from cnnlab.models.layers import FusedBatchNormalization
 
-    use_default_settings()
-    if isinstance(architecture, OwnModel):
-        own = _build_own(architecture, input_shape, n_classes, seed, precision)
-        before = augmentation_layers(augmentation, draw_seeds(seed, "noise"), precision)
-        return Sequential([Input(input_shape), *before, own]) if before else own
-    require_size(architecture, input_shape)
-    weights, noise = draw_seeds(seed, "weights"), draw_seeds(seed, "noise")
     batch_normalization = FusedBatchNormalization if fused else layers.BatchNormalization
 
     def normalise() -> list[Any]:
@@ -89,7 +109,7 @@ def build(
         initializer = initializers.GlorotUniform(next(weights))
         return layers.Dense(units, activation=activation, kernel_initializer=initializer, dtype=dtype)
 
-    stack: list[Any] = [Input(input_shape), *augmentation_layers(augmentation, noise, precision)]
+    stack: list[Any] = []
     for block, filters in enumerate(architecture.filters):
         for _ in range(architecture.convs_per_block):
             stack += [convolve(filters), *normalise()]
@@ -101,7 +121,7 @@ def build(
         *drop(len(architecture.filters)),
         dense(n_classes, "softmax", "float32"),
     ]
-    return Sequential(stack)
+    return stack
 
 
 def _build_own(model: OwnModel, input_shape: Shape, n_classes: int, seed: int | None, precision: str) -> "keras.Model":
@@ -118,14 +138,16 @@ def _build_own(model: OwnModel, input_shape: Shape, n_classes: int, seed: int | 
             f"Expected a value for each parameter of {model.function} in {model.file}. Received: none for "
             f"{', '.join(model.missing)}. Add it to the study's start, or give it a default value."
         )
+
+    def call() -> tuple[Any, Any]:
+        function = getattr(_run(model), model.function)
+        built = function(input_shape=input_shape, n_classes=n_classes, **model.settings)
+        return built, built(keras.Input(input_shape)) if isinstance(built, keras.Model) else None  # makes all weights
+
     with _seeding, _seeded(seed):
         keras.config.set_dtype_policy(precision)
         try:
-            module = _run(model)
-            built = getattr(module, model.function)(input_shape=input_shape, n_classes=n_classes, **model.settings)
-            output = built(keras.Input(input_shape)) if isinstance(built, keras.Model) else None  # makes all weights
-        except (Exception, SystemExit) as error:
-            raise ConfigError(failure(model, error)) from None
+            built, output = guarded(model, call)
         finally:
             keras.config.set_dtype_policy("float32")
             use_default_settings()
@@ -185,17 +207,28 @@ def unseeded_noise() -> Any:
     return seed_generator.global_seed_generator().state
 
 
-def failure(model: OwnModel, error: BaseException) -> str:
-    """Return one line about an exception of an own model: its type, its message, and its line in the user's file."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == model.file]
-    if isinstance(error, SyntaxError):
-        lines.append(error.lineno)
-    message = " ".join(str(error).split())
-    place = f" in line {lines[-1]}" if lines else ""
-    return (
-        f"Expected {model.function} in {model.file} to build a model. Received: {type(error).__name__}{place}: "
-        f"{message if len(message) <= 300 else message[:300] + ' ...'}"
-    )
+def guarded(model: Architecture | OwnModel, action: Callable[[], _Result]) -> _Result:
+    """Do what runs code of an own model, and return its result.
+
+    Raises:
+        ConfigError: That code failed. The message has one line: the error's type, its line in the user's file, and its
+            own message.
+    """
+    try:
+        return action()
+    except CnnlabError:
+        raise
+    except (Exception, SystemExit) as error:
+        if not isinstance(model, OwnModel):
+            raise
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == model.file]
+        if isinstance(error, SyntaxError):
+            lines.append(error.lineno)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras's messages may be in bold
+        place, message = f" in line {lines[-1]}" if lines else "", " ".join(text.split())
+        received = f"{type(error).__name__}{place}: {message if len(message) <= 300 else message[:300] + ' ...'}"
+    # Raised here, it does not refer to the user's exception, whose class no other process may have.
+    raise ConfigError(f"Expected {model.function} in {model.file} to build a model that works. Received: {received}")
 
 
 def _form(output: Any) -> str:
@@ -211,25 +244,6 @@ def use_default_settings() -> None:
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     config.set_image_data_format("channels_last")
-
-
-def require_size(architecture: Architecture, input_shape: Shape) -> None:
-    """Check that images are large enough for an architecture's poolings.
-
-    Raises:
-        ConfigError: They are too small.
-    """
-    side = min(input_shape[:2])
-    for _ in architecture.filters:
-        for _ in range(architecture.convs_per_block):
-            side -= 2 if architecture.padding == "valid" else 0
-        side //= 2
-    if side < 1:
-        raise ConfigError(
-            f"Expected images large enough for {len(architecture.filters)} blocks of {architecture.convs_per_block} "
-            f"convolutions ({architecture.padding} padding) and a pooling. Received: "
-            f"{input_shape[0]}x{input_shape[1]}. Use larger images."
-        )
 
 
 def draw_seeds(seed: int | None, purpose: str) -> Iterator[int | None]:

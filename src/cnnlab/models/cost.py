@@ -119,7 +119,7 @@ def measure(trial: Trial, input_shape: Shape, n_classes: int) -> Timing:
     from cnnlab.models import fit
 
     load_seconds = time.perf_counter() - started
-    run, dataset, split = _random_images(trial, input_shape, n_classes)
+    run, dataset, split = _random_images(trial.for_images(TABLE_IMAGES), input_shape, n_classes)
     targets = fit.targets(dataset.train_labels, n_classes, trial.training)
 
     def indices(size: int) -> "NDArray[np.int32]":
@@ -201,32 +201,42 @@ class Speed:
 
     def __init__(self, timings: tuple[Timing, ...]) -> None:
         self.timings = timings
+        self._built_in = [
+            (timing, _kind(timing.trial, architecture), cost, _usual_seconds(cost, timing.batch_size))
+            for timing in timings
+            if isinstance(architecture := timing.trial.architecture, Architecture)
+            and (cost := model_cost(architecture, timing.input_shape, timing.n_classes))
+        ]
         self._known: dict[tuple[Trial, Shape, int], TrialSeconds] = {}
 
     def seconds(self, trial: Trial, input_shape: Shape, n_classes: int) -> TrialSeconds:
         """Return the estimate for a trial on images of a shape (height, width, channels) in some classes."""
-        key = trial, input_shape, n_classes
+        key, architecture = (trial, input_shape, n_classes), trial.architecture
         if key not in self._known:
-            estimate = self._built_in if isinstance(trial.architecture, Architecture) else self._own
-            self._known[key] = estimate(trial, input_shape, n_classes)
+            if isinstance(architecture, Architecture):
+                cost = model_cost(architecture, input_shape, n_classes)
+                self._known[key] = self._corrected(cost, _kind(trial, architecture), trial.training.batch_size)
+            else:
+                self._known[key] = self._own(trial)
         return self._known[key]
 
-    def _built_in(self, trial: Trial, input_shape: Shape, n_classes: int) -> TrialSeconds:
-        usual = _usual_seconds(trial, input_shape, n_classes, trial.training.batch_size)
-        ratios, weights = [], []
-        for timing in self.timings:
-            if not isinstance(timing.trial.architecture, Architecture):
-                continue
-            its = _usual_seconds(timing.trial, timing.input_shape, timing.n_classes, timing.batch_size)
-            took = timing.trace_seconds, timing.step_seconds, timing.predict_seconds
-            ratios.append([math.log(a / b) for a, b in zip(took, (its.trace, its.step, its.predict), strict=True)])
-            weights.append(1 / (_distance(trial, usual, timing, its) + 0.1) ** 2)
-        if not ratios:
+    def _corrected(self, cost: ModelCost, kind: tuple[Any, ...], batch_size: int) -> TrialSeconds:
+        usual = _usual_seconds(cost, batch_size)
+        if not self._built_in:
             return usual
-        trace, step, predict = np.exp(np.average(ratios, axis=0, weights=weights))
+        ratios, weights = [], []
+        for timing, its_kind, its_cost, its_usual in self._built_in:
+            took = timing.trace_seconds, timing.step_seconds, timing.predict_seconds
+            expected = its_usual.trace, its_usual.step, its_usual.predict
+            ratios.append(np.log(np.divide(took, expected)))
+            distance = abs(math.log(cost.flops / its_cost.flops))  # 1 for e times as much work
+            distance += abs(math.log(batch_size / timing.batch_size)) / 2
+            distance += sum(0.3 for one, other in zip(kind, its_kind, strict=True) if one != other)
+            weights.append(1 / (distance + 0.1) ** 2)
+        trace, step, predict = np.exp(np.average(ratios, axis=0, weights=weights)).tolist()
         return TrialSeconds(usual.trace * trace, usual.step * step, usual.predict * predict, usual.params)
 
-    def _own(self, trial: Trial, *_: object) -> TrialSeconds:
+    def _own(self, trial: Trial) -> TrialSeconds:
         own = [timing for timing in self.timings if not isinstance(timing.trial.architecture, Architecture)]
         same = [timing for timing in own if timing.trial.architecture == trial.architecture]
         size, like = trial.training.batch_size, same or own or self.timings
@@ -240,9 +250,8 @@ class Speed:
         )
 
 
-def _usual_seconds(trial: Trial, input_shape: Shape, n_classes: int, batch_size: int) -> TrialSeconds:
-    """Return what a trial with a built-in model takes where the constants of this module were measured."""
-    cost = model_cost(trial.architecture, input_shape, n_classes)
+def _usual_seconds(cost: ModelCost, batch_size: int) -> TrialSeconds:
+    """Return what a built-in model takes where the constants of this module were measured."""
     image = cost.flops * TRAIN_FLOP_SECONDS + cost.elements * TRAIN_ELEMENT_SECONDS
     return TrialSeconds(
         trace=cost.layers * LAYER_SECONDS,
@@ -252,16 +261,8 @@ def _usual_seconds(trial: Trial, input_shape: Shape, n_classes: int, batch_size:
     )
 
 
-def _distance(trial: Trial, usual: TrialSeconds, timing: Timing, its: TrialSeconds) -> float:
-    """Return how different a trial is from a measured one: 0 for the same work, 1 for e times as much."""
-    other = timing.trial
-    differ = (
-        trial.architecture.batch_norm != other.architecture.batch_norm,
-        trial.architecture.conv_activation != other.architecture.conv_activation,
-        bool(trial.architecture.dropout) != bool(other.architecture.dropout),
-        trial.training.optimizer != other.training.optimizer,
-        trial.training.precision != other.training.precision,
-        trial.input.augmentation != other.input.augmentation,
-    )
-    size = abs(math.log(trial.training.batch_size / timing.batch_size)) / 2
-    return size + abs(math.log(usual.predict / its.predict)) + 0.3 * sum(differ)
+def _kind(trial: Trial, architecture: Architecture) -> tuple[Any, ...]:
+    """Return what else makes trials take different times, beside the size of their models."""
+    training = trial.training
+    layers = architecture.batch_norm, bool(architecture.dropout), architecture.conv_activation
+    return *layers, training.optimizer, training.precision, trial.input.augmentation

@@ -18,7 +18,7 @@ from cnnlab.models.builder import (
     augmentation_layers,
     build,
     draw_seeds,
-    failure,
+    guarded,
     use_default_settings,
 )
 from cnnlab.study import Architecture, OwnModel
@@ -115,12 +115,12 @@ def check_own_model(model: OwnModel, input_shape: Shape, n_classes: int, precisi
             f"Expected {place} to build equal models from equal seeds. Received: other weights or seeds of layers in "
             "the second one. Draw random numbers with keras.random or numpy.random, which cnnlab seeds."
         )
-    try:
-        probs = keras.ops.convert_to_numpy(one(images))
+
+    def use() -> tuple[NDArray[np.float32], bytes]:
         one(images, training=True)
-        content = _keras_file(one, input_shape, scale=True)
-    except Exception as error:  # the user's layers may fail in any way
-        raise ConfigError(failure(model, error)) from None
+        return keras.ops.convert_to_numpy(one(images)), _keras_file(one, input_shape, scale=True)
+
+    probs, content = guarded(model, use)
     if not (probs.min() >= 0 and np.allclose(probs.sum(axis=1), 1, atol=0.01)):  # NaN is neither
         raise ConfigError(
             f"Expected {place} to end in a softmax, so that the outputs for an image add up to 1. Received: outputs "

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
 from cnnlab.models import checkpoint
-from cnnlab.models.builder import build, compile_model, scramble_channels, unseeded_noise
+from cnnlab.models.builder import build, compile_model, guarded, scramble_channels, unseeded_noise
 from cnnlab.models.checkpoint import FitState
 from cnnlab.models.layers import ImageTable
 from cnnlab.records import Record, Run, fit_code_digest
@@ -183,6 +184,9 @@ def run(
             that this machine does not have, for a fit without checkpoints.
         on_epoch: Called with the number of each epoch, from 1, as it starts.
 
+    Raises:
+        ConfigError: An own model fails.
+
     Returns:
         The record, and arrays: `val_probs` and `test_probs` (n, n_classes) float32, `val_labels` and `test_labels`
         (n,) int64, and the weights as `weight_0000`, `weight_0001`, ... in Keras's order.
@@ -191,7 +195,8 @@ def run(
     train_labels, val_labels = dataset.train_labels[split.train], dataset.train_labels[split.val]
     model = _new_model(run, dataset, split)
     has_folder = checkpoints is not None and os.path.isdir(checkpoints)  # noqa: PTH112 - never raises
-    state = _fit(
+    do_fit = partial(
+        _fit,
         run,
         model,
         targets(train_labels, n_classes, training),
@@ -199,6 +204,7 @@ def run(
         Path(checkpoints, f"{run.digest}.ckpt") if checkpoints and has_folder else None,
         on_epoch,
     )
+    state = guarded(run.trial.architecture, do_fit)
     ends = np.cumsum([len(split.train), len(split.val), len(split.test)])
     val_probs, test_probs = (
         np.concatenate([model.whole.predict_on_batch(indices) for indices in _batches(part, PREDICT_BATCH)])

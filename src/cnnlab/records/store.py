@@ -156,7 +156,7 @@ class RunStore:
         if older + other:
             _warn(
                 f"{older + other} stored runs in {str(self.path)!r} are not used: {other} were made by other code that "
-                f"builds and fits models, {older} by a version before 0.2.0. Delete them if you do not need them."
+                f"builds and fits models, {older} by a version before 0.2.0. `make runs REMOVE=unused` removes them."
             )
 
     def records(self) -> list[Record]:

@@ -14,7 +14,7 @@ from cnnlab import evidence
 from cnnlab.errors import ConfigError
 from cnnlab.evidence import Comparison, Scores
 
-_NO_SETTINGS = ("wall_seconds", "train_seconds", "runs_made_now", "model", "page", "run_on")
+_NO_SETTINGS = ("wall_seconds", "time", "train_seconds", "runs_made_now", "model", "page", "run_on")
 """Parts of a manifest that differ from command to command."""
 
 

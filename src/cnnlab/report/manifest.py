@@ -57,6 +57,7 @@ def make_manifest(
         "runs_made_now": len(tuning.made & records.keys()),
         "train_seconds": round(sum(record.train_seconds for record in records.values()), 1),
         "wall_seconds": round(time.time() - started, 1),
+        "time": _time(tuning, time.time() - started),
         "commit": _commit(),
         "fit_code": fit_code_digest(),
         "versions": _versions(),
@@ -70,6 +71,14 @@ def make_manifest(
             "workers": WORKER_ENV,
         },
     }
+
+
+def _time(tuning: Tuning, wall_seconds: float) -> dict[str, Any]:
+    """Return the time that was asked for, what was estimated, and what the command took; {} without TIME."""
+    if not tuning.time:
+        return {}
+    asked = {name: value for name, value in tuning.time.items() if name != "spent_before"}
+    return {**asked, "took_seconds": round(wall_seconds + tuning.time["spent_before"], 1)}
 
 
 def _command(tuning: Tuning, out: Path) -> str:

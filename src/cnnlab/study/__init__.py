@@ -1,6 +1,6 @@
 """The study as data: its file, settings, stages, budgets, protocols, published fits, mistakes and claims."""
 
-from cnnlab.study.checks import notes, require_depth
+from cnnlab.study.checks import notes, require_depth, require_size
 from cnnlab.study.fields import require_whole
 from cnnlab.study.own_model import OwnModel, read_own_model
 from cnnlab.study.plan import (
@@ -66,6 +66,6 @@ __all__ = [
     "StageTrial", "Study", "Training", "Trial", "TrialSpec", "built_in", "cnn_number", "find_protocol", "make_budget",
     "mistake_model", "mistake_trials", "new_text", "notes", "parse", "plan_trials", "published_architecture",
     "published_choice", "published_fits", "published_settings", "published_stages", "published_trial",
-    "published_trials", "read", "read_own_model", "require_depth", "require_settings", "require_whole", "share_runs",
-    "skipped_trials", "stage_fits", "start",
+    "published_trials", "read", "read_own_model", "require_depth", "require_settings", "require_size",
+    "require_whole", "share_runs", "skipped_trials", "stage_fits", "start",
 ]  # fmt: skip

@@ -1,24 +1,43 @@
 """Check a study against a budget and the images, before anything is run."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from cnnlab.errors import ConfigError, StudyError
-from cnnlab.study.plan import PROTOCOLS, Budget, limit_epochs, start
+from cnnlab.study.plan import PROTOCOLS, Budget, limit_epochs, skipped_trials, start
 from cnnlab.study.settings import Architecture, Trial
 from cnnlab.study.stages import INCUMBENT, UNCHANGED, Stage, Study
 
+_LAYERS = {"filters", "convs_per_block", "padding"}  # they decide how large images must be
 
-def least_side(architecture: Architecture) -> int:
-    """Return the least height and width, in pixels, of the images that an architecture's poolings can halve."""
-    side = 1
-    for _ in architecture.filters:
-        side = 2 * side + (2 * architecture.convs_per_block if architecture.padding == "valid" else 0)
-    return side
+
+def require_size(architecture: Architecture, image_shape: tuple[int, ...]) -> None:
+    """Require images to be large enough for an architecture's poolings.
+
+    Args:
+        architecture: The layers.
+        image_shape: Height, width and channels of an image.
+
+    Raises:
+        ConfigError: They are too small.
+    """
+    least, blocks, convs = 1, len(architecture.filters), architecture.convs_per_block
+    for _ in range(blocks):
+        least = 2 * least + (2 * convs if architecture.padding == "valid" else 0)
+    if min(image_shape[:2]) < least:
+        raise ConfigError(
+            f"Expected images of at least {least} x {least} pixels for {blocks} blocks of {convs} convolutions "
+            f"({architecture.padding} padding) and a pooling. Received: {image_shape[0]} x {image_shape[1]}. Use "
+            "larger images, fewer blocks, or padding = 'same'."
+        )
 
 
 def require_depth(study: Study, budget: Budget, image_shape: tuple[int, ...]) -> None:
-    """Require the networks of a study to be no deeper than the images allow, as long as no stage changes the model.
+    """Require the networks of a study to be no deeper than the images allow.
+
+    Trials that the budget skips may be deeper, and so may those after a stage that varies these layers: whether they
+    suit the images depends on the trial that it selects.
 
     Args:
         study: The study.
@@ -28,15 +47,13 @@ def require_depth(study: Study, budget: Budget, image_shape: tuple[int, ...]) ->
     Raises:
         StudyError: Some are too deep; it names all of them.
     """
-    side, problems = min(image_shape[:2]), []
+    problems = []
     for stage, name, trial in _trials(study, budget):
-        model = trial.architecture
-        if isinstance(model, Architecture) and (least := least_side(model)) > side:
-            problems.append(
-                f"stage {stage.name!r}, trial {name!r}: Expected images of at least {least} x {least} pixels for "
-                f"{len(model.filters)} blocks of {model.convs_per_block} convolutions with {model.padding} padding. "
-                f"Received: {image_shape[0]} x {image_shape[1]}. Use fewer blocks, or padding = 'same'."
-            )
+        try:
+            if isinstance(trial.architecture, Architecture):
+                require_size(trial.architecture, image_shape)
+        except ConfigError as error:
+            problems.append(f"stage {stage.name!r}, trial {name!r}: {error}")
     if problems:
         raise StudyError(f"{study.name}.toml", problems)
 
@@ -46,13 +63,14 @@ def notes(study: Study, budget: Budget) -> list[str]:
 
     The trials are looked at as if no stage before changed the model.
     """
-    return [line for stage in study.stages for line in _stage_notes(stage, study, budget)]
+    incumbent = start(study, budget, PROTOCOLS["corrected"])
+    in_start = {name: value for name, value in study.start.items() if name in ("epochs", "patience")}
+    lines = _idle_notes("start", incumbent, in_start, budget)
+    return [*lines, *(line for stage in study.stages for line in _stage_notes(stage, incumbent, budget))]
 
 
-def _stage_notes(stage: Stage, study: Study, budget: Budget) -> Iterator[str]:
-    incumbent, seen = start(study, budget, PROTOCOLS["corrected"]), dict[Trial, str]()
-    if stage.keeps_incumbent:
-        seen[incumbent.effective()] = INCUMBENT
+def _stage_notes(stage: Stage, incumbent: Trial, budget: Budget) -> Iterator[str]:
+    seen = {incumbent.effective(): INCUMBENT} if stage.keeps_incumbent else {}
     for trial in stage.trials:
         place = f"stage {stage.name!r}, trial {trial.name!r}"
         try:
@@ -60,44 +78,56 @@ def _stage_notes(stage: Stage, study: Study, budget: Budget) -> Iterator[str]:
         except ConfigError as error:
             yield f"{place}: only a model that an earlier stage selects may suit it. {error}"
             continue
-        idle = list(_idle(incumbent, trial.changes, budget))
-        for name in idle:
-            yield f"{place}: {name} = {trial.changes[name]!r} has no effect, because {_reason(name, budget)}."
+        idle = list(_idle_notes(place, incumbent, trial.changes, budget))
+        yield from idle
         other = seen.setdefault(settings.effective(), trial.name)
         # A trial with the settings of the start is no mistake: the incumbent may have others by then.
-        if other != trial.name and settings != incumbent and not idle:
+        if other != trial.name and settings != incumbent and not (idle and other == INCUMBENT):
             whose = "the incumbent" if other == INCUMBENT else f"the trial {other!r}"
             yield f"{place}: it is equal to {whose} in this budget, so it shares its runs."
 
 
 def _trials(study: Study, budget: Budget) -> Iterator[tuple[Stage, str, Trial]]:
-    """Yield the trials of each stage with their names, as if no stage changed the model, if they suit it."""
+    """Yield the trials of each stage with their names, up to the first stage that varies how deep networks are."""
     incumbent = start(study, budget, PROTOCOLS["corrected"])
     for stage in study.stages:
         if stage.keeps_incumbent:
             yield stage, UNCHANGED, incumbent
         for trial in stage.trials:
-            try:
-                yield stage, trial.name, incumbent.change(**limit_epochs(trial.changes, budget))
-            except ConfigError:
-                continue
+            if trial.name not in skipped_trials(stage, budget):
+                with suppress(ConfigError):
+                    yield stage, trial.name, incumbent.change(**trial.changes)
+        if _LAYERS & set(stage.settings):
+            return
 
 
-def _idle(incumbent: Trial, changes: Mapping[str, Any], budget: Budget) -> Iterator[str]:
-    """Yield the changed settings that have no effect together with the others."""
+def _idle_notes(place: str, incumbent: Trial, changes: Mapping[str, Any], budget: Budget) -> Iterator[str]:
+    """Yield a line for each changed setting that has no effect together with the others."""
     trial = incumbent.change(**limit_epochs(changes, budget))
     for name, value in changes.items():
-        others = {other: changes[other] for other in changes if other != name}
-        try:
-            without = incumbent.change(**limit_epochs(others, budget))
-        except ConfigError:  # the others need it
-            continue
-        is_cut = name == "epochs" and value > budget.epochs
-        if is_cut or (without != trial and without.effective() == trial.effective()):
-            yield name
+        if reason := _idle_reason(name, value, incumbent, trial, changes, budget):
+            yield f"{place}: {name} = {value!r} has no effect, because {reason}."
 
 
-def _reason(name: str, budget: Budget) -> str:
-    if name in ("epochs", "patience"):
-        return f"the budget allows at most {budget.epochs} epoch{'' if budget.epochs == 1 else 's'} (EPOCHS)"
-    return "other settings of the trial switch it off"
+def _idle_reason(
+    name: str, value: Any, incumbent: Trial, trial: Trial, changes: Mapping[str, Any], budget: Budget
+) -> str:
+    """Return why a changed setting has no effect in a trial; "" if it has one."""
+    if name == "epochs" and value > budget.epochs:
+        return f"the budget allows at most {_epochs(budget.epochs)} (EPOCHS)"
+    if name == "patience" and value is not None and value >= trial.training.epochs:
+        return f"a fit of at most {_epochs(trial.training.epochs)} never waits so long (EPOCHS)"
+    try:
+        without = incumbent.change(**{other: changes[other] for other in changes if other != name})
+    except ConfigError:  # the others need it
+        return ""
+    without = without.change(epochs=trial.training.epochs)
+    if without == trial or without.effective() != trial.effective():
+        return ""
+    if name == "dropout":
+        return "a rate of 0 is no dropout"
+    return "other settings switch it off, as long as no earlier stage changes them"
+
+
+def _epochs(number: int) -> str:
+    return f"{number} epoch{'' if number == 1 else 's'}"

@@ -170,7 +170,7 @@ def _read(file: str, folder: Path) -> str:
     """
     try:
         path = folder / file
-        if not path.is_file():  # a pipe or a device could be read for ever
+        if not path.is_file():  # a pipe or a device would never end
             raise ConfigError(f"Expected the file of the own model at {str(path)!r}. Received: no file there.")
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)

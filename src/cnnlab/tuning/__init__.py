@@ -2,6 +2,7 @@
 
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
 from cnnlab.tuning.describe import check_study, describe_images, study_lines
+from cnnlab.tuning.limits import fit_time, plan_lines
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import (
     MistakeResult,
@@ -16,6 +17,6 @@ from cnnlab.tuning.tuning import Tuning, run_study
 
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "Tuning", "check_claim",
-    "check_claims", "check_study", "describe_images", "final_stage", "have_same_runs", "read_predictions",
-    "read_scores", "run_study", "study_lines",
+    "check_claims", "check_study", "describe_images", "final_stage", "fit_time", "have_same_runs",
+    "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

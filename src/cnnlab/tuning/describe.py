@@ -35,7 +35,7 @@ def describe_images(
         if dataset is None:
             lines.append("colour: none, so the colour stage will be skipped")
             continue
-        models.require_size(Architecture(), dataset.image_shape)
+        study.require_size(Architecture(), dataset.image_shape)
         split = images.split(dataset)
         height, width, _ = dataset.image_shape
         origin = ", derived from the colour images" if kind == "grayscale" and images.folder.derived_gray else ""
@@ -118,7 +118,7 @@ def _params_text(start: Trial, settings: Mapping[str, Any]) -> str:
         if isinstance(trial.architecture, OwnModel):
             return ""
         shape = (*GRAY[:2], 3 if trial.input.colour else 1)
-        models.require_size(trial.architecture, shape)
+        study.require_size(trial.architecture, shape)
         return f"{models.model_cost(trial.architecture, shape, N_CLASSES).params:,}"
     except ConfigError:
         return ""

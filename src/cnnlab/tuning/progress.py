@@ -1,13 +1,16 @@
 """Progress of a study: callbacks, and a bar in a terminal or in Jupyter, or one line an event elsewhere."""
 
 import sys
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
 from cnnlab.records import Record
 from cnnlab.tuning.results import StageResult
+
+if TYPE_CHECKING:
+    from cnnlab.tuning.estimate import TimeLeft
 
 
 class Callback:
@@ -36,18 +39,22 @@ class _Line(tqdm):  # type: ignore[type-arg]
         trial: The run's trial.
         detail: The run's seed and epoch, or its score.
         shortened: Columns by which the bar is shorter than ten.
+        seconds_left: Returns the time left; None to let tqdm derive it from the number of runs.
     """
 
-    FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {run}"
+    FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{left}] {run}"
+    WITHOUT_ESTIMATE = FORMAT.replace("left", "remaining")
 
     trial = ""
     detail = ""
     shortened = 0
+    seconds_left: Callable[[], float] | None = None
 
     @property
     def format_dict(self) -> MutableMapping[str, Any]:
-        """What tqdm fills its format with, and `run`."""
+        """What tqdm fills its format with, and `left` and `run`."""
         values = super().format_dict
+        values["left"] = self.format_interval(self.seconds_left()) if self.seconds_left else "?"
         trial, rest, room = self.trial, f", {self.detail}" if self.trial else self.detail, 0
         if columns := values["ncols"]:
             room = columns - len(self.format_meter(**{**values, "ncols": None, "run": ""}))  # beside a bar of ten
@@ -64,9 +71,11 @@ class Bar(Callback):
     Args:
         plan: Expected runs of the stages to come, corrected as each starts. None for stages asked for one by one, as in
             a notebook: the bar then appears only if runs are missing.
+        time_left: Estimates the time left. Without it, all runs count as equally long.
     """
 
-    def __init__(self, plan: Mapping[str, int] | None = None) -> None:
+    def __init__(self, plan: Mapping[str, int] | None = None, time_left: "TimeLeft | None" = None) -> None:
+        self._time_left = time_left
         self._plan = dict(plan or {})
         self._has_plan = plan is not None
         self._prints_lines = plan is not None and not sys.stderr.isatty()
@@ -83,7 +92,11 @@ class Bar(Callback):
             self._bar.close()
 
     def _open(self) -> None:
-        self._bar = _Line(total=sum(self._plan.values()), smoothing=0, dynamic_ncols=True, bar_format=_Line.FORMAT)
+        time_left = self._time_left
+        bar_format = _Line.FORMAT if time_left else _Line.WITHOUT_ESTIMATE
+        self._bar = _Line(total=sum(self._plan.values()), smoothing=0, dynamic_ncols=True, bar_format=bar_format)
+        if time_left:
+            self._bar.seconds_left = lambda: time_left.seconds
 
     def _show(self, trial: str = "", detail: str = "") -> None:
         self._bar.trial, self._bar.detail = trial, detail
@@ -99,6 +112,8 @@ class Bar(Callback):
         if self._bar is None and missing:
             self._open()
         if self._bar is not None:
+            if self._time_left:
+                self._time_left.start_stage(name, missing)
             self._bar.total = sum(self._plan.values()) if self._has_plan else self._bar.n + runs
             self._bar.shortened = 0
             self._bar.set_description(name, refresh=False)
@@ -118,10 +133,14 @@ class Bar(Callback):
             self._bar.initial += 1
             self._show()
         else:
+            if self._time_left:
+                self._time_left.end_run(record)
             self._show(trial, f"val_f1 {record.scores['val_f1']:.3f}")
 
     def on_stage_end(self, result: StageResult) -> None:
         """See `Callback`."""
+        if self._bar is not None and self._time_left:
+            self._time_left.end_stage(result)
         if self._prints_lines:
             decision = result.decision
             mean, n_seeds = decision.val_f1_mean, decision.n_seeds

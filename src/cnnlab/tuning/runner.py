@@ -1,6 +1,7 @@
 """The images of a study, and the runs that are made with them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,13 @@ class StudyImages:
         self.accepted = data.accepted_kinds(accept)
         self._budget, self._protocol = budget, protocol
         self._splits: dict[str, Split] = {}
+
+    def within(self, budget: Budget) -> "StudyImages":
+        """Return the same images as another budget uses them; they are not read again."""
+        other = copy(self)
+        other._budget, other._splits = budget, {}
+        other.__dict__.pop("warnings", None)
+        return other
 
     @cached_property
     def folder(self) -> DataFolder:

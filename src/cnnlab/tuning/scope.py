@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 
-from cnnlab import models, study
+from cnnlab import study
 from cnnlab.data import sample
 from cnnlab.errors import ConfigError, lookup, split_names
 from cnnlab.study import (
@@ -66,6 +67,12 @@ class Scope:
             for stage, names_of_stage in (trials or {}).items()
             if (of_stage := split_names("trials", names_of_stage))
         }
+
+    def within(self, budget: Budget, images: StudyImages) -> "Scope":
+        """Return the same for another budget and the images in it."""
+        other = copy(self)
+        other.budget, other._images = budget, images
+        return other
 
     @property
     def has_published(self) -> bool:
@@ -159,7 +166,7 @@ class Scope:
         folder = self._images.folder
         images = (trial.input.colour and folder.colour) or folder.gray
         if isinstance(trial.architecture, Architecture):
-            models.require_size(trial.architecture, images.image_shape)
+            study.require_size(trial.architecture, images.image_shape)
 
     def expected_trials(self, budget: Budget | None = None) -> dict[str, tuple[StageTrial, ...]]:
         """Return the trials of each stage as if no stage before changed the model, and those of the mistakes.

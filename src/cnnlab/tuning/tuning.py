@@ -1,7 +1,7 @@
 """A study on one data folder: stage after stage, then the mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,11 @@ class Tuning:
         require(isinstance(scheduler, str | None), "scheduler", "an address, or None", scheduler)
         require(isinstance(trials, Mapping | None), "trials", "names by stage, as {'dense': '32, 64'}", trials)
         require(isinstance(budget, Mapping | None), "budget", "numbers by names, as {'seeds': 2}", budget)
-        changes = dict(budget or {})
-        parts = {name: changes.pop(name, None) or () for name in STUDY_PARTS}
+        numbers = dict(budget or {})
+        parts = {name: numbers.pop(name, None) or () for name in STUDY_PARTS}
         self.study = _read_study(study, trust=trust)
         self.trust = trust
-        self.budget, usual = make_budget(profile, changes), make_budget(profile)
-        self.changes = {
-            field.name: getattr(self.budget, field.name)
-            for field in fields(Budget)
-            if getattr(self.budget, field.name) != getattr(usual, field.name)
-        }
+        self.budget = make_budget(profile, numbers)
         self.protocol = find_protocol(protocol)
         if self.protocol.pinned and (self.budget.halving or not self.study.is_built_in):
             received = "halving" if self.budget.halving else f"the study {self.study.name}"
@@ -100,12 +95,25 @@ class Tuning:
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}
         self._mistake_results: list[MistakeResult] | None = None
+        self.time: dict[str, Any] = {}  # what a time limit came to, for the manifest
 
     def __enter__(self) -> "Tuning":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.engine.close()
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What differs in the budget from its profile."""
+        usual = make_budget(self.budget.profile)
+        return {name: value for name, value in asdict(self.budget).items() if value != getattr(usual, name)}
+
+    def use_budget(self, budget: Budget) -> None:
+        """Use another budget, before anything is run."""
+        self.budget, self.images = budget, self.images.within(budget)
+        self.scope = self.scope.within(budget, self.images)
+        self._runner = Runner(self.images, self.engine, self.store)
 
     @property
     def callback(self) -> Callback:
@@ -138,16 +146,17 @@ class Tuning:
             DataError: The images cannot be used.
             StudyError: Networks are too deep for the images.
         """
+        planned = replace(self.study, stages=self.stages)
         kinds = {self.scope.start.input.colour, *(stage.on_colour for stage in self.stages)}
         shapes = {}
         for colour in sorted(kinds):
             dataset = self.images.dataset(colour)
             self.images.split(dataset)
-            study.require_depth(self.study, self.budget, dataset.image_shape)
+            study.require_depth(planned, self.budget, dataset.image_shape)
             shapes[colour] = dataset.image_shape, len(dataset.class_names)
         trials = [trial.settings for trials in self.scope.expected_trials().values() for trial in trials]
         own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
-        notes = study.notes(self.study, self.budget)
+        notes = study.notes(planned, self.budget)
         for model, colour in own:
             notes += self.engine.call(models.check_own_model, model, *shapes[colour], self.budget.precision)
         return list(dict.fromkeys(notes))

@@ -78,7 +78,7 @@ def test_the_comparisons_have_a_row_for_each_other_trial():
 
 
 def test_a_model_that_cannot_be_drawn_has_a_sentence_instead():
-    assert "visualkeras draws only models" in words.model_drawing(b"", [{"layer": "Conv2D", "params": 3}]).data
+    assert "visualkeras only draws layers" in words.model_drawing(b"", [{"layer": "Conv2D", "params": 3}]).data
 
 
 def test_a_fit_that_diverged_after_its_best_epoch_is_named():

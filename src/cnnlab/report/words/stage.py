@@ -45,11 +45,11 @@ def layers_table(layers: Sequence[Mapping[str, str | int]]) -> HTML:
 
 
 def model_drawing(png: bytes, layers: Sequence[Mapping[str, str | int]]) -> Picture | Markdown:
-    """Return a visualkeras drawing with its text alternative; a sentence if there is none, where `png` is b""."""
+    """Return a visualkeras drawing with its text alternative, or a sentence if there is none."""
     from PIL import Image
 
     if not png:
-        return Markdown("There is no drawing: visualkeras draws only models whose layers follow one another.")
+        return Markdown("There is no drawing: visualkeras only draws layers that follow one another.")
     names = ", ".join(str(row["layer"]) for row in layers)
     width = Image.open(BytesIO(png)).width // plots.SHARPNESS
     return Picture(png, f"Drawing of the model, layer by layer: {names}.", width)

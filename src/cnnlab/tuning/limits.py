@@ -1,0 +1,63 @@
+"""Plan a study, or fit its budget into a time, before it is run."""
+
+import time
+
+from cnnlab.tuning.calibration import calibrate
+from cnnlab.tuning.estimate import duration, estimate, plan_table
+from cnnlab.tuning.ladder import choose_rung, parse_time
+from cnnlab.tuning.tuning import Tuning
+
+
+def plan_lines(tuning: Tuning, *, report: bool = True) -> list[str]:
+    """Return what a study will take, stage by stage, as lines of text. This starts the workers and measures them.
+
+    Args:
+        tuning: The study.
+        report: Whether notebooks and page are made.
+
+    Raises:
+        ConfigError: The study cannot be run, or there is no scheduler or worker.
+        DataError: The images cannot be used.
+        RunError: No trial could be measured.
+        WorkerError: A worker has other versions.
+    """
+    notes = tuning.check()
+    calibration, budget = calibrate(tuning), tuning.budget
+    made = estimate(tuning, calibration, report=report)
+    workers = f"{calibration.workers} worker{'' if calibration.workers == 1 else 's'}"
+    return [
+        *(f"study: {note}" for note in notes),
+        f"{tuning.study.title}: profile {budget.profile}, {budget.seeds} seeds, at most {budget.epochs} epochs, "
+        f"{budget.train:,} training images",
+        *plan_table(made),
+        f"Estimated from measurements on {workers}, which took {duration(calibration.seconds)}.",
+    ]
+
+
+def fit_time(tuning: Tuning, limit: str, *, report: bool = True) -> str:
+    """Give a study the largest budget that fits a time, and return the settings that repeat it, as a line of text.
+
+    Args:
+        tuning: The study; numbers of its budget that the user has given stay as they are.
+        limit: The time, as "2h" or "90m".
+        report: Whether notebooks and page are made.
+
+    Raises:
+        ConfigError: It is no time, or the smallest budget takes longer; or as for `plan_lines`.
+        DataError: The images cannot be used.
+        RunError: No trial could be measured.
+        WorkerError: A worker has other versions.
+    """
+    asked, started = parse_time(limit), time.monotonic()
+    tuning.check()
+    calibration = calibrate(tuning)
+    rung = choose_rung(tuning, calibration, asked, spent=time.monotonic() - started, report=report)
+    tuning.use_budget(rung.budget)
+    low, high = rung.estimate.seconds
+    spent = time.monotonic() - started
+    tuning.time = {"asked_seconds": asked, "estimated_seconds": [round(low), round(high)], "spent_before": spent}
+    settings = " ".join(f"{name.upper()}={value}" for name, value in tuning.changes.items())
+    return (
+        f"TIME={limit}: the largest budget that fits is {settings} (estimated {duration(low)} to {duration(high)}). To "
+        "repeat or resume it, give these settings instead of TIME."
+    )
