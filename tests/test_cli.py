@@ -39,6 +39,7 @@ def call(*words):
     "command",
     [
         ["report"],
+        ["plan"],
         ["run"],
         ["predict"],
         ["diff"],
