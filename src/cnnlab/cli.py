@@ -227,12 +227,13 @@ def run(runs: Path, limit: str, **settings: Any) -> None:
     Exits with 1 if runs have failed; the others are stored.
     """
     with long_work(runs, settings["fresh"], settings["scheduler"]):
-        from cnnlab.tuning import Tuning, fit_time, progress, run_study
+        from cnnlab.tuning import TimeLeft, Tuning, fit_time, progress, run_study
 
         with Tuning(runs=runs, **settings) as tuning:
             if limit:
                 click.echo(fit_time(tuning, limit, report=False), err=True)
-            with progress.Bar(tuning.planned_runs(), TimeLeft(tuning, report=False)) as bar:
+            left = lambda: TimeLeft(tuning, tuning.calibration, report=False)  # noqa: E731
+            with progress.Bar(tuning.planned_runs(), left) as bar:
                 done = run_study(tuning, bar)
     for result in done.stages:
         made = result.decision

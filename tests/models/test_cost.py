@@ -7,7 +7,7 @@ import pytest
 
 from cnnlab.models import cost
 from cnnlab.models.cost import Speed, Timing, model_cost
-from cnnlab.study import Architecture, OwnModel, Trial
+from cnnlab.study import Architecture, OwnModel, Training, Trial, read_own_model
 
 GRAY = (32, 32, 1)
 ARCHITECTURES = {
@@ -123,11 +123,25 @@ def test_an_own_model_that_was_not_measured_takes_the_mean_of_the_others():
     assert speed.seconds(OWN[2], GRAY, 10).step == pytest.approx(0.25)
 
 
+OWN_MODEL = """
+import keras
+
+def build(input_shape, n_classes, units=4):
+    inputs = keras.Input(input_shape)
+    hidden = keras.layers.Dense(units)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(n_classes, activation="softmax")(hidden))
+"""
+
+
 @pytest.mark.slow
-def test_measuring_gives_times_above_0_and_the_models_parameters():
+@pytest.mark.parametrize("is_own", [False, True])
+def test_measuring_gives_times_above_0_and_the_models_parameters(is_own, tmp_path):
     trial = Trial().change(filters=(4,), batch_size=8, batch_norm=True)
+    params = model_cost(trial.architecture, (12, 12, 1), 3).params
+    if is_own:
+        (tmp_path / "mine.py").write_text(OWN_MODEL)
+        trial = Trial(read_own_model("mine.py:build", tmp_path), Training(batch_size=8))
+        params = (144 + 1) * 4 + (4 + 1) * 3
     measured = cost.measure(trial, (12, 12, 1), 3)
-    assert measured.trial == trial
-    assert measured.batch_size == 8
-    assert measured.params == model_cost(trial.architecture, (12, 12, 1), 3).params
+    assert (measured.trial, measured.batch_size, measured.params) == (trial, 8, params)
     assert min(measured.trace_seconds, measured.step_seconds, measured.predict_seconds) > 0

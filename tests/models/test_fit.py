@@ -56,6 +56,20 @@ def test_the_same_run_twice_gives_bit_identical_weights(done, fit):
         np.testing.assert_array_equal(arrays[name], values)
 
 
+@pytest.mark.parametrize("predicted_at_once", [4, 256])
+def test_the_history_has_means_over_all_images_not_those_of_the_last_batch(fit, monkeypatch, predicted_at_once):
+    monkeypatch.setattr(fits, "PREDICT_BATCH", predicted_at_once)
+    record, _ = fit()
+    best = record.best_epoch - 1
+    assert record.history["val_accuracy"][best] == pytest.approx(record.scores["val_accuracy"])
+    assert record.history["val_loss"][best] == pytest.approx(record.scores["val_loss"], rel=1e-5)
+    # Weights that stay as they are give the same loss in every epoch, though the last batch has other images.
+    still, _ = fit(SMALL.change(optimizer="sgd", learning_rate=1e-30, dropout=(), epochs=3, batch_size=16))
+    assert still.history["loss"] == pytest.approx([still.history["loss"][0]] * 3, rel=1e-5)
+    correct = [accuracy * 20 for accuracy in still.history["accuracy"]]
+    assert correct == pytest.approx([correct[0]] * 3)
+
+
 def test_each_epoch_is_told_as_it_begins_and_that_changes_nothing(done, tiny, split):
     told = []
     record, _ = fits.run(Run(SMALL, 1, tiny.digest, split.digest), tiny, split, on_epoch=told.append)

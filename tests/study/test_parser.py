@@ -79,6 +79,8 @@ def problem(text):
         (STAGE + "incumbent = 'no'", "stage 1 ('a'): Expected incumbent to be true or false. Received: 'no'."),
         (STAGE + "incumbent = 1", "Expected incumbent to be true or false. Received: 1."),
         # Ways to write trials
+        (STAGE + "incumbent = false", "stage 1 ('a'): Expected trials, or incumbent = true. Received: a stage without"),
+        (STAGE + "incumbent = false\ntrials = {}", "Expected trials, or incumbent = true. Received: a stage without"),
         (STAGE + "values = [1]", "Expected vary with values, or grid, or trials. Received: values."),
         (STAGE + "vary = 'epochs'", "Expected vary with values, or grid, or trials. Received: vary."),
         (STAGE + "vary = 'epochs'\nvalues = [1]\ngrid = {}", "or trials. Received: vary, values, grid."),
@@ -139,7 +141,7 @@ def problem(text):
         (STAGE + CLAIM.replace("'a', 'sel", "'b', 'sel"), "Expected a stage named a, final. Received: better = ['b'"),
         (STAGE + CLAIM.replace("'selected'", "'slected'"), "a trial of a named selected, .* Did you mean 'selected'?"),
         (STAGE + CLAIM.replace("'selected'", "'unchanged'"), "Expected a trial of a named selected, incumbent."),
-        (STAGE + "incumbent = false\n" + CLAIM, "Expected a trial of a named selected. Received: than = ['a', 'inc"),
+        (STAGE + "incumbent = false\ntrials = { x = {} }\n" + CLAIM, "a trial of a named x, selected. Received: than"),
         (STAGE + CLAIM + "by = '5'", "Expected by to be a difference of macro-F1, -1 to 1. Received: '5'."),
         (STAGE + CLAIM + "by = 5", "Expected by to be a difference of macro-F1, -1 to 1. Received: 5."),
         (STAGE + CLAIM + "by = nan", "Expected by to be a difference of macro-F1, -1 to 1. Received: nan."),
@@ -163,6 +165,7 @@ def test_all_problems():
         name = "a/b"
         incumbent = 3
         why = 3
+        expensive = ["z"]
         trials = { x = { epochs = 0 }, y = { batch = 3 }, selected = {} }
         [[stage]]
         name = "c"
@@ -180,6 +183,7 @@ def test_all_problems():
         ("stage 1 ('a/b'): ", "'a/b'."),
         ("stage 1 ('a/b'): ", "3."),
         ("stage 1 ('a/b'): ", "3."),
+        ("stage 1 ('a/b'): ", "['z']."),
         ("stage 1 ('a/b'), trial 'x': ", "0."),
         ("stage 1 ('a/b'), trial 'y': ", "'batch'. Did you mean 'batch_size'?"),
         ("stage 1 ('a/b'), trial 'selected': ", "'selected'."),
@@ -189,6 +193,20 @@ def test_all_problems():
         ("claim 1: ", "7."),
         ("claim 1: ", "''."),
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["runs.toml", "Runs.toml", *(f"{profile}.toml" for profile in PROFILES), "..toml", ".toml", "a\nb.toml"]
+)
+def test_name_of_the_file(name):
+    """The report has its name, and must not mix with stored runs or with other reports."""
+    with pytest.raises(StudyError) as caught:
+        parse(STAGE, Path(name))
+    [wrong] = caught.value.problems
+    assert len(str(caught.value).splitlines()) == 1
+    assert wrong.startswith("Expected a file with another name than runs, ")
+    assert wrong.endswith(f"Received: {name!r}. Rename it.")
+    assert parse(STAGE, Path("my study (2).toml")).name == "my study (2)"
 
 
 @pytest.mark.parametrize(

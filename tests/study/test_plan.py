@@ -161,6 +161,13 @@ def test_wrong_number(name, value):
         make_budget("quick", {name: value})
 
 
+def test_most_seeds():
+    """More would be those of another published fit."""
+    assert len(make_budget("quick", {"seeds": 999}).seed_numbers) == 999
+    with pytest.raises(ConfigError, match=r"Expected SEEDS to be at most 999\. Received: 1000"):
+        make_budget("quick", {"seeds": 1_000})
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

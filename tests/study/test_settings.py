@@ -122,11 +122,11 @@ def test_new_optimizer():
 @pytest.mark.parametrize(
     ("changes", "momentum"),
     [
-        ({"epochs": 1}, 0.5),  # 10 steps
-        ({"epochs": 5, "patience": None}, 0.8),  # 50 steps
-        ({"epochs": 10, "patience": 4}, 0.8),  # a fit may end after 5 epochs
-        ({"epochs": 20, "patience": None, "batch_size": 7}, 0.99),  # 1,720 steps: Keras's default
-        ({"epochs": 20, "patience": None}, 0.95),
+        ({}, 0.833),  # 10 steps an epoch, 60 in 6 epochs
+        ({"batch_size": 600}, 0.5),  # 6 steps
+        ({"batch_size": 5}, 0.986),
+        ({"batch_size": 3}, 0.99),  # 1,200 steps: Keras's default
+        ({"epochs": 1, "patience": 2}, 0.833),  # a stage about epochs or patience changes nothing else
         ({"batch_norm_momentum": 0.7}, 0.7),
         ({"batch_norm": False}, None),
     ],

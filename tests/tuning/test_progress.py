@@ -13,8 +13,8 @@ import pytest
 
 from cnnlab.models.cost import Speed
 from cnnlab.tuning import Tuning, progress
-from cnnlab.tuning.calibration import Calibration
-from cnnlab.tuning.estimate import TimeLeft
+from cnnlab.tuning.planning.calibration import Calibration
+from cnnlab.tuning.planning.estimate import TimeLeft
 from conftest import make_record, make_result
 
 RESULT = make_result("dense", old=(0.5,), new=(0.9,))
@@ -199,7 +199,7 @@ def test_with_an_estimate_the_bar_shows_the_time_left_from_the_start(stderr, fol
     terminal = Terminal()
     stderr(terminal.stream)
     record = make_record(tuning.scope.start, train_seconds=1000.0)
-    with progress.Bar({"base": 1, "dense": 3}, TimeLeft(tuning, workers)) as bar:
+    with progress.Bar({"base": 1, "dense": 3}, lambda: TimeLeft(tuning, workers)) as bar:
         bar.on_stage_start("base", 1, 1)
         bar.on_run_end("base", record, False)
         bar.on_stage_start("dense", 3, 0)

@@ -9,7 +9,7 @@ from cnnlab import data
 from cnnlab.errors import ConfigError, DataError
 from cnnlab.records import SCORES
 from cnnlab.report import words
-from cnnlab.study import plan_trials
+from cnnlab.study import make_budget, plan_trials
 from cnnlab.tuning import Tuning, tables
 from cnnlab.tuning.progress import Callback
 from conftest import make_arrays, make_record
@@ -101,6 +101,69 @@ def test_published_stages_do_not_depend_on_our_scores(folder, tmp_path):
     assert study.result("dense").decision.selected == "128"
     assert {trial.settings.architecture.dense_units for trial in study.result("activation").trials} == {128}
     assert len({run.digest for run in made}) == len(made)
+
+
+def test_published_figures_stand_beside_the_published_fits_only_on_cifar10(folder, cifar10, tmp_path):
+    """The published protocol runs the fits on any images."""
+    for path, has_figures in ((cifar10, True), (folder, False)):
+        study = Tuning(path, tmp_path / path.name, protocol="published")
+        fake_runs(study, lambda trial: 0.5)
+        result = study.result("dense")
+        assert {trial.published is not None for trial in result.trials} == {has_figures}
+        assert result.decision.selected == "128"
+
+
+def test_the_momentum_of_batch_normalisation_follows_from_the_number_of_steps(folder, tmp_path):
+    """Every run has a number, from the images that the budget leaves; one that the study names stays."""
+    for epochs, momentum in ((2, 0.722), (30, 0.722)):  # 6 epochs of 6 steps
+        study = Tuning(folder, tmp_path, budget={"epochs": epochs, "train": 96, "val": 20})
+        trial = study.scope.start.change(batch_norm=True, batch_size=16)
+        [(run, _, split)] = study.images.work(trial, [1])
+        assert len(split.train) == 96
+        assert run.trial.architecture.batch_norm_momentum == momentum
+        [(fixed, *_)] = study.images.work(trial.change(batch_norm_momentum=0.7), [1])
+        assert fixed.trial.architecture.batch_norm_momentum == 0.7
+        [(plain, *_)] = study.images.work(study.scope.start, [1])
+        assert plain.trial.architecture.batch_norm_momentum is None
+
+
+def test_a_budget_changes_what_every_fit_has(folder, tmp_path):
+    budget = {"seeds": 2, "epochs": 4, "patience": 3, "train": 90, "val": 30, "test": 50}
+    study = Tuning(folder, tmp_path, "laptop", budget=budget)
+    made = fake_runs(study, lambda trial: 0.5)
+    study.result("dense")
+    assert {run.seed for run in made} == {1, 2}
+    assert {(run.trial.training.epochs, run.trial.training.patience) for run in made} == {(4, 3)}
+    split = study.images.split(study.images.dataset(colour=False))
+    assert (len(split.train), len(split.val), len(split.test)) == (90, 30, 50)
+    assert study.changes == budget
+    assert study.budget.profile == "laptop"
+
+
+def test_another_budget_can_be_used_before_anything_is_run(folder, tmp_path):
+    study = Tuning(folder, tmp_path, budget={"skip": "depth"})
+    study.use_budget(make_budget("laptop", {"seeds": 1, "epochs": 3, "train": 80}))
+    made = fake_runs(study, lambda trial: 0.5)
+    result = study.result("filters")
+    assert {(run.seed, run.trial.training.epochs) for run in made} == {(1, 3)}
+    assert len(study.images.split(study.images.dataset(colour=False)).train) == 80
+    assert study.changes == {"seeds": 1, "epochs": 3, "train": 80}
+    assert result.skipped == ("64-128-256", "128-256-512")
+    assert "depth" not in study.planned_runs()
+
+
+def test_the_expected_runs_are_known_before_anything_is_run(cifar10, tmp_path):
+    """As if no stage before changed the model: with other selections there may be more or fewer."""
+    study = Tuning(cifar10, tmp_path, budget={"seeds": 2, "stages": "dense,batchnorm,mistakes"})
+    made = fake_runs(study, lambda trial: 0.5)
+    planned = study.planned_runs()
+    assert list(planned) == ["batchnorm", "dense", "mistakes"]
+    assert (planned["batchnorm"], planned["dense"]) == (4, 10)
+    assert made == []
+    study.results()
+    assert len({run.digest for run in made}) == 12, "the incumbent of both stages is one trial"
+    study.mistake_results()
+    assert len({run.digest for run in made}) == 12 + planned["mistakes"]
 
 
 def test_tables_have_the_documented_columns(tuning):

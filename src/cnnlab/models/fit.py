@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Hashable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -129,6 +130,19 @@ def _batches(indices: NDArray[np.int32], size: int) -> list[NDArray[np.int32]]:
     return np.split(indices, range(size, len(indices), size))
 
 
+def _mean(batches: Iterable[tuple[Mapping[str, Any], int]]) -> dict[str, float]:
+    """Return the mean of some metrics over all images, given those of each batch and its number of images.
+
+    Keras resets its metrics in each `train_on_batch` and `test_on_batch` (3.15), so each value is that of one batch.
+    """
+    sums, n_images = defaultdict[str, float](float), 0
+    for metrics, size in batches:
+        n_images += size
+        for name, value in metrics.items():
+            sums[name] += float(value) * size
+    return {name: value / n_images for name, value in sums.items()}
+
+
 def _fit(
     run: Run,
     model: _Model,
@@ -148,14 +162,16 @@ def _fit(
     started, saved = time.perf_counter() - state.seconds, time.monotonic()
     while state.epochs < training.epochs and state.wait < (training.patience or training.epochs):
         on_epoch(state.epochs + 1)
-        whole.reset_metrics()
-        for indices in _batches(_shuffled(run.seed, state.epochs, n_train), training.batch_size):
-            train_metrics = whole.train_on_batch(indices, train_targets[indices], return_dict=True)
-        whole.reset_metrics()
-        for indices in _batches(np.arange(n_val, dtype=np.int32), PREDICT_BATCH):
-            val_metrics = whole.test_on_batch(n_train + indices, val_targets[indices], return_dict=True)
+        train_metrics = _mean(
+            (whole.train_on_batch(indices, train_targets[indices], return_dict=True), len(indices))
+            for indices in _batches(_shuffled(run.seed, state.epochs, n_train), training.batch_size)
+        )
+        val_metrics = _mean(
+            (whole.test_on_batch(n_train + indices, val_targets[indices], return_dict=True), len(indices))
+            for indices in _batches(np.arange(n_val, dtype=np.int32), PREDICT_BATCH)
+        )
         metrics = train_metrics | {f"val_{name}": value for name, value in val_metrics.items()}
-        state.add_epoch({name: float(value) for name, value in metrics.items()}, model.core.get_weights)
+        state.add_epoch(metrics, model.core.get_weights)
         state.seconds = time.perf_counter() - started
         if checkpoint_path and time.monotonic() - saved >= CHECKPOINT_SECONDS:
             checkpoint.save(checkpoint_path, state, model.variables)

@@ -25,6 +25,7 @@ from cnnlab.tuning import (
     ClaimResult,
     StageResult,
     StudyResults,
+    TimeLeft,
     Tuning,
     check_claims,
     final_stage,
@@ -69,7 +70,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         missing: list[Chapter] = []
         named = _write_study(tuning, out)
         with (
-            progress.Bar(tuning.planned_runs()) as bar,
+            progress.Bar(tuning.planned_runs(), lambda: TimeLeft(tuning, tuning.calibration)) as bar,
             NotebookRunner(tuning, out / "notebooks", notebooks, named) as runner,
         ):
             study = run_study(tuning, bar, runner.add, runner.add_failed)

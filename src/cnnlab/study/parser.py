@@ -35,6 +35,8 @@ LONGEST_LINE = 1_000
 """Characters of a problem: what was received may be long."""
 _NOT_STAGES = (ALL_MISTAKES, "all", "data", "comparison", "noise", "published", "search", FINAL)
 """Names with another meaning in a report or on the command line."""
+_NOT_STUDIES = ("runs", "smoke", "quick", "laptop", "full")
+"""Names that other folders of `reports/` have: stored runs, and the reports of the built-in study."""
 _NOT_TRIALS = (UNCHANGED, INCUMBENT, SELECTED)
 _STUDY_KEYS = ("title", "images", "start", "model", "stage", "claim")
 _BUILT_IN_KEYS = ("published", "mistake")
@@ -68,6 +70,11 @@ class Parser:
 
     def study(self, table: Mapping[str, Any], text: str, path: Path, *, is_built_in: bool) -> Study:
         """Return the study of a file; what is wrong in it is missing or has its default."""
+        if path.stem.lower() in _NOT_STUDIES or path.stem.startswith(".") or not path.stem.isprintable():
+            self._note(
+                f"Expected a file with another name than {', '.join(_NOT_STUDIES)}, which folders in reports/ have, "
+                f"and without control characters. Received: {path.name!r}. Rename it."
+            )
         self._keys("", table, (*_STUDY_KEYS, *_BUILT_IN_KEYS) if is_built_in else _STUDY_KEYS)
         base, start = Trial(), dict[str, Any]()
         with self._at("model"):
@@ -142,11 +149,13 @@ class Parser:
         changes = _trials(row)
         if isinstance(name, str):
             self._names[name] = [*changes, SELECTED, *([INCUMBENT] if incumbent else [])]
-        is_list = isinstance(expensive, list) and all(
-            isinstance(trial, str) and trial in changes for trial in expensive
-        )
-        require(is_list, "expensive", f"a list of names of its trials, which are {', '.join(changes)}", expensive)
-        trials = tuple(self._each_trial(place, changes, expensive))
+        if not changes and not incumbent:
+            raise ConfigError("Expected trials, or incumbent = true. Received: a stage without a trial.")
+        known = list(changes)
+        is_list = isinstance(expensive, list) and all(trial in known for trial in expensive)
+        with self._at(place):
+            require(is_list, "expensive", f"a list of names of its trials, which are {', '.join(known)}", expensive)
+        trials = tuple(self._each_trial(place, changes, expensive if is_list else []))
         title = texts["title"] or str(name).replace("-", " ").capitalize()
         return Stage(str(name), title, texts["question"], texts["why"], trials, incumbent)
 

@@ -55,7 +55,7 @@ PROFILES = {
     budget.profile: budget
     for budget in (
         Budget("smoke", seeds=1, epochs=1, train=128, val=100, test=100),
-        Budget("quick", seeds=3, epochs=12, train=384, val=200, test=500, batch_size=32),
+        Budget("quick", seeds=3, epochs=12, train=384, val=200, test=500, batch_size=16),
         Budget("laptop", seeds=3, epochs=20, train=5_000, val=2_000, test=10_000),
         Budget("full", seeds=5, epochs=500, train=40_000, val=10_000, test=10_000, expensive=True),
     )
@@ -63,6 +63,7 @@ PROFILES = {
 """Named budgets."""
 NUMBERS = ("seeds", "epochs", "patience", "train", "val", "test")
 """The numbers of a budget that a user may change."""
+MOST_SEEDS = 999  # each published fit numbers its own seeds, from 1001, 2001, ...
 STUDY_PARTS = ("stages", "skip")
 """What else a notebook's `budget` may have: which stages are run."""
 
@@ -80,6 +81,8 @@ def make_budget(profile: str, changes: Mapping[str, Any] | None = None) -> Budge
         lookup(known, name, "number of a budget")
         if name in NUMBERS:
             require_whole(name.upper(), value)
+    seeds = made.get("seeds", 1)
+    require(seeds <= MOST_SEEDS, "SEEDS", f"at most {MOST_SEEDS}", seeds)
     precision, halving = made.get("precision", "float32"), made.get("halving", False)
     require(precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", precision)
     require(isinstance(halving, bool), "halving", "True or False", halving)
@@ -192,6 +195,11 @@ def share_runs(trials: Iterable[StageTrial]) -> tuple[StageTrial, ...]:
 def skipped_trials(stage: Stage, budget: Budget) -> tuple[str, ...]:
     """Return the names of the trials that a budget skips."""
     return tuple(trial.name for trial in stage.trials if trial.expensive and not budget.expensive)
+
+
+def has_trials(stage: Stage, budget: Budget) -> bool:
+    """Return whether a budget runs a trial of a stage: it skips the expensive ones."""
+    return stage.keeps_incumbent or len(skipped_trials(stage, budget)) < len(stage.trials)
 
 
 def limit_epochs(changes: Mapping[str, Any], budget: Budget) -> dict[str, Any]:

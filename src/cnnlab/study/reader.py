@@ -37,17 +37,19 @@ def read(path: str | Path) -> Study:
             content = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise StudyError(
-            path.name,
-            [f"Expected a study file at {str(path)!r}. Received: {reason}. `cnnlab study new FILE` writes one."],
-        ) from error
+        problem = f"Expected a study file at {str(path)!r}. Received: {reason}. `cnnlab study new FILE` writes one."
+        raise _error(path, problem) from error
     if len(content) > MOST_BYTES:
-        raise StudyError(path.name, [f"Expected at most {MOST_BYTES:,} bytes. Received: more. Name a study file."])
+        raise _error(path, f"Expected at most {MOST_BYTES:,} bytes. Received: more. Name a study file.")
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise StudyError(path.name, [f"Expected UTF-8. Received: {error.reason} at byte {error.start}."]) from error
+        raise _error(path, f"Expected UTF-8. Received: {error.reason} at byte {error.start}.") from error
     return built_in() if text == built_in().text else parse(text, path)
+
+
+def _error(path: Path, *problems: str) -> StudyError:
+    return StudyError(path.name if path.name.isprintable() else repr(path.name), list(problems))
 
 
 @cache
@@ -74,11 +76,11 @@ def parse(text: str, path: Path, *, is_built_in: bool = False) -> Study:
         table = tomllib.loads(text)
         _require_toml(table)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise StudyError(path.name, [f"Expected TOML. Received: {error}. See docs/studies.md."]) from error
+        raise _error(path, f"Expected TOML. Received: {error}. See docs/studies.md.") from error
     parser = Parser()
     study = parser.study(table, text, path, is_built_in=is_built_in)
     if parser.problems:
-        raise StudyError(path.name, parser.problems)
+        raise _error(path, *parser.problems)
     return study
 
 

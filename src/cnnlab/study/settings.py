@@ -25,6 +25,7 @@ LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "
 LAYOUTS = ("channels_last", "published")
 AUGMENTATIONS = ("none", "flip-shift")
 PRECISIONS = ("float32", "mixed_bfloat16")
+_SETTLING_EPOCHS = 6  # after which batch normalisation's statistics have forgotten their start
 
 
 @attrs.frozen
@@ -181,14 +182,14 @@ class Trial:
         """Return this trial as it is fitted with a number of training images: without a momentum of None.
 
         Batch normalisation's moving statistics start at 0 and 1, which have a weight of momentum ** steps after some
-        steps. Early stopping ends a fit after `patience` + 1 epochs at the earliest. With a momentum of 1 - 10 / steps,
-        the start then weighs about e ** -10. It is at least 0.5 and at most Keras's default, 0.99; PyTorch's is 0.9.
+        steps. The usual patience of 5 ends a fit after 6 epochs at the earliest. With a momentum of 1 - 10 / steps of
+        6 epochs, the start then weighs about e ** -10. It is at least 0.5 and at most Keras's default, 0.99; PyTorch's
+        is 0.9. It does not depend on epochs and patience, so that a stage about these changes nothing else.
         """
-        model, training = self.architecture, self.training
+        model = self.architecture
         if isinstance(model, OwnModel) or not model.batch_norm or model.batch_norm_momentum is not None:
             return self
-        epochs = min(training.epochs, (training.patience or training.epochs) + 1)
-        steps = math.ceil(n_train / training.batch_size) * epochs
+        steps = _SETTLING_EPOCHS * math.ceil(n_train / self.training.batch_size)
         return self.change(batch_norm_momentum=round(min(0.99, max(0.5, 1 - 10 / steps)), 3))
 
     def effective(self) -> "Trial":
@@ -236,7 +237,11 @@ class Trial:
 
 
 def _change(part: Any, values: Mapping[str, Any]) -> Any:
-    return part.change(**values) if isinstance(part, OwnModel) else attrs.evolve(part, **values)
+    if isinstance(part, OwnModel):
+        return part.change(**values)
+    if "filters" in values and len(set(getattr(part, "dropout", ()))) == 1:  # one rate everywhere, also in new blocks
+        values = {"dropout": part.dropout[0], **values}
+    return attrs.evolve(part, **values)
 
 
 def require_settings(name: str, settings: object, trial: Trial | None = None) -> None:

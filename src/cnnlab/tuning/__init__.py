@@ -2,7 +2,7 @@
 
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
 from cnnlab.tuning.describe import check_study, describe_images, study_lines
-from cnnlab.tuning.limits import fit_time, plan_lines
+from cnnlab.tuning.planning import TimeLeft, fit_time, plan_lines
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import (
     MistakeResult,
@@ -13,10 +13,11 @@ from cnnlab.tuning.results import (
     read_predictions,
     read_scores,
 )
-from cnnlab.tuning.tuning import Tuning, run_study
+from cnnlab.tuning.run import run_study
+from cnnlab.tuning.tuning import Tuning
 
 __all__ = [
-    "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "Tuning", "check_claim",
-    "check_claims", "check_study", "describe_images", "final_stage", "fit_time", "have_same_runs",
+    "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "TimeLeft", "Tuning",
+    "check_claim", "check_claims", "check_study", "describe_images", "final_stage", "fit_time", "have_same_runs",
     "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

@@ -62,7 +62,7 @@ def check_study(
 
     Args:
         made: The study.
-        data: The folder of the images; where it is missing, the study is checked for images of 32 x 32 pixels.
+        data: The folder of the images; the built-in sample is written if its folder is missing.
         profile: The named budget.
         changes: What differs from it, as in `Tuning`.
         trust: Build an own model, which runs its code.

@@ -10,7 +10,7 @@ from cnnlab.records import Record
 from cnnlab.tuning.results import StageResult
 
 if TYPE_CHECKING:
-    from cnnlab.tuning.estimate import TimeLeft
+    from cnnlab.tuning.planning.estimate import TimeLeft
 
 
 class Callback:
@@ -71,11 +71,13 @@ class Bar(Callback):
     Args:
         plan: Expected runs of the stages to come, corrected as each starts. None for stages asked for one by one, as in
             a notebook: the bar then appears only if runs are missing.
-        time_left: Estimates the time left. Without it, all runs count as equally long.
+        estimate: Returns what estimates the time left; called when the bar appears. Without it, all runs count as
+            equally long.
     """
 
-    def __init__(self, plan: Mapping[str, int] | None = None, time_left: "TimeLeft | None" = None) -> None:
-        self._time_left = time_left
+    def __init__(self, plan: Mapping[str, int] | None = None, estimate: "Callable[[], TimeLeft] | None" = None) -> None:
+        self._estimate = estimate
+        self._time_left: TimeLeft | None = None
         self._plan = dict(plan or {})
         self._has_plan = plan is not None
         self._prints_lines = plan is not None and not sys.stderr.isatty()
@@ -92,7 +94,7 @@ class Bar(Callback):
             self._bar.close()
 
     def _open(self) -> None:
-        time_left = self._time_left
+        self._time_left = time_left = self._estimate() if self._estimate else None
         bar_format = _Line.FORMAT if time_left else _Line.WITHOUT_ESTIMATE
         self._bar = _Line(total=sum(self._plan.values()), smoothing=0, dynamic_ncols=True, bar_format=bar_format)
         if time_left:

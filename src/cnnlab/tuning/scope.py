@@ -57,7 +57,8 @@ class Scope:
         trials: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
         self.study, self.budget, self.protocol, self._images = study, budget, protocol, images
-        names = {name: name for name in (*(stage.name for stage in study.stages), ALL_MISTAKES)}
+        names = {stage.name: stage.name for stage in study.stages}
+        names |= {ALL_MISTAKES: ALL_MISTAKES} if study.mistakes else {}
         self.skip = {lookup(names, name, "stage") for name in split_names("skip", skip)}
         self.asked = {lookup({**names, ALL: ALL}, name, "stage") for name in split_names("stages", stages)}
         if self.asked and ALL not in self.asked:
@@ -98,7 +99,9 @@ class Scope:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages to run. Without colour images, no colour stage; under the published protocol, only its stages.
+        """The stages to run, without those that have no trial in this budget, and without colour images or fits.
+
+        A colour stage needs colour images. The published protocol runs published fits only.
 
         Raises:
             DataError: The images cannot be used.
@@ -108,6 +111,7 @@ class Scope:
             stage
             for stage in self.study.stages
             if stage.name not in self.skip
+            and study.has_trials(stage, self.budget)
             and (not stage.on_colour or has_colour)
             and (not self.protocol.pinned or study.published_choice(stage.name))
         )
@@ -119,8 +123,8 @@ class Scope:
 
     def previous(self, stage: Stage) -> Stage | None:
         """Return the stage whose selected trial is the incumbent of another; None for the first."""
-        before = self.study.stages[: self.study.stages.index(stage)]
-        return next((earlier for earlier in reversed(before) if earlier.name not in self.skip), None)
+        before, stages = self.study.stages[: self.study.stages.index(stage)], self.stages
+        return next((earlier for earlier in reversed(before) if earlier in stages), None)
 
     def title(self, stage: Stage) -> str:
         """Return a stage's heading, with its CNN design where the published study concerns the images."""
@@ -153,6 +157,10 @@ class Scope:
             names = {trial.name: trial.name for trial in planned}
             wanted = {lookup(names, name, "trial") for name in self.trials[stage.name]}
             planned = tuple(trial for trial in planned if trial.name in wanted or trial.incumbent)
+        if not planned:
+            raise ConfigError(
+                f"Expected a trial of {stage.name} that this budget runs. Received: expensive ones. Use PROFILE=full."
+            )
         for trial in planned:
             self.require_size(trial.settings)
         return planned

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnlab import models, study, surroundings
 from cnnlab.engine import Engine
 from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, require, require_name
 from cnnlab.records import RunStore
 from cnnlab.study import (
-    ALL_MISTAKES,
+    NUMBERS,
     STUDY_PARTS,
     Budget,
     OwnModel,
@@ -21,10 +21,13 @@ from cnnlab.study import (
     find_protocol,
     make_budget,
 )
-from cnnlab.tuning.progress import Bar, Callback
-from cnnlab.tuning.results import MistakeResult, StageResult, StudyResults
-from cnnlab.tuning.runner import Runner, StudyImages, warning_lines
+from cnnlab.tuning.progress import Callback
+from cnnlab.tuning.results import MistakeResult, StageResult
+from cnnlab.tuning.runner import Runner, StudyImages
 from cnnlab.tuning.scope import Scope
+
+if TYPE_CHECKING:
+    from cnnlab.tuning.planning.calibration import Calibration
 
 
 class Tuning:
@@ -81,6 +84,7 @@ class Tuning:
         self.study = _read_study(study, trust=trust)
         self.trust = trust
         self.budget = make_budget(profile, numbers)
+        self.given = {name for name in NUMBERS if numbers.get(name) is not None}
         self.protocol = find_protocol(protocol)
         if self.protocol.pinned and (self.budget.halving or not self.study.is_built_in):
             received = "halving" if self.budget.halving else f"the study {self.study.name}"
@@ -95,7 +99,8 @@ class Tuning:
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}
         self._mistake_results: list[MistakeResult] | None = None
-        self.time: dict[str, Any] = {}  # what a time limit came to, for the manifest
+        self.time: dict[str, Any] = {}  # with a time limit: what was asked and estimated, for the manifest
+        self.calibration: Calibration | None = None
 
     def __enter__(self) -> "Tuning":
         return self
@@ -142,21 +147,35 @@ class Tuning:
             What the user should know: equal trials, settings without effect, and what does not work with an own model.
 
         Raises:
-            ConfigError: The own model cannot be built, or there is no scheduler.
+            ConfigError: There is no stage to run, the own model cannot be built, or there is no scheduler.
             DataError: The images cannot be used.
             StudyError: Networks are too deep for the images.
         """
-        planned = replace(self.study, stages=self.stages)
-        kinds = {self.scope.start.input.colour, *(stage.on_colour for stage in self.stages)}
-        shapes = {}
-        for colour in sorted(kinds):
+        planned, start = replace(self.study, stages=self.stages), self.scope.start
+        if not planned.stages and not self.scope.mistake_trials():
+            raise ConfigError(
+                f"Expected at least one stage of {self.study.name} to run. Received: none. Change STAGES or SKIP; "
+                "stages about colour need colour images."
+            )
+        shapes, trials, notes = {}, list[Trial](), study.notes(planned, self.budget)
+        for stage in self.study.stages:
+            if not study.has_trials(stage, self.budget):
+                notes.append(f"stage {stage.name!r}: its trials are expensive, so this budget skips it.")
+        for stage in self.stages:
+            try:
+                trials += [trial.settings for trial in self.scope.plan(stage, start)]
+            except ConfigError as error:
+                if not any(str(error) in line for line in notes):
+                    notes.append(
+                        f"stage {stage.name!r}: only a model that an earlier stage selects may suit it. {error}"
+                    )
+        on_colour = {start.input.colour, *(stage.on_colour for stage in self.stages)}
+        for colour in sorted(on_colour.union(trial.input.colour for trial in trials)):
             dataset = self.images.dataset(colour)
             self.images.split(dataset)
             study.require_depth(planned, self.budget, dataset.image_shape)
             shapes[colour] = dataset.image_shape, len(dataset.class_names)
-        trials = [trial.settings for trials in self.scope.expected_trials().values() for trial in trials]
         own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
-        notes = study.notes(planned, self.budget)
         for model, colour in own:
             notes += self.engine.call(models.check_own_model, model, *shapes[colour], self.budget.precision)
         return list(dict.fromkeys(notes))
@@ -285,47 +304,3 @@ def _read_study(named: str | Path | Study, *, trust: bool) -> Study:
             "Received: none. Read its file, then add TRUST=1 (--trust, or trust=True)."
         )
     return made
-
-
-def run_study(
-    tuning: Tuning,
-    bar: Bar,
-    on_result: Callable[[str, Sequence[StageResult | MistakeResult]], None] = lambda *_: None,
-    on_failure: Callable[[str, CnnlabError], None] = lambda *_: None,
-) -> StudyResults:
-    """Run every stage, then the mistakes. One that fails is skipped, and later stages ignore it.
-
-    It raises what `Tuning.result` does, except for errors of runs and images.
-
-    Args:
-        tuning: The study.
-        bar: Shows the progress.
-        on_result: Called with the name of each chapter of a report that can be made now, and the results it needs.
-        on_failure: Called with the name of each stage that fails, or "mistakes", and the error.
-    """
-    results, tuning.callback = StudyResults([], [], {}), bar
-    for line in (*(f"study: {note}" for note in tuning.check()), *warning_lines(tuning.images.warnings)):
-        bar.write(line)
-
-    def fail(name: str, error: CnnlabError) -> None:
-        results.failures[name] = error
-        bar.write(f"{name}: {error}")
-        on_failure(name, error)
-
-    on_result("data", [])
-    for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
-        results.stages.append(result)
-        on_result(result.stage.name, results.stages)
-    if results.stages:
-        on_result("comparison", results.stages)
-        on_result("noise", results.stages)
-    if tuning.scope.mistake_trials():
-        try:
-            results.mistakes.extend(tuning.mistake_results())
-        except (RunError, DataError) as error:
-            fail(ALL_MISTAKES, error)
-        else:
-            on_result(ALL_MISTAKES, [*results.stages, *results.mistakes])
-    if tuning.study.is_built_in:
-        on_result("published", results.stages)
-    return results

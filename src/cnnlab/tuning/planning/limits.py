@@ -1,14 +1,17 @@
 """Plan a study, or fit its budget into a time, before it is run."""
 
 import time
+from typing import TYPE_CHECKING
 
-from cnnlab.tuning.calibration import calibrate
-from cnnlab.tuning.estimate import duration, estimate, plan_table
-from cnnlab.tuning.ladder import choose_rung, parse_time
-from cnnlab.tuning.tuning import Tuning
+from cnnlab.tuning.planning.calibration import calibrate
+from cnnlab.tuning.planning.estimate import duration, estimate, plan_table
+from cnnlab.tuning.planning.ladder import choose_rung, parse_time
+
+if TYPE_CHECKING:
+    from cnnlab.tuning.tuning import Tuning
 
 
-def plan_lines(tuning: Tuning, *, report: bool = True) -> list[str]:
+def plan_lines(tuning: "Tuning", *, report: bool = True) -> list[str]:
     """Return what a study will take, stage by stage, as lines of text. This starts the workers and measures them.
 
     Args:
@@ -34,7 +37,7 @@ def plan_lines(tuning: Tuning, *, report: bool = True) -> list[str]:
     ]
 
 
-def fit_time(tuning: Tuning, limit: str, *, report: bool = True) -> str:
+def fit_time(tuning: "Tuning", limit: str, *, report: bool = True) -> str:
     """Give a study the largest budget that fits a time, and return the settings that repeat it, as a line of text.
 
     Args:
@@ -51,12 +54,14 @@ def fit_time(tuning: Tuning, limit: str, *, report: bool = True) -> str:
     asked, started = parse_time(limit), time.monotonic()
     tuning.check()
     calibration = calibrate(tuning)
-    rung = choose_rung(tuning, calibration, asked, spent=time.monotonic() - started, report=report)
+    rung = choose_rung(tuning, calibration, asked, tuning.given, spent=time.monotonic() - started, report=report)
     tuning.use_budget(rung.budget)
+    tuning.calibration = calibration
     low, high = rung.estimate.seconds
     spent = time.monotonic() - started
     tuning.time = {"asked_seconds": asked, "estimated_seconds": [round(low), round(high)], "spent_before": spent}
-    settings = " ".join(f"{name.upper()}={value}" for name, value in tuning.changes.items())
+    numbers = {**{name: getattr(tuning.budget, name) for name in tuning.given}, **rung.changes}
+    settings = " ".join(f"{name.upper()}={value}" for name, value in numbers.items())
     return (
         f"TIME={limit}: the largest budget that fits is {settings} (estimated {duration(low)} to {duration(high)}). To "
         "repeat or resume it, give these settings instead of TIME."

@@ -2,15 +2,15 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnlab.errors import ConfigError
 from cnnlab.study import Budget
-from cnnlab.tuning.calibration import Calibration
-from cnnlab.tuning.estimate import Estimate, estimate
-from cnnlab.tuning.planner import image_counts
+from cnnlab.tuning.planning.calibration import Calibration
+from cnnlab.tuning.planning.estimate import Estimate, estimate
+from cnnlab.tuning.planning.planner import image_counts
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -63,8 +63,8 @@ class Rung:
     """The budget that fits a time.
 
     Attributes:
-        changes: Its numbers, for `make_budget`.
-        budget: The budget.
+        changes: Its numbers, without those that are fixed, as `make_budget` takes them.
+        budget: The budget, as `Tuning.use_budget` takes it.
         estimate: What it will take.
     """
 
@@ -90,14 +90,22 @@ def parse_time(text: str) -> float:
 
 
 def choose_rung(
-    tuning: "Tuning", calibration: Calibration, seconds: float, *, spent: float = 0.0, report: bool = True
+    tuning: "Tuning",
+    calibration: Calibration,
+    seconds: float,
+    fixed: Collection[str] | None = None,
+    *,
+    spent: float = 0.0,
+    report: bool = True,
 ) -> Rung:
     """Return the largest budget whose runs, with all of their epochs, fit in a time. The images are not read again.
 
     Args:
-        tuning: The study. Numbers of its budget that the user has given stay as they are.
+        tuning: The study.
         calibration: What its workers take.
         seconds: The time.
+        fixed: Names of the numbers that the user has given: they stay as they are in the study's budget. None for those
+            that differ from its profile.
         spent: How much of it has passed, as for reading the images and the calibration.
         report: Whether notebooks and page are made.
 
@@ -106,14 +114,15 @@ def choose_rung(
         DataError: The images cannot be used.
     """
     chosen, least = None, 0.0
-    for numbers in _rungs(tuning):
+    fixed = tuning.changes if fixed is None else fixed
+    for numbers in _rungs(tuning, fixed):
         budget = replace(tuning.budget, **numbers)
         made = estimate(tuning, calibration, budget, report=report)
         needed = spent + MARGIN * (made.seconds[1] - calibration.start_seconds)
         least = least or needed
         if needed > seconds:
             break
-        chosen = Rung({name: number for name, number in numbers.items() if name not in tuning.changes}, budget, made)
+        chosen = Rung({name: number for name, number in numbers.items() if name not in fixed}, budget, made)
     if chosen is None:
         raise ConfigError(
             f"Expected a time of at least {_short(least)} for this study on this machine. Received: "
@@ -122,10 +131,10 @@ def choose_rung(
     return chosen
 
 
-def _rungs(tuning: "Tuning") -> Iterator[dict[str, Any]]:
-    """Yield the numbers of each budget, with those of the user, and with no more images than there are."""
+def _rungs(tuning: "Tuning", fixed: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Yield the numbers of each budget, with those that stay as they are, and with no more images than there are."""
     dataset, before = tuning.images.dataset(colour=False), dict[str, Any]()
-    own = {name: number for name, number in tuning.changes.items() if name in NAMES}
+    own = {name: getattr(tuning.budget, name) for name in NAMES if name in fixed}
     for rung in RUNGS:
         numbers: dict[str, Any] = {**dict(zip(NAMES, rung, strict=True)), **own}
         train, val, test = image_counts(dataset, replace(tuning.budget, **numbers))

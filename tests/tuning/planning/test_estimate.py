@@ -11,9 +11,9 @@ from cnnlab import data
 from cnnlab.models.cost import Speed
 from cnnlab.study import StageTrial, Trial
 from cnnlab.tuning import Tuning
-from cnnlab.tuning.calibration import Calibration, calibrate
-from cnnlab.tuning.estimate import TimeLeft, estimate, plan_table
-from cnnlab.tuning.planner import PlannedRun, Planner, epoch_range, image_counts, stage_seconds
+from cnnlab.tuning.planning.calibration import Calibration, calibrate
+from cnnlab.tuning.planning.estimate import TimeLeft, duration, estimate, plan_table
+from cnnlab.tuning.planning.planner import PlannedRun, Planner, epoch_range, image_counts, stage_seconds
 from conftest import make_arrays, make_record, make_result
 
 WORKERS = Calibration(2, is_remote=False, start_seconds=8.0, read_seconds=3.0, seconds=20.0, speed=Speed(()))
@@ -74,6 +74,7 @@ def test_times_are_ordered_and_the_total_adds_what_is_not_a_run(tuning):
     made = estimate(tuning, WORKERS)
     for stage in made.stages:
         assert 0 <= stage.seconds[0] <= stage.seconds[1] < math.inf
+    assert made.cheapest_seconds[1] < made.seconds[1]
     assert made.start_seconds == 8 + 3
     assert made.report_seconds > 0
     assert made.seconds[1] == pytest.approx(
@@ -105,14 +106,22 @@ def test_stored_runs_take_no_time(tuning):
 
 
 def test_a_stage_starts_from_the_trial_that_stored_runs_select(tuning):
-    """The range of the next stage becomes narrower: what the stages before selected is known."""
-    before = by_name(estimate(tuning, WORKERS))["filters"].seconds
+    """What the stages before selected is known then: it is neither the costliest nor the cheapest."""
+
+    def low_and_high():
+        made = estimate(tuning, WORKERS)
+        return [
+            next(stage.seconds[1] for stage in stages if stage.name == "filters")
+            for stages in (made.cheapest, made.stages)
+        ]
+
+    before = low_and_high()
     for name in ("base", "depth"):
         store(tuning, stage_runs(tuning, name))
     assert list(Planner(tuning, Speed(())).selected()) == ["base", "depth"]
-    after = by_name(estimate(tuning, WORKERS))["filters"].seconds
-    assert before[0] <= after[0] <= after[1] <= before[1]
-    assert after[1] - after[0] < before[1] - before[0]
+    after = low_and_high()
+    assert before[0] <= after[0] == after[1] <= before[1]
+    assert before[0] < before[1]
 
 
 def test_runs_that_are_repeated_have_as_many_epochs_as_before(folder, tuning):
@@ -153,9 +162,20 @@ def test_the_table_fits_a_terminal_and_ends_with_the_total_and_what_the_range_me
     lines = plan_table(made)
     assert max(map(len, lines)) <= 100
     assert lines[0].split() == ["stage", "runs", "stored", "epochs", "image", "passes", "disk", "time"]
-    assert [line.split()[0] for line in lines[1:-4]] == [stage.name for stage in made.stages]
-    assert [line.split()[0] for line in lines[-4:]] == ["start", "notebooks", "total", "From:"]
-    assert str(sum(stage.runs for stage in made.stages)) in lines[-2]
+    assert [line.split()[0] for line in lines[1:-5]] == [stage.name for stage in made.stages]
+    assert [line.split()[0] for line in lines[-5:]] == ["start", "notebooks", "total", "Ranges:", "Each"]
+    assert lines[-3].split()[1] == str(sum(stage.runs for stage in made.stages))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        ((0,), "0 s"), ((45.4,), "45 s"), ((130,), "2.2 min"), ((720,), "12 min"), ((20_880,), "5.8 h"),
+        ((400_000,), "4.6 days"), ((88, 130), "1.5-2.2 min"), ((1500, 20_880), "0.4-5.8 h"), ((61, 61.2), "61 s"),
+    ],
+)  # fmt: skip
+def test_a_time_is_shown_in_a_unit_that_suits_it(seconds, shown):
+    assert duration(*seconds) == shown
 
 
 def test_a_table_without_ranges_does_not_explain_them(folder, tmp_path):

@@ -3,14 +3,14 @@
 import math
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnlab.records import Record
 from cnnlab.study import Budget, Trial
-from cnnlab.tuning.calibration import Calibration
-from cnnlab.tuning.planner import PlannedRun, Planner, stage_seconds
+from cnnlab.tuning.planning.calibration import Calibration, unmeasured
+from cnnlab.tuning.planning.planner import PlannedRun, Planner, stage_seconds
 from cnnlab.tuning.results import StageResult
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOTEBOOK_SECONDS = 5
 """CPU time of executing a notebook."""
 OTHER_NOTEBOOKS = 3
-"""Notebooks beside those of stages and mistakes: images, comparison, noise."""
+"""Notebooks beside those of stages and mistakes: images, comparison, noise. The built-in study has an appendix too."""
 LAST_NOTEBOOKS = 3
 """Notebooks that are executed after the last run."""
 PAGE_SECONDS = 6
@@ -31,7 +31,9 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """A stage, or the mistakes, before it is run. Ranges are from the smallest to the largest number.
+    """A stage, or the mistakes, before it is run.
+
+    Early stopping decides how many epochs a run takes, so that what depends on it has a smallest and a largest number.
 
     Attributes:
         name: Its name.
@@ -58,24 +60,36 @@ class Estimate:
 
     Attributes:
         budget: The budget.
-        stages: Its stages, and the mistakes.
+        stages: Its stages, and the mistakes, if every stage selects its costliest trial.
+        cheapest: The same if every stage selects its cheapest trial.
         start_seconds: Starting the workers and reading the images, before the first run.
         report_seconds: What notebooks and page add; 0 without a report.
     """
 
     budget: Budget
     stages: tuple[StageEstimate, ...]
+    cheapest: tuple[StageEstimate, ...]
     start_seconds: float
     report_seconds: float
 
     @property
     def seconds(self) -> Range:
-        """Wall time of the whole command, from the smallest to the largest."""
-        fixed = self.start_seconds + self.report_seconds
-        return (
-            fixed + sum(stage.seconds[0] for stage in self.stages),
-            fixed + sum(stage.seconds[1] for stage in self.stages),
-        )
+        """Wall time of the whole command, if every stage selects its costliest trial."""
+        return self._add(self.stages)
+
+    @property
+    def cheapest_seconds(self) -> Range:
+        """Wall time of the whole command, if every stage selects its cheapest trial."""
+        return self._add(self.cheapest)
+
+    def _add(self, stages: Iterable[StageEstimate]) -> Range:
+        low, high = _sum(stage.seconds for stage in stages)
+        return low + self.start_seconds + self.report_seconds, high + self.start_seconds + self.report_seconds
+
+
+def _sum(ranges: Iterable[Range]) -> Range:
+    ranges = tuple(ranges)
+    return sum(low for low, _ in ranges), sum(high for _, high in ranges)
 
 
 def estimate(
@@ -83,12 +97,11 @@ def estimate(
 ) -> Estimate:
     """Estimate a study.
 
-    The smallest numbers are those of runs that early stopping ends as soon as it can, with stages that select their
-    cheapest trials; the largest those of runs of all epochs, with stages that select their costliest trials. Stages
-    whose runs are stored select what these say.
+    Stages whose runs are all stored select what these say. The others are estimated twice: each selects its costliest
+    trial, or its cheapest one.
 
     Args:
-        tuning: The study.
+        tuning: The study. If it repeats stored runs (`fresh`), these tell how many epochs the runs take.
         calibration: What its workers take.
         budget: Another budget than the study's own; no run of it counts as stored.
         report: Whether notebooks and page are made.
@@ -98,31 +111,35 @@ def estimate(
     """
     planner = Planner(tuning, calibration.speed, budget)
     selected = planner.selected()
-    cases = [_plan_stages(planner, costliest=costliest, selected=selected) for costliest in (False, True)]
-    seconds: list[dict[str, float]] = []
-    for case, by_stage in enumerate(cases):
-        keys: list[Hashable] = [None] * calibration.workers
-        seconds.append({name: stage_seconds(_missing(runs), case, keys) for name, runs in by_stage.items()})
+    costliest, cheapest = (
+        _estimate_stages(_plan_stages(planner, costliest=is_costliest, selected=selected), calibration.workers)
+        for is_costliest in (True, False)
+    )
+    start = calibration.start_seconds if any(stage.runs > stage.stored for stage in costliest) else 0.0
+    notebooks = (
+        _report_seconds(calibration, len(costliest) + OTHER_NOTEBOOKS + tuning.study.is_built_in) if report else 0.0
+    )
+    return Estimate(budget or tuning.budget, costliest, cheapest, start + calibration.read_seconds, notebooks)
+
+
+def _estimate_stages(by_stage: Mapping[str, Sequence[PlannedRun]], workers: int) -> tuple[StageEstimate, ...]:
+    traced: tuple[list[Hashable], ...] = ([None] * workers, [None] * workers)  # in either case, by worker
     stages = []
-    for name, runs in cases[1].items():
-        low, high = _missing(cases[0].get(name, runs)), _missing(runs)
+    for name, runs in by_stage.items():
+        missing = [run for run in runs if not run.is_stored]
+        low, high = (stage_seconds(missing, case, keys) for case, keys in enumerate(traced))
         stages.append(
             StageEstimate(
                 name,
                 runs=len(runs),
-                stored=len(runs) - len(high),
-                epochs=(sum(run.epochs[0] for run in low), sum(run.epochs[1] for run in high)),
-                images=(
-                    sum(run.epochs[0] * run.images for run in low),
-                    sum(run.epochs[1] * run.images for run in high),
-                ),
-                disk_bytes=sum(run.disk_bytes for run in high),
-                seconds=(seconds[0].get(name, seconds[1][name]), seconds[1][name]),
+                stored=len(runs) - len(missing),
+                epochs=_sum(run.epochs for run in missing),
+                images=_sum((run.epochs[0] * run.images, run.epochs[1] * run.images) for run in missing),
+                disk_bytes=sum(run.disk_bytes for run in missing),
+                seconds=(low, high),
             )
         )
-    start = calibration.start_seconds if any(stage.runs > stage.stored for stage in stages) else 0.0
-    notebooks = _report_seconds(calibration, len(stages) + OTHER_NOTEBOOKS) if report else 0.0
-    return Estimate(budget or tuning.budget, tuple(stages), start + calibration.read_seconds, notebooks)
+    return tuple(stages)
 
 
 def _plan_stages(
@@ -138,10 +155,6 @@ def _plan_stages(
     return stages
 
 
-def _missing(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    return [run for run in runs if not run.is_stored]
-
-
 def _report_seconds(calibration: Calibration, notebooks: int) -> float:
     """Return what a report adds to the time of its runs: notebooks are executed beside them, on the same cores."""
     beside_runs = LAST_NOTEBOOKS if calibration.is_remote else notebooks
@@ -150,68 +163,50 @@ def _report_seconds(calibration: Calibration, notebooks: int) -> float:
 
 def plan_table(estimate: Estimate) -> list[str]:
     """Return an estimate as lines for a terminal of 100 columns."""
-    stages, fixed = estimate.stages, (estimate.start_seconds, estimate.report_seconds)
-    rows: list[tuple[str, ...]] = [("stage", "runs", "stored", "epochs", "image passes", "disk", "time")]
-    for stage in (*stages, _total(estimate)):
-        numbers = _show(stage.epochs, _count), _show(stage.images, _count), _bytes(stage.disk_bytes)
-        time_shown = _show(stage.seconds, duration)
-        rows.append((stage.name[:24], f"{stage.runs:,}", f"{stage.stored:,}", *numbers, time_shown))
-    shown = [("start", *[""] * 5, duration(fixed[0])), ("notebooks and page", *[""] * 5, duration(fixed[1]))]
-    rows[-1:-1] = [row for row, seconds in zip(shown, fixed, strict=True) if seconds]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    if any(stage.seconds[0] < stage.seconds[1] for stage in stages):
-        lines.append("From: runs stop as early as they may, stages select cheap trials. To: all epochs, costly trials.")
-    return lines
-
-
-def _total(estimate: Estimate) -> StageEstimate:
     stages = estimate.stages
-
-    def add(ranges: Iterable[Range]) -> Range:
-        low, high = zip(*ranges, strict=True) if stages else ((), ())
-        return sum(low), sum(high)
-
-    return StageEstimate(
+    total = StageEstimate(
         "total",
         sum(stage.runs for stage in stages),
         sum(stage.stored for stage in stages),
-        add(stage.epochs for stage in stages),
-        add(stage.images for stage in stages),
+        _sum(stage.epochs for stage in stages),
+        _sum(stage.images for stage in stages),
         sum(stage.disk_bytes for stage in stages),
         estimate.seconds,
     )
+    rows = [["stage", "runs", "stored", "epochs", "image passes", "disk", "time"], *map(_row, stages)]
+    for name, seconds in (("start", estimate.start_seconds), ("notebooks and page", estimate.report_seconds)):
+        rows += [[name, *[""] * 5, duration(seconds)]] if seconds else []
+    rows.append(_row(total))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in rows]
+    if total.epochs[0] < total.epochs[1]:
+        lines.append("Ranges: early stopping decides how many epochs a run takes, from patience + 1 to all of them.")
+    if (cheapest := duration(*estimate.cheapest_seconds)) != duration(*estimate.seconds):
+        lines.append(f"Each stage counts as if it selected its costliest trial. With the cheapest: {cheapest}.")
+    return lines
 
 
-def duration(seconds: float) -> str:
-    """Return a time in words: seconds, minutes, hours or days."""
-    for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 72)):
-        if seconds < most * size:
-            return f"{seconds / size:.{1 if unit == 'h' and seconds < 10 * size else 0}f} {unit}"
-    return f"{seconds / 86400:.0f} days"
+def _row(stage: StageEstimate) -> list[str]:
+    counts = _show(stage.epochs, _COUNTS), _show(stage.images, _COUNTS)
+    disk = _show((stage.disk_bytes, stage.disk_bytes), _BYTES)
+    return [stage.name[:24], f"{stage.runs:,}", f"{stage.stored:,}", *counts, disk, duration(*stage.seconds)]
 
 
-def _count(number: float) -> str:
-    if number < 10_000:
-        return f"{number:,.0f}"
-    return f"{number / 1e3:.0f} k" if number < 1e6 else f"{number / 1e6:,.1f} M"
+def duration(seconds: float, most: float | None = None) -> str:
+    """Return a time, or a range of times, in the unit that suits it: 45 s, 12 min, 0.4-5.8 h, 4 days."""
+    return _show((seconds, seconds if most is None else most), _TIMES)
 
 
-def _bytes(number: float) -> str:
-    return f"{number / 1e6:.{0 if number >= 1e7 else 1}f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"
+_TIMES = ((100, 1, "s"), (100 * 60, 60, "min"), (72 * 3600, 3600, "h"), (math.inf, 86400, "days"))
+_COUNTS = ((10_000, 1, ""), (1e6, 1e3, "k"), (math.inf, 1e6, "M"))
+_BYTES = ((1e9, 1e6, "MB"), (math.inf, 1e9, "GB"))
 
 
-def _show(numbers: Range, show: Callable[[float], str]) -> str:
-    """Return a range: 2-7 min, 90 s-5 min, or one number if both look the same."""
-    low, high = map(show, numbers)
-    if low == high:
-        return high
-    return f"{low.removesuffix(high[high.find(' ') :]) if ' ' in high else low}-{high}"
+def _show(numbers: Range, units: Sequence[tuple[float, float, str]]) -> str:
+    """Return a range in one unit; units are below which number they are used, their size, and their name."""
+    _, size, unit = next(row for row in units if numbers[1] < row[0])
+    low, high = (f"{n / size:,.{1 if size > 1 and 0 < n < 10 * size else 0}f}" for n in numbers)
+    return f"{low if low == high else f'{low}-{high}'} {unit}".rstrip()
 
 
 class TimeLeft:
@@ -221,11 +216,12 @@ class TimeLeft:
 
     Args:
         tuning: The study.
-        calibration: What its workers take.
+        calibration: What its workers take; None if they were not measured.
         report: Whether notebooks and page are made.
     """
 
-    def __init__(self, tuning: "Tuning", calibration: Calibration, *, report: bool = True) -> None:
+    def __init__(self, tuning: "Tuning", calibration: Calibration | None = None, *, report: bool = True) -> None:
+        calibration = calibration or unmeasured(tuning)
         self._planner, self._workers = Planner(tuning, calibration.speed), calibration.workers
         self._after = _report_seconds(calibration, LAST_NOTEBOOKS) if report else 0.0
         self._selected: dict[str, Trial] = {}
@@ -241,7 +237,7 @@ class TimeLeft:
         ]
         names = [name for name in cases[1] if name not in self._started]
         self._left = {
-            name: sum(_likely(run) for by_stage in cases for run in _missing(by_stage.get(name, ()))) / 2
+            name: sum(_likely(run) for by_stage in cases for run in by_stage.get(name, ()) if not run.is_stored) / 2
             for name in names
         }
         self._looked = time.monotonic()

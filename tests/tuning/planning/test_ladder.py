@@ -10,9 +10,9 @@ from cnnlab.errors import ConfigError
 from cnnlab.models.cost import Speed, Timing
 from cnnlab.study import PROFILES, Trial
 from cnnlab.tuning import Tuning
-from cnnlab.tuning.calibration import Calibration
-from cnnlab.tuning.estimate import estimate
-from cnnlab.tuning.ladder import NAMES, RUNGS, choose_rung, parse_time
+from cnnlab.tuning.planning.calibration import Calibration
+from cnnlab.tuning.planning.estimate import estimate
+from cnnlab.tuning.planning.ladder import NAMES, RUNGS, choose_rung, parse_time
 
 WORKERS = Calibration(2, is_remote=False, start_seconds=8.0, read_seconds=3.0, seconds=20.0, speed=Speed(()))
 
@@ -76,6 +76,8 @@ def test_the_chosen_budget_is_the_largest_that_fits(tuning, seconds):
     assert rung.estimate.seconds[1] + 20 < seconds
     larger = choose_rung(tuning, WORKERS, 3 * seconds, spent=20)
     assert larger.estimate.seconds[1] > rung.estimate.seconds[1]
+    tuning.use_budget(rung.budget)
+    assert estimate(tuning, WORKERS).seconds == pytest.approx(rung.estimate.seconds)
 
 
 def test_a_budget_has_no_more_images_than_there_are(tuning, colour):
@@ -84,10 +86,11 @@ def test_a_budget_has_no_more_images_than_there_are(tuning, colour):
 
 
 def test_numbers_of_the_user_stay(folder, tmp_path):
-    tuning = Tuning(folder, tmp_path, budget={"seeds": 2, "train": 50})
-    rung = choose_rung(tuning, WORKERS, 3600)
+    """Even those that are equal to the profile's."""
+    tuning = Tuning(folder, tmp_path, budget={"seeds": 3, "train": 50})
+    rung = choose_rung(tuning, WORKERS, 240, fixed=("seeds", "train", "patience"))
     assert rung.changes.keys() == {"val", "test", "epochs"}, "these are to be added to what the user gave"
-    assert (rung.budget.seeds, rung.budget.train) == (2, 50)
+    assert (rung.budget.seeds, rung.budget.train) == (3, 50)
 
 
 def test_too_little_time_is_named_with_the_least_time_that_is_enough(tuning):

@@ -1,5 +1,6 @@
 """Measure how fast the workers are, with some trials of a study."""
 
+import os
 import time
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from cnnlab.errors import CnnlabError, ConfigError, RunError
 from cnnlab.models.cost import Speed, Timing, measure
 from cnnlab.study import Architecture, Trial
-from cnnlab.tuning.planner import Planner
+from cnnlab.tuning.planning.planner import Planner
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -39,6 +40,13 @@ class Calibration:
     read_seconds: float
     seconds: float
     speed: Speed
+
+
+def unmeasured(tuning: "Tuning") -> Calibration:
+    """Return what workers usually take, without measuring these."""
+    is_remote = tuning.engine.is_remote
+    workers = sum(tuning.engine.client.nthreads().values()) if is_remote else os.cpu_count()
+    return Calibration(max(1, workers or 1), is_remote, 0.0, 0.0, 0.0, Speed(()))
 
 
 def calibrate(tuning: "Tuning", most_seconds: float = CALIBRATION_SECONDS) -> Calibration:
