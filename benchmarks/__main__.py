@@ -246,7 +246,7 @@ def overhead() -> None:
 
 def _study(data: str, runs: str, profile: str, seeds: int, skip: Sequence[str], precision: str = "float32") -> Tuning:
     """Return a study with as many seeds as asked for."""
-    tuning = Tuning(data, runs, profile, skip=skip, precision=precision, seeds=seeds)
+    tuning = Tuning(data, runs, profile, budget={"seeds": seeds, "skip": skip, "precision": precision})
     tuning.callback = progress.Bar(tuning.planned_runs())
     return tuning
 

@@ -92,6 +92,6 @@ def of_report(folder: str, runs: str, every: int, colour: bool = True) -> Fits:
         raise SystemExit(f"Expected stored runs in {runs}. Received: none. Make a report first (make report).")
     sizes = {(one.split["train"], one.split["val"], one.split["test"]) for records in kept for one in records}
     if len(sizes) != 1:
-        raise SystemExit(f"Expected runs of one profile in {runs}. Received: splits of {sorted(sizes)} images.")
+        raise SystemExit(f"Expected runs of one budget in {runs}. Received: splits of {sorted(sizes)} images.")
     fits = [(Trial.from_canonical(one.trial), one.seed) for records in kept for one in records]
     return Fits(folder, sizes.pop(), tuple((trial, seed) for trial, seed in fits if colour or not trial.input.colour))

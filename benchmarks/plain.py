@@ -29,14 +29,14 @@ def build(trial: Trial, channels: int) -> keras.Model:
         for _ in range(layers.convs_per_block):
             model.add(keras.layers.Conv2D(filters, 3, padding=layers.padding, activation=layers.conv_activation))
             if layers.batch_norm:
-                model.add(keras.layers.BatchNormalization(momentum=layers.batch_norm_momentum))
+                model.add(keras.layers.BatchNormalization(momentum=layers.batch_norm_momentum or 0.99))
         model.add(keras.layers.MaxPooling2D(2))
         if layers.dropout:
             model.add(keras.layers.Dropout(layers.dropout[block]))
     model.add(keras.layers.Flatten())
     model.add(keras.layers.Dense(layers.dense_units, activation=layers.dense_activation))
     if layers.batch_norm:
-        model.add(keras.layers.BatchNormalization(momentum=layers.batch_norm_momentum))
+        model.add(keras.layers.BatchNormalization(momentum=layers.batch_norm_momentum or 0.99))
     if layers.dropout:
         model.add(keras.layers.Dropout(layers.dropout[-1]))
     model.add(keras.layers.Dense(10, activation="softmax"))

@@ -6,7 +6,6 @@ from pathlib import Path
 from cnnlab import report
 from cnnlab.cli import long_work
 from cnnlab.errors import CnnlabError
-from cnnlab.study import STAGES
 from cnnlab.tuning import Tuning
 
 ROOT = Path(__file__).parents[1]
@@ -14,9 +13,8 @@ KEPT = ("base", "dense", "augmentation")
 
 if __name__ == "__main__":
     data, runs, out = map(Path, sys.argv[1:])
-    skip = [*(stage.name for stage in STAGES if stage.name not in KEPT), "mistakes"]
     try:
-        with long_work(runs), Tuning(data, runs, "smoke", skip=skip) as tuning:
+        with long_work(runs), Tuning(data, runs, "smoke", budget={"stages": KEPT}) as tuning:
             made = report.make(tuning, out, ROOT / "notebooks")
     except CnnlabError as error:
         sys.exit(str(error))

@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from cnnlab import data, surroundings
+from cnnlab import data, report, study, surroundings
 from cnnlab.cli import main
 from cnnlab.data import sample
-from conftest import write_report
+from cnnlab.records import RunStore
+from cnnlab.study import Budget, Trial
+from conftest import make_record, write_report
 
 
 @pytest.fixture
@@ -37,6 +39,7 @@ def call(*words):
     "command",
     [
         ["report"],
+        ["plan"],
         ["run"],
         ["predict"],
         ["diff"],
@@ -44,6 +47,10 @@ def call(*words):
         ["data", "fetch"],
         ["data", "gray"],
         ["data", "check"],
+        ["study", "new"],
+        ["study", "check"],
+        ["study", "show"],
+        ["runs"],
     ],
 )
 def test_every_command_has_help_with_an_example(command):
@@ -55,13 +62,28 @@ def test_every_command_has_help_with_an_example(command):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["report", "--profile", "slow"], "Expected a profile named smoke, quick, full. Received: 'slow'."),
+        (["report", "--profile", "slow"], "Expected a profile named smoke, quick, laptop, full. Received: 'slow'."),
         (["run", "--protocol", "own"], "Expected a protocol named corrected, published. Received: 'own'."),
         (["report", "--data", "nowhere"], "Expected a data folder. Received: 'nowhere'"),
         (["data", "check", "nowhere"], "Expected a data folder."),
         (["diff", "nowhere", "notebooks"], "Expected the folder of a report, with manifest.json."),
         (["predict", "image.png"], "Expected a model. Received: 'reports/quick/model.keras', which is no file."),
         (["data", "gray", "nowhere"], "Expected a data folder. Received: 'nowhere'"),
+        (["report", "--seeds", "0"], "Expected SEEDS to be a whole number of at least 1. Received: 0."),
+        (["report", "--epochs", "x"], "Expected EPOCHS to be a whole number of at least 1. Received: 'x'."),
+        (["run", "--patience", "-1"], "Expected PATIENCE to be a whole number of at least 1. Received: '-1'."),
+        (["run", "--train", "1e3"], "Expected TRAIN to be a whole number of at least 1. Received: '1e3'."),
+        (["run", "--val", ""], "Expected VAL to be a whole number of at least 1. Received: ''."),
+        (["run", "--test", "9" * 5000], "Expected TEST to be a whole number of at least 1. Received: '999"),
+        (["run", "--train", "²"], "Expected TRAIN to be a whole number of at least 1. Received: '²'."),
+        (["report", "--stages", "base,dens"], "Expected a stage named base, depth,"),
+        (["report", "--skip", "all"], "Expected a stage named base, depth,"),
+        (["report", "--study", "nowhere.toml"], "Expected a study file at 'nowhere.toml'. Received: No such file"),
+        (["report", "--study", "notebooks"], "Expected a study file at 'notebooks'. Received: Is a directory"),
+        (["study", "check", "nowhere.toml"], "Expected a study file at 'nowhere.toml'. Received: No such file"),
+        (["study", "show", "nowhere.toml"], "Expected a study file at 'nowhere.toml'. Received: No such file"),
+        (["study", "new", "mine.toml", "--from", "quick"], "Received: 'quick'"),
+        (["study", "new", "no/folder/mine.toml"], "No such file or directory"),
     ],
 )
 def test_an_error_of_the_user_is_one_line_and_exit_code_2(words, message, project):
@@ -181,6 +203,138 @@ def test_a_sample_can_be_made_anywhere(tmp_path):
     assert call("data", "check", tmp_path / "new" / "sample").exit_code == 0
 
 
+EXAMPLE = 'start = {{ filters = [4] }}\n[[stage]]\nname = "dense"\nvary = "dense_units"\nvalues = [{}]\n'
+
+
+@pytest.mark.parametrize(("source", "stages"), [([], "2 stages"), (["--from", "published"], "14 stages")])
+def test_a_new_study_file_passes_its_check_and_an_existing_one_is_kept(project, folder, source, stages):
+    assert call("study", "new", "mine.toml", *source).output.startswith("mine.toml: change it, then cnnlab study check")
+    content = (project / "mine.toml").read_bytes()
+    checked = call("study", "check", "mine.toml", "--data", folder)
+    assert checked.exit_code == 0, checked.output
+    assert f"mine.toml: {stages}, " in checked.output.splitlines()[-1]
+    assert checked.output.endswith("No errors.\n")
+    again = call("study", "new", "mine.toml", *source)
+    assert (again.exit_code, again.output.count("\n")) == (2, 1)
+    assert "'mine.toml', which exists" in again.output
+    assert (project / "mine.toml").read_bytes() == content
+
+
+def test_check_names_everything_that_is_wrong_with_a_study_in_a_line_each(project):
+    (project / "mine.toml").write_text(
+        'titel = "x"\n[[stage]]\nname = "a"\nvary = "dropuot"\nvalues = [0.1]\n'
+        '[[stage]]\nname = "b"\nvary = "dense_units"\nvalues = [0]\n'
+        '[[claim]]\nsays = "c"\nbetter = ["c", "d"]\nthan = ["a", "e"]\n'
+    )
+    answer = call("study", "check", "mine.toml")
+    assert answer.exit_code == 2
+    lines = answer.output.splitlines()
+    assert all(line.startswith("cnnlab: mine.toml: ") for line in lines)
+    for word in ("'titel'", "'dropuot'", "dense_units", "'c'"):
+        assert any(word in line for line in lines), word
+    assert len(lines) >= 4
+    assert not (project / "data").exists(), "no sample is made"
+
+
+def test_check_names_networks_that_are_too_deep_for_the_images(project, folder):
+    blocks = ", ".join(["4"] * 6)
+    (project / "deep.toml").write_text(EXAMPLE.format("8, 16").replace("[4]", f"[{blocks}]"))
+    answer = call("study", "check", "deep.toml", "--data", folder)
+    assert (answer.exit_code, answer.output.count("\n")) == (2, 3)
+    assert answer.output.count("Received: 32 x 32.") == 3
+
+
+def test_check_notes_what_has_no_effect_in_a_budget(project):
+    (project / "mine.toml").write_text(
+        '[[stage]]\nname = "long"\ntrials = { a = { epochs = 50 }, b = { epochs = 60 } }\n'
+    )
+    short, long = (call("study", "check", "mine.toml", "--epochs", number).output for number in (10, 100))
+    assert short.count("it is equal to") == 2 or "has no effect" in short
+    assert "EPOCHS" in short
+    assert long == "mine.toml: 1 stage, 2 trials, 0 claims. No errors.\n"
+
+
+def test_show_prints_stages_with_their_trials_and_parameters(project):
+    (project / "mine.toml").write_text(EXAMPLE.format("8, 16"))
+    shown = call("study", "show", "mine.toml")
+    assert shown.exit_code == 0
+    assert shown.output.splitlines()[0] == "mine"
+    assert "dense: Dense" in shown.output
+    assert "dense_units = 16" in shown.output
+    built_in = call("study", "show").output
+    assert built_in == call("study", "show", "published").output
+    for stage in study.STAGES:
+        assert f"\n{stage.name}: {stage.question}\n" in built_in
+    assert "72,842" in built_in
+
+
+def test_stored_runs_are_listed_and_removed_only_on_demand(project):
+    store = RunStore(project / "runs")
+    for seed in (1, 2):
+        store.put(make_record(Trial(), seed), {"weight_000": np.zeros(1000)})
+    store.put(make_record(Trial(), 3, code="0" * 64), {"weight_000": np.zeros(1000)})
+    (project / "runs" / "notes.txt").write_text("mine")
+    listed = call("runs", "--runs", "runs")
+    assert listed.exit_code == 0
+    assert "2 runs that this version can use" in listed.output
+    assert "1 runs of other code or another format" in listed.output
+    assert len(list((project / "runs").glob("*.run"))) == 3
+    removed = call("runs", "--runs", "runs", "--remove", "unused")
+    assert removed.output.startswith("Removed 1 files")
+    assert "2 runs that this version can use" in removed.output
+    assert call("runs", "--runs", "runs", "--remove", "some").exit_code == 2
+    assert call("runs", "--runs", "runs", "--remove", "all").exit_code == 0
+    assert [path.name for path in (project / "runs").iterdir() if path.is_file()] == ["notes.txt"]
+    assert "0 runs" in call("runs", "--runs", "runs").output
+
+
+def test_a_folder_without_stored_runs_is_listed_as_empty(project):
+    assert "0 runs that this version can use" in call("runs").output
+    assert not (project / "reports").exists()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the command is in this process
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "quick"),
+        (["--profile", "smoke", "--epochs", "2"], "smoke"),
+        (["--study", "mine.toml"], "mine"),
+        (["--study", "mine.toml", "--report", "here"], "here"),
+    ],
+)
+def test_a_report_has_the_name_of_its_study_or_else_of_its_profile(project, folder, monkeypatch, words, name):
+    (project / "mine.toml").write_text(EXAMPLE.format("8"))
+    asked = []
+    monkeypatch.setattr(
+        "cnnlab.report.make", lambda tuning, out: asked.append((tuning, out)) or report.Report([], [], [])
+    )
+    answer = call("report", *words, "--data", folder)
+    assert answer.exit_code == 0, answer.output
+    [(tuning, out)] = asked
+    assert out == (project / "here" if name == "here" else project / "reports" / name)
+    assert tuning.study.name == ("mine" if "--study" in words else "published")
+    assert tuning.budget.epochs == (2 if "--epochs" in words else 12)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the command is in this process
+def test_every_option_of_a_study_reaches_it(project, folder, monkeypatch):
+    (project / "mine.toml").write_text(EXAMPLE.format("8"))
+    asked = []
+    monkeypatch.setattr("cnnlab.report.make", lambda tuning, out: asked.append(tuning) or report.Report([], [], []))
+    words = {"study": "mine.toml", "profile": "smoke", "data": folder, "runs": "store", "report": "out",
+             "accept": "layout", "seeds": 4, "epochs": 5, "patience": 2, "train": "1_000", "val": 70, "test": 80,
+             "stages": "dense", "precision": "mixed_bfloat16"}  # fmt: skip
+    options = [word for name, value in words.items() for word in (f"--{name}", value)]
+    answer = call("report", *options, "--halving", "--fresh", "--trust")
+    assert answer.exit_code == 0, answer.output
+    [tuning] = asked
+    assert tuning.budget == Budget("smoke", 4, 5, 1000, 70, 80, patience=2, precision="mixed_bfloat16", halving=True)
+    assert tuning.scope.asked == {"dense"}
+    assert tuning.images.accepted == {"layout"}
+    assert (tuning.store.path, tuning.trust) == (project / "store", True)
+
+
 def test_diff_prints_settings_that_differ_and_scores_that_moved(tmp_path):
     for side, keras, shift in (("a", "3.15.1", 0.0), ("b", "3.16.0", 0.2)):
         scores = {"base": [0.5, 0.51, 0.52], "dense": [0.6 + shift, 0.61 + shift, 0.62 + shift]}
@@ -192,10 +346,10 @@ def test_diff_prints_settings_that_differ_and_scores_that_moved(tmp_path):
     assert "0.610 -> 0.810, +0.200 (+0.177 to +0.223): moved" in answer.output
 
 
-@pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["predict", "--help"], ["data", "--help"]])
-def test_help_loads_no_keras_and_no_dask(words):
+@pytest.mark.parametrize("command", ["", "report", "predict", "data", "study new", "study show", "runs"])
+def test_help_loads_no_keras_and_no_dask(command):
     code = (
-        f"import sys; from cnnlab.cli import main; main({words}, standalone_mode=False); "
+        f"import sys; from cnnlab.cli import main; main({[*command.split(), '--help']}, standalone_mode=False); "
         "slow = {'keras', 'tensorflow', 'distributed', 'dask', 'matplotlib', 'papermill'} & {*sys.modules}; "
         "sys.exit(', '.join(slow) or 0)"
     )

@@ -190,7 +190,8 @@ def test_ctrl_c_ends_all_processes_within_two_seconds_and_says_how_to_continue(f
 
 def test_make_killed_leaves_no_process(folder, tmp_path):
     # The environment of the tests, as it is: whatever its name and age, nothing is installed.
-    here = ["--old-file=.venv/.ready", f"BIN={Path(sys.executable).parent}", "SCHEDULER=", "FRESH=", "HALVING="]
+    here = ["--old-file=.venv/.ready", f"BIN={Path(sys.executable).parent}", "STUDY=", "STAGES=", "TIME="]
+    here += ["SCHEDULER=", "FRESH=", "HALVING="]
     words = ["PROFILE=smoke", f"DATA={folder}", f"RUNS={tmp_path / 'runs'}", f"REPORT={tmp_path}"]
     process = subprocess.Popen(
         ["make", "report", *here, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

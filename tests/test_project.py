@@ -4,7 +4,9 @@ import ast
 import importlib
 import importlib.metadata
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,6 +16,7 @@ import pytest
 import yaml
 
 import cnnlab
+from cnnlab.cli import main
 from conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -84,7 +87,13 @@ def test_a_report_needs_no_package_that_only_the_dev_lock_file_has():
 
 def test_make_installs_the_dev_lock_file_for_tests_and_checks_only():
     targets = dict(re.findall(r"^(\w+): \$\((READY\w*)\)", MAKEFILE, re.MULTILINE))
-    assert {target for target, needs in targets.items() if needs == "READY"} == {"report", "lab", "data"}
+    assert {target for target, needs in targets.items() if needs == "READY"} == {
+        "report",
+        "plan",
+        "runs",
+        "lab",
+        "data",
+    }
     assert {target for target, needs in targets.items() if needs == "READY_DEV"} == {"test", "lint", "lock"}
 
 
@@ -157,10 +166,83 @@ from cnnlab.tuning import Tuning, progress, run_study
 
 def test_make_lists_its_targets_and_variables():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for word in ("report", "test", "lab", "data", "lint", "lock", "clean"):
+    for word in ("report", "plan", "runs", "test", "lab", "data", "lint", "lock", "clean"):
         assert f"make {word} " in done.stdout
-    for word in ("PROFILE", "PROTOCOL", "DATA", "REPORT", "RUNS", "SCHEDULER", "FRESH"):
+    for word in VARIABLES:
         assert f"{word}=" in done.stdout
+
+
+VARIABLES = re.findall(r"^([A-Z]+) \?=", MAKEFILE, re.MULTILINE)
+VARIABLES.remove("PYTHON")
+FLAGS = {"FRESH", "HALVING", "TRUST"}
+VALUES = ["mine.toml", "a 'quoted' \"name\"", "$HOME $(HOME) ${HOME} `id`", "a; echo b", "ü\\n", "-x", "#a"]
+
+
+def shown_command(target, *variables, **environment):
+    """The words of the command that `make` would run, as the shell splits them."""
+    words = ["make", "-n", "--old-file=.venv/.ready", target, *variables]
+    clean = {name: value for name, value in os.environ.items() if name not in VARIABLES} | environment
+    done = subprocess.run(words, cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
+    [line] = [line for line in done.stdout.splitlines() if "bin/cnnlab" in line]
+    return shlex.split(line.partition("bin/cnnlab ")[2])
+
+
+@pytest.mark.parametrize("where", ["command line", "environment"])
+@pytest.mark.parametrize("value", VALUES)
+def test_every_variable_reaches_the_command_letter_by_letter(where, value):
+    for name in VARIABLES:
+        if name in FLAGS:
+            continue
+        given = {name: value}
+        target = "runs" if name == "REMOVE" else "report"
+        words = (
+            shown_command(target, *(f"{name}={value}" for name in given))
+            if where == "command line"
+            else shown_command(target, **given)
+        )
+        assert words[words.index(f"--{name.lower()}") + 1] == value, name
+
+
+def test_flags_are_set_by_1_alone():
+    for name in FLAGS:
+        assert f"--{name.lower()}" in shown_command("report", f"{name}=1")
+        for value in ("", "0", "no"):
+            assert f"--{name.lower()}" not in shown_command("report", f"{name}={value}")
+
+
+def test_variables_that_are_not_set_leave_the_defaults_to_the_command():
+    assert shown_command("report") == [
+        "report", "--protocol", "corrected", "--data", "data/sample", "--profile", "quick", "--runs", "reports/runs",
+        "--precision", "float32",
+    ]  # fmt: skip
+    assert shown_command("plan")[1:] == shown_command("report")[1:]
+    assert shown_command("runs") == ["runs", "--runs", "reports/runs"]
+
+
+@pytest.mark.parametrize("target", ["report", "plan", "runs"])
+def test_every_option_that_make_gives_is_one_of_the_command(target):
+    command = main.commands[target]
+    options = {name for parameter in command.params for name in parameter.opts}
+    flags = [f"{name}=1" for name in VARIABLES]
+    given = {word for word in shown_command(target, *flags) if word.startswith("--")}
+    assert given <= options
+    if target != "runs":
+        own = {"REMOVE", "REPORT"} if target == "plan" else {"REMOVE"}
+        assert given == {f"--{name.lower()}" for name in VARIABLES if name not in own}
+
+
+def test_make_clean_keeps_the_stored_runs_and_nothing_else_of_the_reports(tmp_path):
+    for name in ("runs/a.run", "quick/index.html", "mine/runs/b", "index.html"):
+        (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "reports" / name).touch()
+    (tmp_path / "data" / "sample").mkdir(parents=True)
+    (tmp_path / "data" / "mine").mkdir()
+    for _ in range(2):
+        subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path, check=True)
+        assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+            "data", "data/mine", "reports", "reports/runs", "reports/runs/a.run",
+        ]  # fmt: skip
+    subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path / "data", check=True)
 
 
 def test_what_outside_code_may_import_is_there():

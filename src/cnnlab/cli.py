@@ -66,7 +66,8 @@ class _Whole(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ARG002
         digits = str(value).replace("_", "")
-        number = int(digits) if digits.isascii() and digits.isdigit() else value
+        is_number = digits.isascii() and digits.isdigit() and len(digits) < 100  # Python reads no more than 4,300
+        number = int(digits) if is_number else value
         study.require_whole(str(param.name).upper() if param else "the number", number)
         return int(number)
 

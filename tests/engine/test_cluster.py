@@ -18,7 +18,7 @@ from cnnlab import data
 from cnnlab.engine import WORKER_ENV, Engine, versions
 from cnnlab.errors import ConfigError, RunError, WorkerError
 from cnnlab.records import Run, RunStore
-from cnnlab.study import STAGES, Architecture, Training, Trial
+from cnnlab.study import Architecture, Training, Trial
 from cnnlab.tuning import Callback, Tuning, tables
 
 pytestmark = pytest.mark.slow
@@ -109,8 +109,6 @@ def cluster(tmp_path):
 def test_records_are_those_of_a_local_run_although_a_worker_is_killed(cluster, folder, tmp_path):
     """Bit by bit, on three workers of which one is killed halfway through a stage."""
     workers = [cluster.worker() for _ in range(3)]
-    stages = ("base", "optimizer")
-    skip = [*(stage.name for stage in STAGES if stage.name not in stages), "mistakes"]
 
     class KillAtThird(Callback):
         def __init__(self):
@@ -123,7 +121,9 @@ def test_records_are_those_of_a_local_run_although_a_worker_is_killed(cluster, f
 
     frames = {}
     for place, scheduler in (("cluster", cluster.address), ("here", None)):
-        with Tuning(folder, tmp_path / place, "smoke", scheduler=scheduler, skip=skip) as tuning:
+        with Tuning(
+            folder, tmp_path / place, "smoke", scheduler=scheduler, budget={"stages": "base,optimizer"}
+        ) as tuning:
             if scheduler:
                 tuning.callback = KillAtThird()
             frames[place] = tables.decisions_table(tuning.results())

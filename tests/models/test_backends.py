@@ -45,11 +45,9 @@ def test_fits_on_jax_can_be_repeated_resumed_and_share_a_compiled_model_as_on_te
 
 STUDY = """
 import sys
-from cnnlab.study import STAGES
 from cnnlab.tuning import Tuning
 if __name__ == "__main__":
-    without = [stage.name for stage in STAGES if stage.name not in ("base", "augmentation", "colour")]
-    with Tuning(sys.argv[1], sys.argv[2], "smoke", skip=[*without, "mistakes"]) as tuning:
+    with Tuning(sys.argv[1], sys.argv[2], "smoke", budget={"stages": "base,augmentation,colour"}) as tuning:
         print([result.decision.stage for result in tuning.iter_results(lambda *lost: print(lost))])
 """
 

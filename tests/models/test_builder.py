@@ -8,12 +8,12 @@ from PIL import Image
 
 from cnnlab import models
 from cnnlab.errors import ConfigError
-from cnnlab.study import PROFILES, PROTOCOLS, STAGES, Architecture, plan_trials, published_fits, start
+from cnnlab.study import PROFILES, PROTOCOLS, STAGES, Architecture, published_fits, published_trials
 
 
 def test_every_published_fit_has_exactly_the_published_number_of_parameters():
     full, published = PROFILES["full"], PROTOCOLS["published"]
-    trials = [c.settings for stage in STAGES for c in plan_trials(stage, start(full, published), full, published)]
+    trials = [trial.settings for stage in STAGES for trial in published_trials(stage, full, published)]
     counts = {}
     for trial in trials:
         shape = (32, 32, 3 if trial.input.colour else 1)

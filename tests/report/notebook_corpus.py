@@ -6,6 +6,7 @@ nothing should request, whose answer is such a script; DOCUMENT for a page that 
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -214,8 +215,17 @@ PAYLOADS = [
     Payload("claim", "img onerror", TAG),
     Payload("trial", "img onerror", TAG),
     Payload("trial", "javascript link", "[x](javascript:RUN)"),
+    Payload("study title", "img onerror", TAG),
+    Payload("study title", "end of the title", "</title></h1><script>RUN</script>"),
+    Payload("study images", "img onerror", TAG),
+    Payload("stage title", "img onerror", TAG),
+    Payload("stage title", "javascript link", "[x](javascript:RUN)"),
+    Payload("command", "img onerror", TAG),
 ]  # fmt: skip
-OF_THE_PAGE = {"chapter title", "chapter error", "folder name", "profile", "manifest", "claim", "trial"}
+OF_THE_PAGE = {
+    *("chapter title", "chapter error", "folder name", "profile", "manifest", "claim", "trial"),
+    *("study title", "study images", "stage title", "command"),
+}
 """Places outside of a notebook."""
 
 
@@ -298,10 +308,16 @@ def report(payload: Payload, folder: Path) -> str:
             data.load(folder / text)
         except DataError as error:
             chapters[1].error = str(error)
-    results = [make_result("base", **{text: (0.5, 0.52), "x": (0.4, 0.42)})] if payload.place == "trial" else []
+    results = []
+    if payload.place in ("trial", "stage title"):
+        result = make_result("dense", **{name("trial", "y"): (0.5, 0.52), "x": (0.4, 0.42)})
+        results.append(replace(result, stage=replace(result.stage, title=name("stage title", "Dense"))))
     arrays = make_arrays(np.arange(8) % 2, np.arange(8) % 2, np.random.default_rng(0))
     tuning = SimpleNamespace(
-        profile=SimpleNamespace(name=name("profile", "quick"), seeds=PROFILES["quick"].seeds),
+        study=SimpleNamespace(title=name("study title", "A study")),
+        scope=SimpleNamespace(about_images=name("study images", "")),
+        budget=replace(PROFILES["quick"], profile=name("profile", "quick")),
+        changes={"seeds": name("command", "2")},
         protocol=PROTOCOLS["corrected"],
         store=SimpleNamespace(arrays=lambda *_: arrays),
         images=SimpleNamespace(warnings=[DataWarning("layout", text)] if payload.place == "image warning" else []),
@@ -310,7 +326,8 @@ def report(payload: Payload, folder: Path) -> str:
     manifest = {
         "commit": other, "seeds": [1], "runs": 1, "runs_made_now": 0, "train_seconds": 1.0, "wall_seconds": 1.0,
         "machine": {"system": other, "cores": 2}, "versions": {other: other}, "splits": [other], "fit_code": other,
-        "data": {"gray_digest": other, "classes": [text, "x"]},
+        "data": {"gray_digest": other, "classes": [text, "x"]}, "study": {"built_in": False, "sha256": other},
+        "repeat": {"command": name("command", "make report")},
     }  # fmt: skip
     claim = Claim(name("claim", "x"), ("base", name("claim", "x")), ("base", "y"))
     return page.render(tuning, results, chapters, [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None)], manifest)

@@ -1,24 +1,24 @@
 """Whole reports, made by the real command, with real kernels and real workers."""
 
 import csv
+import hashlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from click.testing import CliRunner
 
 from browsers import axe, chromium, opened
 from cnnlab import report
-from cnnlab.cli import main
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.evidence import Rule
 from cnnlab.report import words
-from cnnlab.study import CLAIMS, MISTAKES, SELECTED, STAGES, Claim, published_fits
+from cnnlab.study import PROFILES, STAGES, published_fits
 from cnnlab.tuning import Tuning
 from conftest import ROOT
 
@@ -43,8 +43,8 @@ def page(made):
 
 def test_the_page_shows_every_stage_and_starts_with_the_findings(page):
     links = [link["href"] for link in page.select("nav a")]
-    chapters = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "mistakes"]
-    parts = [f"#overview-{part}" for part in ("path", "best", "claims")]  # with one run a trial, nothing is compared
+    chapters = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "published"]
+    parts = [f"#overview-{part}" for part in ("path", "best")]  # with one run a trial, nothing is compared
     assert links == ["#answer", *parts, *(f"#{name}" for name in chapters), "#how"]
     for link in links:
         assert page.select_one(link)
@@ -78,15 +78,22 @@ def test_no_id_is_used_twice(page):
     assert len(ids) == len(set(ids))
 
 
-def test_the_page_shows_claims_noise_and_mistakes(page):
-    shown = page.select_one("#overview").get_text()
-    for claim in CLAIMS:
-        assert claim.sentence in shown
-    noise = page.select_one("#noise").get_text()
-    assert "0.0152 (11 degrees of freedom)" in noise
-    mistakes = page.select_one("#mistakes").get_text()
-    for mistake in MISTAKES:
-        assert mistake.title in mistakes
+def test_other_images_than_cifar10_have_nothing_of_the_published_study_but_the_appendix(page, made):
+    assert "They are not CIFAR-10" in page.select_one("#answer").get_text()
+    for section in page.select("main > :not(#published)"):
+        for word in ("CNN-", "published F1", "published choice", "published study"):
+            assert word not in section.get_text(), section["id"]
+    appendix = page.select_one("#published").get_text()
+    assert "0.0152 (11 degrees of freedom)" in appendix
+    assert "make data, then make report DATA=data/cifar10" in appendix
+    assert "Fit by fit" not in [heading.get_text() for heading in page.select("#published h3")]
+    assert not page.select("#overview-claims, #mistakes")
+    for name, columns in (("results", ["published_f1"]), ("decisions", ["published_choice", "agrees"])):
+        with (made[0] / f"{name}.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert rows
+        for column in columns:
+            assert {row[column] for row in rows} == {""}, column
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +128,7 @@ def show(browser, made):
 
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-TABLE = "#overview table:has(th:has-text('published choice'))"
+TABLE = "#overview table:has(th:has-text('params')):has(th:has-text('selected'))"
 
 
 def test_the_contents_lead_to_chapters_and_mark_the_one_in_view(show):
@@ -249,19 +256,21 @@ def test_the_tables_and_the_manifest_agree(made):
     assert {row["cached"] for row in rows} == {"False"}
     manifest = json.loads((made[0] / "manifest.json").read_bytes())
     assert manifest["missing"] == {}
-    with (made[0] / "mistakes.csv").open(newline="") as stream:
-        mistakes = list(csv.DictReader(stream))
-    assert {row["mistake"] for row in mistakes} == {mistake.name for mistake in MISTAKES if mistake.trials}
-    digests = {row["digest"] for row in rows + mistakes}
+    assert (made[0] / "mistakes.csv").read_text().splitlines() == ["mistake,trial"]
+    digests = {row["digest"] for row in rows}
     assert manifest["runs"] == manifest["runs_made_now"] == len(digests)
     with (made[0] / "comparisons.csv").open(newline="") as stream:
         assert {row["stage"] for row in csv.DictReader(stream)} <= {stage.name for stage in STAGES}
     assert len(list(made[1].glob("*.run"))) == manifest["runs"]
+    assert manifest["study"]["built_in"] is True
+    assert manifest["study"]["sha256"] == hashlib.sha256((made[0] / "study.toml").read_bytes()).hexdigest()
+    assert manifest["budget"] == asdict(PROFILES["smoke"])
+    assert manifest["repeat"]["command"] == f"make report PROFILE=smoke PROTOCOL=corrected DATA={made[3][4]}"
 
 
 def test_every_notebook_was_executed_to_its_end(made):
     paths = sorted((made[0] / "notebooks").iterdir())
-    names = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "mistakes"]
+    names = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "published"]
     assert [path.stem.split("-", 1)[1] for path in paths] == names
     for path in paths:
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
@@ -286,7 +295,7 @@ def test_without_a_terminal_progress_is_a_line_an_event(made):
     assert [line.rpartition("[")[2] for line in warnings] == ["small-classes]"]
     assert accept.endswith("(ACCEPT=small-classes).")
     lines = made[2].stderr.splitlines()[2:]
-    assert len(lines) == 2 * len(STAGES) + 1, made[2].stderr
+    assert len(lines) == 2 * len(STAGES), made[2].stderr
     assert lines[0] == "base: 1 run"
 
 
@@ -318,15 +327,6 @@ def test_a_damaged_page_is_made_again(made):
     assert page.read_bytes().rstrip().endswith(b"</html>")
 
 
-def test_check_exits_with_1_for_a_refuted_claim(made, folder, monkeypatch):
-    refuted = Claim("CNN-1 beats itself.", ("base", SELECTED), ("base", SELECTED), 0.01)
-    monkeypatch.setattr("cnnlab.tuning.claims.CLAIMS", (refuted,))
-    monkeypatch.chdir(ROOT)
-    plain, checked = (CliRunner().invoke(main, [str(word) for word in (*made[3], *more)]) for more in ([], ["--check"]))
-    assert (plain.exit_code, checked.exit_code) == (0, 1)
-    assert "Refuted: CNN-1 beats itself. (+0.000, +0.000 to +0.000)" in checked.output
-
-
 def test_a_report_does_not_differ_from_itself(made):
     done = command("diff", made[0], made[0])
     assert done.returncode == 0
@@ -334,12 +334,17 @@ def test_a_report_does_not_differ_from_itself(made):
     assert done.stdout.count(": same") == len(STAGES)
 
 
-@pytest.mark.parametrize("own", [{"seeds": 2}, {"trials": {"dense": ["64"]}}])
-def test_a_study_that_the_notebooks_cannot_run_is_refused(folder, tmp_path, own):
-    tuning = Tuning(folder, tmp_path / "runs", "smoke", **own)
-    with pytest.raises(ConfigError, match="Leave seeds and trials out"):
+def test_a_study_of_some_trials_is_refused(folder, tmp_path):
+    tuning = Tuning(folder, tmp_path / "runs", "smoke", trials={"dense": ["64"]})
+    with pytest.raises(ConfigError, match="Leave trials out"):
         report.make(tuning, tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+def test_a_report_in_the_folder_of_the_stored_runs_is_refused(folder, tmp_path):
+    with pytest.raises(ConfigError, match="which is that of the stored runs"):
+        report.make(Tuning(folder, tmp_path / "runs", "smoke"), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_report_never_overwrites_its_source_notebooks(folder, tmp_path):
@@ -347,7 +352,7 @@ def test_a_report_never_overwrites_its_source_notebooks(folder, tmp_path):
     done = command("report", "--data", folder, "--report", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "a folder for the report alone" in done.stderr
-    assert len(list((tmp_path / "notebooks").iterdir())) == 7
+    assert len(list((tmp_path / "notebooks").iterdir())) == len(list((ROOT / "notebooks").glob("*.ipynb")))
 
 
 @pytest.fixture
@@ -355,8 +360,8 @@ def short(tmp_path):
     """Notebooks of one cell each, which are executed faster."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    for name in ("01-data", "02-stage", "03-colour", "04-comparison", "05-noise", "06-mistakes"):
-        names = nbformat.v4.new_code_cell('stage = data = runs = profile = protocol = skip = precision = halving = ""')
+    for name in ("01-data", "02-stage", "03-colour", "04-comparison", "05-noise", "07-published"):
+        names = nbformat.v4.new_code_cell('stage = data = runs = study = profile = protocol = budget = ""')
         names.metadata["tags"] = ["parameters"]
         check = nbformat.v4.new_code_cell('assert stage != "dense", "no dense layer"')
         nbformat.write(
@@ -467,9 +472,9 @@ def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(plain_jupyter, 
     from nbclient import NotebookClient
 
     notebook = nbformat.read(ROOT / "notebooks" / "02-stage.ipynb", as_version=4)
-    skip = [stage.name for stage in STAGES if stage.name not in ("base", "dense")]
-    settings = {"stage": "dense", "data": str(folder), "runs": str(tmp_path), "profile": "smoke", "seeds": 2}
-    settings |= {"trials": "32", "skip": ",".join(skip), "mine": {"fast": {"learning_rate": 0.002}}}
+    budget = {"seeds": 2, "stages": "base,dense"}
+    settings = {"stage": "dense", "data": str(folder), "runs": str(tmp_path), "profile": "smoke", "budget": budget}
+    settings |= {"trials": "32", "mine": {"fast": {"learning_rate": 0.002}}}
     for cell in notebook.cells:
         for name, value in settings.items():
             cell.source = re.sub(rf"^{name} = .*", f"{name} = {value!r}", cell.source, flags=re.MULTILINE)
@@ -477,7 +482,7 @@ def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(plain_jupyter, 
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     tables = [output["data"].get("text/html", "") for output in outputs if "data" in output]
     assert any("<td>fast" in table and "<td>32" in table and "<td>64" in table for table in tables)
-    with Tuning(folder, tmp_path, "smoke", skip=skip, seeds=2, trials={"dense": ["32"]}) as tuning:
+    with Tuning(folder, tmp_path, "smoke", budget=budget, trials={"dense": ["32"]}) as tuning:
         tuning.result("dense")
         assert tuning.made == set()
         assert len(tuning.store.records()) == 6
@@ -486,17 +491,17 @@ def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(plain_jupyter, 
 def test_without_colour_images_there_is_no_colour_stage(folder, tmp_path):
     for path in folder.glob("*.pkl"):
         shutil.copy(path, tmp_path)
-    skip = [*(stage.name for stage in STAGES[1:-1]), "mistakes"]
-    with Tuning(tmp_path, tmp_path / "runs", "smoke", skip=skip) as tuning:
+    with Tuning(tmp_path, tmp_path / "runs", "smoke", budget={"stages": "base,colour"}) as tuning:
         chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks").chapters
-    assert [(c.name, c.error) for c in chapters] == [("data", ""), ("base", ""), ("comparison", ""), ("noise", "")]
+    assert [(c.name, c.error) for c in chapters] == [
+        (name, "") for name in ("data", "base", "comparison", "noise", "published")
+    ]
     assert "the colour stage is skipped" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
-def test_the_published_protocol_runs_the_published_fits_with_their_repeats(folder, tmp_path):
+def test_the_published_protocol_runs_the_published_fits_with_their_repeats(cifar10, tmp_path):
     stages = ("dropout", "optimizer", "loss", "colour")
-    others = [stage.name for stage in STAGES if stage.name not in stages]
-    with Tuning(folder, tmp_path, "smoke", "published", skip=others) as tuning:
+    with Tuning(cifar10, tmp_path, "smoke", "published", budget={"stages": stages}) as tuning:
         results = tuning.results()
         fits, agreement = words.agreement_report(results)
     assert [result.stage.name for result in results] == list(stages)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,6 @@ from PIL import Image
 
 from cnnlab import models, report
 from cnnlab.cli import main
-from cnnlab.evidence import Scores
 from cnnlab.records import RunStore
 from cnnlab.report import card
 from cnnlab.study import PROFILES, PROTOCOLS, Architecture, Trial
@@ -117,12 +117,10 @@ def written(tmp_path):
     arrays = make_arrays(np.arange(6) % 2, np.arange(10) % 2, np.random.default_rng(0))
     arrays |= {f"weight_{number:03d}": value for number, value in enumerate(weights)}
     result = make_result("base", base=(0.5,))
+    result = replace(result, trials=(replace(result.trials[0], settings=SMALL),))
     result.runs["base", 1] = store.put(make_record(SMALL), arrays)
     engine = SimpleNamespace(call=lambda function, *args, **kwargs: function(*args, **kwargs))
-    scores = Scores(np.array([0.5]), np.zeros((1, 5)))
-    tuning = SimpleNamespace(
-        store=store, engine=engine, profile=QUICK, protocol=CORRECTED, scores=lambda found, part: scores
-    )
+    tuning = SimpleNamespace(store=store, engine=engine, budget=QUICK, protocol=CORRECTED)
 
     def write():
         about = report.write_model(tuning, [result], tmp_path)

@@ -14,6 +14,7 @@ import pytest
 from cnnlab import surroundings
 from cnnlab.report import notebooks
 from cnnlab.report.notebooks import KernelManager, NotebookRunner
+from cnnlab.study import PROFILES
 from cnnlab.tuning import progress
 
 
@@ -38,9 +39,12 @@ def execute(tmp_path):
             path=tmp_path / "data", folder=SimpleNamespace(gray=gray, colour=None), accepted=frozenset()
         ),
         store=SimpleNamespace(path=tmp_path / "runs"),
-        profile=SimpleNamespace(name="smoke", precision="float32", halving=False),
+        study=SimpleNamespace(digest="s"),
+        budget=PROFILES["smoke"],
+        changes={},
         protocol=SimpleNamespace(name="corrected"),
-        skip=set(),
+        scope=SimpleNamespace(asked=set(), skip=set()),
+        trust=False,
         engine=SimpleNamespace(address="tcp://127.0.0.1:1", idle_seconds=0.0),
     )
     (tmp_path / "sources").mkdir()
@@ -110,6 +114,21 @@ def test_a_notebook_that_was_executed_is_kept_and_one_that_is_no_longer_needed_i
     execute(data=code)
     assert path.stat().st_mtime_ns == before
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"01-data.ipynb", "03-mine.ipynb"}
+    execute.tuning.study.digest = "another study"
+    execute(data=code)
+    assert path.stat().st_mtime_ns > before
+
+
+@pytest.mark.slow
+def test_a_notebook_has_the_parameters_of_its_report(execute, tmp_path):
+    names = "data, runs, study, profile, protocol, budget, accept"
+    execute.tuning.changes = {"seeds": 2, "precision": "mixed_bfloat16"}
+    execute.tuning.scope.skip = {"loss", "dense"}
+    assert execute(data=f"print(*map(repr, ({names})))\nprint('trust' in dir())") == {"data": ""}
+    [cell] = [cell for cell in nbformat.read(tmp_path / "out" / "01-data.ipynb", as_version=4).cells if cell.outputs]
+    budget = {"seeds": 2, "precision": "mixed_bfloat16", "skip": "dense,loss"}
+    values = [str(tmp_path / "data"), str(tmp_path / "runs"), "", "smoke", "corrected", budget, ""]
+    assert cell.outputs[0].text.splitlines() == [" ".join(map(repr, values)), "False"]
 
 
 SLEEPS = "import time\ntime.sleep(1000)"

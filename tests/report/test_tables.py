@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.filters import markdown2html
 
 from cnnlab.report import tables
 
@@ -38,6 +40,11 @@ def test_long_tables_and_texts_are_shown_in_full():
 
 def test_an_untrusted_text_is_shown_as_it_is():
     assert tables.text("<i>a_b*`|") == "&lt;i&gt;a&#95;b&#42;&#96;&#124;"
+    for start in ("# a", "## a", "- a", "+ a", "1. a", "23) a", "---", "#"):
+        shown = BeautifulSoup(markdown2html(tables.text(start)), "html.parser")
+        assert [element.name for element in shown.find_all(True)] == ["p"], start
+        assert shown.get_text().strip() == start
+    assert tables.text("0.25, -0.5") == "0.25, -0.5"
     assert tables.text("$a$\n\n# b") == "&#36;a&#36; # b", "on one line, and no mathematics"
 
 

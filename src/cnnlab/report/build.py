@@ -120,6 +120,11 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
         raise ConfigError(
             f"Expected the notebooks in {str(notebooks)!r}. Received: none. Run cnnlab in the project's folder."
         )
+    if out == tuning.store.path:
+        raise ConfigError(
+            f"Expected a folder for the report alone. Received: {str(out)!r}, which is that of the stored runs. "
+            "Name another (REPORT=...)."
+        )
     if (out / "notebooks" / "02-stage.ipynb").exists():  # a report has none of this name
         raise ConfigError(
             f"Expected a folder for the report alone. Received: {str(out)!r}, which holds the notebooks. "

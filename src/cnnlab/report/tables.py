@@ -49,8 +49,10 @@ def count(number: int, noun: str) -> str:
 
 def text(value: str) -> str:
     """Return an untrusted text so that Markdown shows it as it is, on one line."""
-    one_line = " ".join(value.split())
-    return re.sub(r"[|*_`\[\]\\~$]", lambda match: f"&#{ord(match[0])};", html.escape(one_line))
+    one_line = html.escape(" ".join(value.split()))
+    inline = re.sub(r"[|*_`\[\]\\~$]", lambda match: f"&#{ord(match[0])};", one_line)
+    # At the start of a line, `# `, `- ` and `1. ` would make a heading or a list.
+    return re.sub(r"^(\d*)([#+.)-])(?=[ #+-]|$)", lambda match: f"{match[1]}&#{ord(match[2])};", inline)
 
 
 def visible_name(value: str) -> str:

@@ -11,11 +11,11 @@ from cnnlab.errors import ConfigError
 from cnnlab.study import PROFILES
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-def test_the_sample_gives_no_warning(profile):
+@pytest.mark.parametrize("budget", PROFILES.values(), ids=PROFILES)
+def test_the_sample_gives_no_warning(budget):
     colour = sample.make()
     for dataset in (colour, data.gray(colour)):
-        assert data.check(dataset, data.split(dataset, "stratified", profile.train, profile.val, profile.test)) == []
+        assert data.check(dataset, data.split(dataset, "stratified", budget.train, budget.val, budget.test)) == []
 
 
 def test_warnings_that_are_accepted_are_not_given(gray):

@@ -10,9 +10,11 @@ from cnnlab import evidence
 from cnnlab.data import split
 from cnnlab.evidence import Scores
 from cnnlab.report import words
-from cnnlab.study import MISTAKES
+from cnnlab.study import built_in
 from cnnlab.tuning import MistakeResult
 from conftest import make_result
+
+MISTAKES = built_in().mistakes
 
 
 @pytest.fixture

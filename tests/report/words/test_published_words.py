@@ -11,7 +11,13 @@ from cnnlab.report import words
 from cnnlab.study import PROTOCOLS, published_fits
 from conftest import make_record, make_result
 
-CORRECTED = SimpleNamespace(protocol=PROTOCOLS["corrected"])
+
+def study_of(*, published):
+    """A study under the corrected protocol that the published one concerns, or does not."""
+    return SimpleNamespace(protocol=PROTOCOLS["corrected"], scope=SimpleNamespace(has_published=published))
+
+
+CORRECTED = study_of(published=True)
 
 
 def test_the_published_noise_and_choices_follow_from_the_table():
@@ -40,6 +46,19 @@ def test_our_noise_is_measured_at_the_last_and_at_the_best_epoch():
     assert "**0.0071** at the epoch" in summary
     assert "87 % less. (For 0 % of the runs these are the same epoch.)" in summary
     assert words.our_noise_summary(CORRECTED, [result, result]).data == summary, "a shared run counts once"
+
+
+def test_our_noise_is_held_against_the_published_one_only_on_its_images():
+    result = make_result("base", base=(0.50, 0.54))
+    assert "1.9 times that of the published fits" in words.our_noise_summary(CORRECTED, [result]).data
+    assert "published" not in words.our_noise_summary(study_of(published=False), [result]).data
+
+
+def test_the_appendix_says_how_to_compare_runs_with_the_published_ones():
+    on_cifar10, elsewhere = (words.published_intro(study_of(published=one)).data for one in (True, False))
+    assert "make data" not in on_cifar10
+    assert elsewhere.startswith(on_cifar10)
+    assert "`make data`, then `make report DATA=data/cifar10`" in elsewhere
 
 
 def test_one_seed_says_nothing_about_our_noise():

@@ -1,8 +1,11 @@
 """Tables and sentences about a stage say what the numbers say."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.filters import markdown2html
 
 from cnnlab.report import words
 from cnnlab.study import PROFILES, PROTOCOLS, published_fits
@@ -74,6 +77,10 @@ def test_the_comparisons_have_a_row_for_each_other_trial():
     assert "nothing to compare" in nothing.data
 
 
+def test_a_model_that_cannot_be_drawn_has_a_sentence_instead():
+    assert "visualkeras only draws layers" in words.model_drawing(b"", [{"layer": "Conv2D", "params": 3}]).data
+
+
 def test_a_fit_that_diverged_after_its_best_epoch_is_named():
     history = {"loss": [1, 1], "accuracy": [0.1, 0.1], "val_loss": [2.0, float("nan")], "val_accuracy": [0.1, 0.1]}
     result = make_result("base", base=(0.5,))
@@ -81,8 +88,50 @@ def test_a_fit_that_diverged_after_its_best_epoch_is_named():
     assert "the fit diverged" in words.overfitting_summary(result).data
 
 
+def tuning_with(title="Dense units"):
+    return SimpleNamespace(scope=SimpleNamespace(title=lambda stage: title))
+
+
+@pytest.mark.parametrize(
+    ("question", "why", "lines"),
+    [
+        ("How many?", "It matters.", ["# Dense units", "**How many?**", "It matters."]),
+        ("", "", ["# Dense units"]),
+    ],
+)
+def test_a_stage_is_introduced_by_what_its_study_says(question, why, lines):
+    result = make_result("dense", old=(0.5,), new=(0.9,))
+    result = replace(result, stage=replace(result.stage, question=question, why=why))
+    assert words.stage_intro(tuning_with(), result).data.split("\n\n") == lines
+
+
+@pytest.mark.parametrize(
+    "name", ["<b>x</b>", "*a* _b_", "`a`", "$x$ and $y$", "# a\n- b", "[a](javascript:b)", "x" * 3000]
+)
+def test_what_a_study_says_is_not_markup(name):
+    """Title, question and reason are shown letter by letter."""
+    result = make_result("dense", old=(0.5,), new=(0.9,))
+    result = replace(result, stage=replace(result.stage, question=name, why=name))
+    page = BeautifulSoup(markdown2html(words.stage_intro(tuning_with(name), result).data), "html.parser")
+    page.select_one("a.anchor-link").decompose()  # of nbconvert
+    assert [element.name for element in page.find_all(True)] == ["h1", "p", "strong", "p"]
+    for element in (page.h1, page.strong, page.find_all("p")[-1]):
+        assert " ".join(element.get_text().split()) == " ".join(name.split())
+
+
+def test_trials_have_a_column_of_published_scores_only_if_there_are_some():
+    result = make_result("dense", **{"64": (0.5, 0.51), "128": (0.9, 0.91)})
+    assert "published" not in words.trials_table(result).data
+    assert words.published_differences(result).data == ""
+    fit = next(fit for fit in published_fits() if (fit.stage, fit.trial) == ("dense", "128"))
+    result = replace(result, trials=(result.trials[0], replace(result.trials[1], published=fit)))
+    assert "published F1</th>" in words.trials_table(result).data
+    assert f"<td>{fit.test_f1:.3f}" in words.trials_table(result).data
+    assert "a test macro-F1 of the published study" in words.published_differences(result).data
+
+
 def test_names_of_trials_are_not_markup():
     result = make_result("dense", **{"a|_b_ $x$": (0.5, 0.51), "<b>": (0.9, 0.91)})
     assert "**&lt;b&gt;** is selected" in words.decision_summary(result).data
-    skipped = words.stage_intro(replace(result, skipped=("*c*",))).data
+    skipped = words.stage_intro(tuning_with(), replace(result, skipped=("*c*",))).data
     assert "&#42;c&#42;." in skipped

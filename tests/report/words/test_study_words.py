@@ -4,15 +4,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+from bs4 import BeautifulSoup
+from nbconvert.filters import markdown2html
 
 from cnnlab import evidence
 from cnnlab.evidence import Rule, Scores
 from cnnlab.report import words
-from cnnlab.study import CLAIMS, PROFILES, Claim
+from cnnlab.study import PROFILES, Claim, built_in
 from cnnlab.tuning import ClaimResult, ClaimStatus
 from conftest import make_result
 
-QUICK, SMOKE = PROFILES["quick"], PROFILES["smoke"]
+QUICK, SMOKE, CLAIMS = PROFILES["quick"], PROFILES["smoke"], built_in().claims
 
 
 def pin(results):
@@ -71,7 +73,7 @@ def test_the_terminal_summary_has_at_most_five_plain_lines():
     claims = [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None) for claim in CLAIMS[1:]]
     claims.append(ClaimResult(CLAIMS[0], ClaimStatus.SUPPORTED, None))
     assert words.terminal_summary(results, claims, QUICK) == [
-        "Final model: test macro-F1 0.650 ± 0.071 (n = 2), 14.0 points above the first one, CNN-1.",
+        "Final model: test macro-F1 0.650 ± 0.071 (n = 2), 14.0 points above CNN-1, the first model.",
         "Stages that selected a new trial (better than the incumbent): dense units. "
         "Stages that kept the incumbent (better than the best other trial): batch normalisation.",
         "Inconclusive: dropout.",
@@ -83,11 +85,35 @@ def test_the_terminal_summary_has_at_most_five_plain_lines():
 def test_the_terminal_summary_of_one_run_per_trial_has_no_verdicts():
     results = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
     assert words.terminal_summary(results, [], SMOKE) == [
-        "Final model: test macro-F1 0.900 (n = 1), 40.0 points above the first one, CNN-1.",
+        "Final model: test macro-F1 0.900 (n = 1), 40.0 points above CNN-1, the first model.",
         "With one run per trial, every verdict is inconclusive.",
         "0 of 1 choices are those of the published study.",
     ]
     assert words.terminal_summary([], [], SMOKE) == ["No stage has a result."]
+
+
+def unpublished(results):
+    """The results as of a study or images that the published study does not concern."""
+    return [replace(result, decision=replace(result.decision, published_choice="", agrees=False)) for result in results]
+
+
+def test_findings_that_the_published_study_does_not_concern_have_nothing_of_it():
+    results = unpublished(
+        [make_result("base", base=(0.5, 0.52)), make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]
+    )
+    assert words.terminal_summary(results, [], QUICK) == [
+        "Final model: test macro-F1 0.905 ± 0.007 (n = 2), 39.5 points above the first model.",
+        "Stages that selected a new trial (better than the incumbent): dense units.",
+        "Inconclusive: none.",
+    ]
+    shown = " ".join([*words.findings(results, QUICK), words.stages_table(results).data])
+    assert "CNN-" not in shown
+    assert "published" not in shown
+
+
+def test_the_gain_of_a_study_whose_first_stage_has_an_incumbent_is_that_over_the_incumbent():
+    [line, *_] = words.terminal_summary([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))], [], QUICK)
+    assert line == "Final model: test macro-F1 0.905 ± 0.007 (n = 2), 40.0 points above the first model."
 
 
 def test_the_terminal_summary_gives_the_verdicts_of_published_choices():
@@ -108,6 +134,21 @@ def test_the_stages_table_shows_what_each_choice_rests_on():
     assert f"<td>{comparison.low:+.3f} to {comparison.high:+.3f}</td>" in shown
     assert "<td>better</td>" in shown
     assert "<td>128</td>" in shown, "the published choice"
+
+
+def test_a_title_of_a_study_is_text_in_the_findings_of_the_page_and_of_the_terminal():
+    results = [make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91)), make_result("loss", a=(0.5, 0.6), b=(0.6, 0.7))]
+    results = [replace(one, stage=replace(one.stage, title="<b>x</b> *y* $z$ `c`")) for one in results]
+    on_page, terminal = words.findings(results, QUICK), words.terminal_summary(results, [], QUICK)
+    assert sum("<b>x</b> *y* $z$ `c`" in line for line in terminal) == 2
+    for line in on_page:
+        shown = BeautifulSoup(markdown2html(line), "html.parser")
+        assert {element.name for element in shown.find_all(True)} <= {"p", "strong"}
+        assert "x" not in [element.get_text() for element in shown.find_all("strong")]
+    assert (
+        sum("<b>x</b> *y* $z$ `c`" in BeautifulSoup(markdown2html(line), "html.parser").get_text() for line in on_page)
+        == 2
+    )
 
 
 def test_equal_trials_stand_once_in_the_leaderboard():
@@ -193,12 +234,12 @@ def test_key_figures_have_intervals_if_there_are_several_seeds(monkeypatch):
     low, high = evidence.mean_interval(read_scores(None, results[1].selected_records, "test"))
     assert figures["test macro-F1 of the final model"] == ("0.905", f"95 % interval {low:.3f} to {high:.3f}; 2 runs")
     assert figures["points above CNN-1, the first model"][0] == "+39.5"
-    assert figures["parameters"] == ("101", "CNN-1 has 100")
+    assert figures["parameters"] == ("101", "CNN-1, the first model has 100")
     assert figures["choices have a conclusive verdict"] == ("1 of 1", "dense units")
     one_seed = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
     assert [(figure.value, figure.detail) for figure in words.key_figures(tuning, one_seed)] == [
         ("0.900", "1 run, so no interval"),
         ("+40.0", "from 0.500"),
-        ("101", "CNN-1 has 100"),
+        ("101", "CNN-1, the first model has 100"),
     ]
     assert words.key_figures(tuning, []) == []

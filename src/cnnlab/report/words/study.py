@@ -177,7 +177,7 @@ def gray_and_colour_scores(gray: StageResult | None, colour: StageResult) -> Mar
 
 @dataclass(frozen=True)
 class _Finding:
-    """A result of the study: plain text for the terminal, where "" is omitted; Markdown if the page says more."""
+    """A result of the study: plain text for the terminal, where "" is omitted; Markdown for the page if it differs."""
 
     short: str
     long: str | None = None
@@ -238,7 +238,7 @@ def _verdicts(choices: Sequence[StageResult], budget: Budget) -> list[_Finding]:
     groups: dict[tuple[bool, str], list[StageResult]] = defaultdict(list)
     for result in choices:
         groups[_is_conclusive(result), _outcome(result)].append(result)
-    conclusive, inconclusive = (
+    better, inconclusive = (
         " ".join(
             f"Stages that {outcome}: {_titles(stages)}."
             for (is_conclusive, outcome), stages in groups.items()
@@ -248,11 +248,12 @@ def _verdicts(choices: Sequence[StageResult], budget: Budget) -> list[_Finding]:
     )
     if budget.seeds == 1:
         reason = "With one run per trial, every verdict is inconclusive."
-        return [_Finding(reason, f"{reason} {inconclusive}")]
+        return [_Finding(reason, f"{reason} {text(inconclusive)}")]
     titles = _titles([result for result in choices if not _is_conclusive(result)])
+    conclusive = better or "No choice has a conclusive verdict."
     return [
-        _Finding(conclusive or "No choice has a conclusive verdict."),
-        _Finding(f"Inconclusive: {titles}.", inconclusive),
+        _Finding(conclusive, text(conclusive)),
+        _Finding(f"Inconclusive: {titles}.", text(inconclusive)),
     ]
 
 
