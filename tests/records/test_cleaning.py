@@ -28,14 +28,14 @@ def test_each_kind_of_run_is_counted_with_its_size(runs):
     first, *lines = describe_runs(runs)
     assert first == f"Stored runs in {str(runs)!r}:"
     assert [line.split(" ")[-1] for line in lines] == ["MB"] * 4
-    counts = {line.strip().partition(" ")[2].rpartition(",")[0]: line.split()[0] for line in lines}
+    counts = {line.strip().partition(" ")[2].rpartition(":")[0]: line.split()[0] for line in lines}
     assert counts == {
-        "runs that this version can use": "2",
-        "runs of other code or another format": "1",
-        "damaged runs, moved aside": "1",
-        "unfinished runs, which resume": "1",
+        "usable by this version": "2",
+        "of other code or another format": "1",
+        "damaged, moved aside": "1",
+        "unfinished, to be resumed": "1",
     }
-    assert lines[-1].endswith(", 2.0 MB")
+    assert lines[-1].endswith(": 2.0 MB")
 
 
 def test_unused_runs_are_removed_and_those_that_help_are_kept(runs):
@@ -47,12 +47,12 @@ def test_unused_runs_are_removed_and_those_that_help_are_kept(runs):
 
 def test_all_runs_are_removed_and_other_files_are_left_alone(runs):
     remove_runs(runs, only_unused=False)
-    assert describe_runs(runs)[1:] == ["       0 runs that this version can use, 0.0 MB"]
+    assert describe_runs(runs)[1:] == ["       0 usable by this version: 0.0 MB"]
     assert [path.name for path in runs.rglob("*") if path.is_file()] == ["notes.txt"]
 
 
 def test_a_folder_that_does_not_exist_has_no_runs(tmp_path):
-    assert describe_runs(tmp_path / "none")[1:] == ["       0 runs that this version can use, 0.0 MB"]
+    assert describe_runs(tmp_path / "none")[1:] == ["       0 usable by this version: 0.0 MB"]
     assert remove_runs(tmp_path / "none", only_unused=False) == "Removed 0 files, 0.0 MB."
     assert not (tmp_path / "none").exists()
 

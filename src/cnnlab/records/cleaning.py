@@ -7,10 +7,10 @@ from cnnlab.errors import RecordError
 from cnnlab.records.store import CHECKPOINTS, QUARANTINE, SUFFIX, is_of_other_code
 
 _KINDS = {
-    "used": "runs that this version can use",
-    "unused": "runs of other code or another format",
-    "quarantined": "damaged runs, moved aside",
-    "unfinished": "unfinished runs, which resume",
+    "used": "usable by this version",
+    "unused": "of other code or another format",
+    "quarantined": "damaged, moved aside",
+    "unfinished": "unfinished, to be resumed",
 }
 
 
@@ -21,7 +21,7 @@ def describe_runs(path: str | Path) -> list[str]:
     for kind, text in _KINDS.items():
         sizes = [_size(file) for file, its_kind in files if its_kind == kind]
         if sizes or kind == "used":
-            lines.append(f"{len(sizes):8,} {text}, {sum(sizes) / 1e6:,.1f} MB")
+            lines.append(f"{len(sizes):8,} {text}: {sum(sizes) / 1e6:,.1f} MB")
     return [f"Stored runs in {str(path)!r}:", *lines]
 
 

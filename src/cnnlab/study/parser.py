@@ -33,7 +33,11 @@ LONGEST_STAGE, LONGEST_TRIAL = 50, 100
 """Characters of a name. That of a stage is part of file names, that of a trial stands in tables."""
 LONGEST_LINE = 1_000
 """Characters of a problem: what was received may be long."""
-_NOT_STAGES = (ALL_MISTAKES, "all", "data", "comparison", "noise", "published", "search", FINAL)
+_NOT_STAGES = (
+    *(ALL_MISTAKES, "all", "search", FINAL),
+    *("data", "comparison", "noise", "published", "claims", "model", "page", "manifest", "findings"),
+    *("answer", "overview", "how"),
+)
 """Names with another meaning in a report or on the command line."""
 _NOT_STUDIES = ("runs", "smoke", "quick", "laptop", "full")
 """Names that other folders of `reports/` have: stored runs, and the reports of the built-in study."""
@@ -92,7 +96,7 @@ class Parser:
             self._note(f"Expected each stage to have a name of its own. Received: {name!r} more than once.")
         return Study(
             name=path.stem,
-            title=self._line(table, "title") or path.stem,
+            title=self._line(table, "title") or "CNN tuning study",
             images=self._line(table, "images"),
             start=start,
             stages=stages,

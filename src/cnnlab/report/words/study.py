@@ -97,7 +97,9 @@ def _test_f1(records: Sequence[Record]) -> list[float]:
 
 
 def _titles(results: Sequence[StageResult]) -> str:
-    return ", ".join(result.stage.title.lower() for result in results) or "none"
+    """Return titles as a list within a sentence: "ReLU" stays as it is."""
+    titles = [result.stage.title for result in results]
+    return ", ".join(title[:1].lower() + title[1:] if title[1:].islower() else title for title in titles) or "none"
 
 
 def inconclusive_choices(results: Sequence[StageResult]) -> HTML | None:
