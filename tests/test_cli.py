@@ -276,12 +276,12 @@ def test_stored_runs_are_listed_and_removed_only_on_demand(project):
     (project / "runs" / "notes.txt").write_text("mine")
     listed = call("runs", "--runs", "runs")
     assert listed.exit_code == 0
-    assert "2 runs that this version can use" in listed.output
+    assert "2 usable by this version" in listed.output
     assert "1 runs of other code or another format" in listed.output
     assert len(list((project / "runs").glob("*.run"))) == 3
     removed = call("runs", "--runs", "runs", "--remove", "unused")
     assert removed.output.startswith("Removed 1 files")
-    assert "2 runs that this version can use" in removed.output
+    assert "2 usable by this version" in removed.output
     assert call("runs", "--runs", "runs", "--remove", "some").exit_code == 2
     assert call("runs", "--runs", "runs", "--remove", "all").exit_code == 0
     assert [path.name for path in (project / "runs").iterdir() if path.is_file()] == ["notes.txt"]
@@ -289,7 +289,7 @@ def test_stored_runs_are_listed_and_removed_only_on_demand(project):
 
 
 def test_a_folder_without_stored_runs_is_listed_as_empty(project):
-    assert "0 runs that this version can use" in call("runs").output
+    assert "0 usable by this version" in call("runs").output
     assert not (project / "reports").exists()
 
 
