@@ -55,7 +55,7 @@ PROFILES = {
     budget.profile: budget
     for budget in (
         Budget("smoke", seeds=1, epochs=1, train=128, val=100, test=100),
-        Budget("quick", seeds=3, epochs=12, train=384, val=200, test=500, batch_size=16),
+        Budget("quick", seeds=3, epochs=24, train=384, val=200, test=500, batch_size=16),
         Budget("laptop", seeds=3, epochs=20, train=5_000, val=2_000, test=10_000),
         Budget("full", seeds=5, epochs=500, train=40_000, val=10_000, test=10_000, expensive=True),
     )
