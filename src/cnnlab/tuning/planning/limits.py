@@ -63,6 +63,6 @@ def fit_time(tuning: "Tuning", limit: str, *, report: bool = True) -> str:
     numbers = {**{name: getattr(tuning.budget, name) for name in tuning.given}, **rung.changes}
     settings = " ".join(f"{name.upper()}={value}" for name, value in numbers.items())
     return (
-        f"TIME={limit}: the largest budget that fits is {settings} (estimated {duration(low)} to {duration(high)}). To "
+        f"TIME={limit}: the largest budget that fits is {settings} (estimated: {duration(low, high)}). To "
         "repeat or resume it, give these settings instead of TIME."
     )
