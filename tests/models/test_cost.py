@@ -134,6 +134,12 @@ def build(input_shape, n_classes, units=4):
 
 
 @pytest.mark.slow
+def test_before_anything_is_measured_an_own_model_takes_what_the_default_network_takes():
+    own = own_timing(0).trial
+    default = Trial(training=own.training)
+    assert Speed(()).seconds(own, (32, 32, 1), 10) == Speed(()).seconds(default, (32, 32, 1), 10)
+
+
 @pytest.mark.parametrize("is_own", [False, True])
 def test_measuring_gives_times_above_0_and_the_models_parameters(is_own, tmp_path):
     trial = Trial().change(filters=(4,), batch_size=8, batch_norm=True)

@@ -196,7 +196,7 @@ class Speed:
     mean of the measured models.
 
     Args:
-        timings: What was measured; at least one.
+        timings: What was measured. Without any, a model of the user's own takes what the default network takes.
     """
 
     def __init__(self, timings: tuple[Timing, ...]) -> None:
@@ -217,7 +217,8 @@ class Speed:
                 cost = model_cost(architecture, input_shape, n_classes)
                 self._known[key] = self._corrected(cost, _kind(trial, architecture), trial.training.batch_size)
             else:
-                self._known[key] = self._own(trial)
+                usual = _usual_seconds(model_cost(Architecture(), input_shape, n_classes), trial.training.batch_size)
+                self._known[key] = self._own(trial) if self.timings else usual
         return self._known[key]
 
     def _corrected(self, cost: ModelCost, kind: tuple[Any, ...], batch_size: int) -> TrialSeconds:

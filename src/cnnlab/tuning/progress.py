@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
@@ -94,7 +95,9 @@ class Bar(Callback):
             self._bar.close()
 
     def _open(self) -> None:
-        self._time_left = time_left = self._estimate() if self._estimate else None
+        with suppress(Exception):  # an estimate that fails must not end a study
+            self._time_left = self._estimate() if self._estimate else None
+        time_left = self._time_left
         bar_format = _Line.FORMAT if time_left else _Line.WITHOUT_ESTIMATE
         self._bar = _Line(total=sum(self._plan.values()), smoothing=0, dynamic_ncols=True, bar_format=bar_format)
         if time_left:
@@ -115,7 +118,8 @@ class Bar(Callback):
             self._open()
         if self._bar is not None:
             if self._time_left:
-                self._time_left.start_stage(name, missing)
+                with suppress(Exception):
+                    self._time_left.start_stage(name, missing)
             self._bar.total = sum(self._plan.values()) if self._has_plan else self._bar.n + runs
             self._bar.shortened = 0
             self._bar.set_description(name, refresh=False)
@@ -136,13 +140,15 @@ class Bar(Callback):
             self._show()
         else:
             if self._time_left:
-                self._time_left.end_run(record)
+                with suppress(Exception):
+                    self._time_left.end_run(record)
             self._show(trial, f"val_f1 {record.scores['val_f1']:.3f}")
 
     def on_stage_end(self, result: StageResult) -> None:
         """See `Callback`."""
         if self._bar is not None and self._time_left:
-            self._time_left.end_stage(result)
+            with suppress(Exception):
+                self._time_left.end_stage(result)
         if self._prints_lines:
             decision = result.decision
             mean, n_seeds = decision.val_f1_mean, decision.n_seeds
