@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from cnnlab import evidence, study
 from cnnlab.records import Record
-from cnnlab.report.tables import mean_sd, table
+from cnnlab.report.tables import count, mean_sd, table
 from cnnlab.study import SPARSE_LOSS, PublishedFit, Trial
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
@@ -169,7 +169,7 @@ def selection_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
     mean, low, high = (100 * value for value in (np.mean(optimism), min(optimism), max(optimism)))
     return Markdown(
         "Selecting each stage's trial by the test score of one run would have overstated "
-        f"the score of the selected trial by about **{mean:z.1f} points** on average over {len(optimism)} stages "
+        f"the score of the selected trial by about **{mean:z.1f} points** on average over {count(len(optimism), 'stage')} "
         f"({low:z.1f} to {high:z.1f}; the score of the selected run on a random half of the test images, minus the "
         "mean of the trial's other runs on the other half). Selecting by the `val_f1` of one run finds the trial with "
         f"the best mean in **{n_same} of {n_selections}** cases."
