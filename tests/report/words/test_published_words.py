@@ -77,7 +77,7 @@ def test_selecting_by_one_run_is_optimistic(monkeypatch):
     summary = words.selection_noise(tuning, [result, make_result("base", base=(0.5, 0.6, 0.7))]).data
     optimism = evidence.optimism(labels, predicted.reshape(2, 3, 40))
     assert f"**{100 * optimism:.1f} points**" in summary
-    assert "over 1 stages" in summary
+    assert "over 1 stage " in summary
     # new has the best mean, and the higher score with the seeds 1 and 3.
     assert "**2 of 3**" in summary
     assert "cannot be estimated" in words.selection_noise(tuning, [make_result("base", base=(0.5, 0.6))]).data

@@ -168,8 +168,8 @@ def selection_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
         return Markdown("The cost of selecting by one run cannot be estimated from one seed or from one trial a stage.")
     mean, low, high = (100 * value for value in (np.mean(optimism), min(optimism), max(optimism)))
     return Markdown(
-        "Selecting each stage's trial by the test score of one run would have overstated "
-        f"the score of the selected trial by about **{mean:z.1f} points** on average over {count(len(optimism), 'stage')} "
+        "Selecting each stage's trial by the test score of one run would have overstated the score of the selected "
+        f"trial by about **{mean:z.1f} points** on average over {count(len(optimism), 'stage')} "
         f"({low:z.1f} to {high:z.1f}; the score of the selected run on a random half of the test images, minus the "
         "mean of the trial's other runs on the other half). Selecting by the `val_f1` of one run finds the trial with "
         f"the best mean in **{n_same} of {n_selections}** cases."
