@@ -31,8 +31,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --upgrade --quiet
 
-# A value as one word of the shell. From the command line or the environment, it is taken letter by letter: no $ in it is
-# expanded.
+# A value as one word of the shell. From the command line or the environment, it is used as it is, without
+# a special meaning of `$`.
 quoted = '$(subst ','\'',$(if $(filter file,$(origin $(1))),$($(1)),$(value $(1))))'
 
 # Options of cnnlab: those of some variables that are not empty, and flags for those that are 1.
@@ -46,6 +46,15 @@ STUDY_OPTIONS = $(call option,STUDY,study) --protocol $(call quoted,PROTOCOL) --
 	--precision $(call quoted,PRECISION) $(call flag,HALVING,halving) $(call option,ACCEPT,accept) \
 	$(call option,TIME,time) $(call flag,TRUST,trust)
 
+VARIABLES := PROFILE PROTOCOL DATA STUDY SEEDS EPOCHS PATIENCE TRAIN VAL TEST STAGES SKIP TIME REPORT RUNS SCHEDULER \
+	FRESH PRECISION HALVING ACCEPT TRUST REMOVE PYTHON BIN
+unknown := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+ifneq ($(unknown),)
+$(error Expected variables named $(VARIABLES). Received: $(unknown))
+endif
+$(foreach name,FRESH HALVING TRUST,$(if $(filter-out 0 1,$(value $(name))),\
+	$(error Expected $(name) to be 1, 0 or empty. Received: $(value $(name)))))
+
 .DEFAULT_GOAL := help
 .PHONY: help report plan runs test lab data lint lock clean
 
@@ -55,7 +64,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables of make report and make plan (now):"
 	@echo "  DATA=$(DATA)    folder or archive of images, see data/README.md"
-	@echo "  STUDY=$(STUDY)    study file, see docs/studies.md; none: the published study"
+	@echo "  STUDY=$(STUDY)    study file, see docs/studies.md; none: the built-in study"
 	@echo "  PROFILE=$(PROFILE)    how much is run: smoke, quick, laptop, full"
 	@echo "  SEEDS=$(SEEDS) EPOCHS=$(EPOCHS) PATIENCE=$(PATIENCE) TRAIN=$(TRAIN) VAL=$(VAL) TEST=$(TEST)"
 	@echo "                  numbers that differ from the profile's: seeds, epochs, images"
@@ -68,11 +77,11 @@ help: ## Show this list
 	@echo "  SCHEDULER=$(SCHEDULER)    address of a Dask scheduler; none: this machine"
 	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
 	@echo "  PRECISION=$(PRECISION)    of the fits: float32, mixed_bfloat16"
-	@echo "  HALVING=$(HALVING)    1: drop hopeless trials of a stage early"
+	@echo "  HALVING=$(HALVING)    1: drop trials of a stage with low scores early"
 	@echo "  ACCEPT=$(ACCEPT)    kinds of warnings about the images to accept, as near-copies,layout"
 	@echo "  TRUST=$(TRUST)    1: run the code of the study's own model"
 
-# Even make killed outright leaves nothing running.
+# If make is killed, no process keeps running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
 	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab report $(STUDY_OPTIONS) $(call option,REPORT,report)
 

@@ -176,7 +176,7 @@ def test_most_seeds():
         ({"precision": {}}, "Expected precision to be one of"),
         ({"halving": 1}, "Expected halving to be True or False. Received: 1"),
         ({"halving": "yes"}, "Expected halving to be True or False"),
-        ({"seed": 3}, "Expected a number of a budget named seeds, epochs, .* Received: 'seed'"),
+        ({"seed": 3}, "Expected a part of a budget named seeds, epochs, .* Received: 'seed'"),
         ({"batch_size": 3}, "Received: 'batch_size'"),
         ({"profile": "full"}, "Received: 'profile'"),
         ({"stages": "all"}, "Received: 'stages'"),

@@ -131,7 +131,7 @@ def test_stage_of_few_words():
     study = parse(STAGE + "incumbent = false\nvary = 'epochs'\nvalues = [1, 2]\nexpensive = ['2']", MINE)
     assert not study.stages[0].keeps_incumbent
     assert [trial.expensive for trial in study.stages[0].trials] == [False, True]
-    assert (study.title, study.images, study.claims) == ("mine", "", ())
+    assert (study.title, study.images, study.claims) == ("CNN tuning study", "", ())
 
 
 def test_claims_about_the_final_model():

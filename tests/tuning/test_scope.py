@@ -182,7 +182,10 @@ def test_trust(folder, tmp_path):
     (tmp_path / "mine.toml").write_text(
         "model = 'models.py:build'\n[[stage]]\nname = 'a'\nvary = 'units'\nvalues = [1]"
     )
-    with pytest.raises(ConfigError, match=r"Expected trust in the study mine, .* Received: none\. .*TRUST=1 \(--trust"):
+    with pytest.raises(
+        ConfigError,
+        match=r"Expected permission to run the code of the own model .* Received: none\. .*TRUST=1 \(--trust",
+    ):
         Tuning(folder, tmp_path, study=tmp_path / "mine.toml")
     trusted = Tuning(folder, tmp_path, study=tmp_path / "mine.toml", trust=True)
     assert trusted.trust

@@ -26,7 +26,7 @@ def study_group() -> None:
 
 @study_group.command("new", epilog="Example: cnnlab study new mine.toml --from published")
 @click.argument("file", type=FILE_OR_FOLDER)
-@click.option("--from", "source", default="", help="Study to start from: published.  [default: a short example]")
+@click.option("--from", "source", default="", show_default="a short example", help="Study to start from: published.")
 def study_new(file: Path, source: str) -> None:
     """Write a study file with comments, to be changed. An existing file is kept."""
     content = study.new_text(source)

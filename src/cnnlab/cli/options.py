@@ -46,17 +46,18 @@ WHOLE = Whole()
 accept_option = click.option(
     "--accept",
     default="",
+    show_default=False,
     help="Kinds of warnings about the images to accept, as near-copies,layout.",
 )
 
 
 _NUMBERS = {
     "seeds": "Seeds per trial.",
-    "epochs": "Most epochs of a fit.",
+    "epochs": "Maximum number of epochs per fit.",
     "patience": "Epochs without a better val_loss before a fit ends.",
-    "train": "Most training images.",
-    "val": "Most validation images.",
-    "test": "Most test images.",
+    "train": "Maximum number of training images.",
+    "val": "Maximum number of validation images.",
+    "test": "Maximum number of test images.",
 }
 data_option = click.option(
     "--data", type=FILE_OR_FOLDER, **in_project("data/sample"), help="Folder or archive of images (data/README.md)."
@@ -74,8 +75,13 @@ def budget_options(command: Callable[..., None]) -> Callable[..., None]:
 
     made: Callable[..., None] = collect
     for option in (
-        click.option("--skip", default="", help='Stages to skip, as dropout,loss; or "mistakes".'),
-        click.option("--stages", default="", help="Stages to run, as dropout,loss; all,mistakes adds the mistakes."),
+        click.option("--skip", default="", show_default=False, help='Stages to skip, as dropout,loss; or "mistakes".'),
+        click.option(
+            "--stages",
+            default="",
+            show_default="all",
+            help="Stages to run, as dropout,loss; all,mistakes adds the mistakes.",
+        ),
         *(
             click.option(f"--{name}", type=WHOLE, help=f"{text}  [default: the profile's]")
             for name, text in reversed(_NUMBERS.items())
@@ -97,7 +103,7 @@ def study_options(command: Callable[..., None]) -> Callable[..., None]:
     made: Callable[..., None] = collect
     for option in (
         trust_option,
-        click.option("--halving", is_flag=True, help="Drop hopeless trials of a stage early."),
+        click.option("--halving", is_flag=True, help="Drop trials of a stage with low scores early."),
         click.option("--precision", default="float32", help=f"Precision of every fit: {', '.join(study.PRECISIONS)}."),
         click.option("--fresh", is_flag=True, help="Repeat stored runs too."),
         click.option("--scheduler", help="Address of a Dask scheduler, as tcp://host:8786.  [default: this machine]"),
@@ -106,9 +112,15 @@ def study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
         budget_options,
         data_option,
-        click.option("--time", "limit", default="", help="Use the largest budget that fits this time, as 2h or 90m."),
         click.option(
-            "--study", type=FILE_OR_FOLDER, help="Study file (docs/studies.md).  [default: the published study]"
+            "--time",
+            "limit",
+            default="",
+            show_default=False,
+            help="Use the largest budget that fits this time, as 2h or 90m.",
+        ),
+        click.option(
+            "--study", type=FILE_OR_FOLDER, help="Study file (docs/studies.md).  [default: the built-in study]"
         ),
     ):
         made = option(made)

@@ -57,8 +57,8 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
         notebooks: Folder of the notebooks.
 
     Raises:
-        ConfigError: The notebooks are missing, the report's folder cannot be used, the study has its own number of
-            seeds or its own selection of trials, or there is no scheduler, or no workers.
+        ConfigError: The notebooks are missing, the report's folder cannot be used, only some trials of a stage are to
+            be run, or there is no scheduler, or no workers.
         DataError: The images cannot be used.
         RecordError: The run store cannot be written.
         WorkerError: A worker of a cluster has other versions.
@@ -130,7 +130,21 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
             f"Expected a folder for the report alone. Received: {str(out)!r}, which holds the notebooks. "
             "Name another (REPORT=...)."
         )
+    for name, content in _study_files(tuning).items():
+        target = out / name
+        if target.is_file() and not (out / "manifest.json").exists() and target.read_bytes() != content:
+            raise ConfigError(
+                f"Expected a folder for the report alone. Received: {str(out)!r}, whose {name} would be replaced. "
+                "Name another (REPORT=...)."
+            )
     tuning.check()
+
+
+def _study_files(tuning: Tuning) -> dict[str, bytes]:
+    """Return the files of a study by their names in the report: the study, and perhaps its own model."""
+    study, model = tuning.study, tuning.study.base.architecture
+    copies = {STUDY_FILE: study.text.encode()}
+    return copies | {model.file: model.source.encode()} if isinstance(model, OwnModel) else copies
 
 
 def _prepare(out: Path) -> None:
@@ -152,12 +166,10 @@ def _write_study(tuning: Tuning, out: Path) -> str:
 
     The notebooks read the copy: the user may change the file while the report is made.
     """
-    study, model = tuning.study, tuning.study.base.architecture
-    files.write(out / STUDY_FILE, study.text.encode())
-    if isinstance(model, OwnModel):
-        (out / model.file).parent.mkdir(parents=True, exist_ok=True)
-        files.write(out / model.file, model.source.encode())
-    return "" if study.is_built_in else surroundings.relative_path(out / STUDY_FILE)
+    for name, content in _study_files(tuning).items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        files.write(out / name, content)
+    return "" if tuning.study.is_built_in else surroundings.relative_path(out / STUDY_FILE)
 
 
 def _read_manifest(out: Path, part: str) -> dict[str, Any]:

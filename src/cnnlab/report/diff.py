@@ -87,6 +87,7 @@ def read(path: str | Path) -> Side:
         results = pd.read_csv(path / "results.csv", dtype={"trial": str}).rename(columns={"trial": "selected"})
         runs = decisions[["stage", "selected"]].merge(results[["stage", "selected", "test_f1", "digest"]])
         settings = _flatten({name: value for name, value in manifest.items() if name not in _NO_SETTINGS})
+        settings.pop("repeat.command", None)  # it names the folder; what it sets has lines of its own
         return Side(settings, json.dumps([manifest["data"], manifest["splits"]]), runs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(

@@ -18,6 +18,7 @@ from cnnlab import surroundings
 from cnnlab.engine import WORKER_ENV
 from cnnlab.records import fit_code_digest
 from cnnlab.report.notebooks import all_records
+from cnnlab.study import OwnModel
 from cnnlab.tuning import MistakeResult, StageResult, Tuning
 
 STUDY_FILE = "study.toml"
@@ -37,12 +38,14 @@ def make_manifest(
         out: Folder of the report.
     """
     folder, budget, protocol = tuning.images.folder, tuning.budget, tuning.protocol
+    model = tuning.study.base.architecture
     records = {record.digest: record for record in all_records(results)}
     return {
         "study": {
             "title": tuning.study.title,
             "built_in": tuning.study.is_built_in,
             "sha256": hashlib.sha256(tuning.study.text.encode()).hexdigest(),
+            "model_sha256": model.digest if isinstance(model, OwnModel) else None,
         },
         "budget": asdict(budget),
         "protocol": {**asdict(protocol), "settings": dict(protocol.settings)},
@@ -91,7 +94,7 @@ def _command(tuning: Tuning, out: Path) -> str:
         "DATA": surroundings.relative_path(tuning.images.path),
         **{name: "1" if value is True else value for name, value in numbers.items() if value is not False},
         "STAGES": ",".join(sorted(tuning.scope.asked)),
-        "SKIP": "" if tuning.scope.asked else ",".join(sorted(tuning.scope.skip)),
+        "SKIP": ",".join(sorted(tuning.scope.not_wanted)),
         "TRUST": "1" if tuning.trust else "",
     }
     return " ".join(

@@ -81,7 +81,7 @@ def _stage_notes(stage: Stage, incumbent: Trial, budget: Budget) -> Iterator[str
         idle = list(_idle_notes(place, incumbent, trial.changes, budget))
         yield from idle
         other = seen.setdefault(settings.effective(), trial.name)
-        # A trial with the settings of the start is no mistake: the incumbent may have others by then.
+        # No note for a trial equal to the start: when its stage is run, the incumbent may have other settings.
         if other != trial.name and settings != incumbent and not (idle and other == INCUMBENT):
             whose = "the incumbent" if other == INCUMBENT else f"the trial {other!r}"
             yield f"{place}: it is equal to {whose} in this budget, so it shares its runs."

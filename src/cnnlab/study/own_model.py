@@ -23,7 +23,7 @@ _UNKNOWN = object()  # a default value that is no plain value
 
 
 def _text(settings: Mapping[str, Any]) -> str:
-    """Return settings as one text. It is what makes models equal: in Python, 1, 1.0 and True are equal."""
+    """Return settings as one text. Models are compared by it, because in Python 1, 1.0 and True are equal."""
     return json.dumps(settings, sort_keys=True)
 
 

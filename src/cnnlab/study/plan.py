@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cnnlab.errors import lookup, require
+from cnnlab.errors import ConfigError, lookup, require
 from cnnlab.study.fields import require_whole
 from cnnlab.study.published import PublishedFit, published_fits, published_settings
 from cnnlab.study.reader import built_in
@@ -76,9 +76,11 @@ def make_budget(profile: str, changes: Mapping[str, Any] | None = None) -> Budge
     """
     budget = lookup(PROFILES, profile, "profile")
     made = {name: value for name, value in (changes or {}).items() if value is not None}
-    known = {name: name for name in (*NUMBERS, "precision", "halving")}
+    known = (*NUMBERS, "precision", "halving")
     for name, value in made.items():
-        lookup(known, name, "number of a budget")
+        if name not in known:
+            names = ", ".join((*known, *STUDY_PARTS))
+            raise ConfigError(f"Expected a part of a budget named {names}. Received: {name!r}.")
         if name in NUMBERS:
             require_whole(name.upper(), value)
     seeds = made.get("seeds", 1)

@@ -1,8 +1,9 @@
-"""The published study's 51 fits, the rows of `published.csv`. Nothing here depends on the stages that are run."""
+"""The published study's 51 fits: a table that `published.toml` names. They do not depend on the stages that are run."""
 
 import csv
 import json
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -63,7 +64,9 @@ class PublishedFit:
 @cache
 def published_fits() -> tuple[PublishedFit, ...]:
     """Return the published study's 51 fits, in its order."""
-    with files("cnnlab.study").joinpath("published.csv").open(encoding="utf-8") as stream:
+    folder = files("cnnlab.study")
+    named = tomllib.loads(folder.joinpath("published.toml").read_text(encoding="utf-8"))["published"]
+    with folder.joinpath(named).open(encoding="utf-8") as stream:
         return tuple(
             PublishedFit(
                 stage=row["stage"],

@@ -25,7 +25,7 @@ LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "
 LAYOUTS = ("channels_last", "published")
 AUGMENTATIONS = ("none", "flip-shift")
 PRECISIONS = ("float32", "mixed_bfloat16")
-_SETTLING_EPOCHS = 6  # after which batch normalisation's statistics have forgotten their start
+_SETTLING_EPOCHS = 6  # after which the first values of batch normalisation's statistics have almost no weight
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Check the declared claims: each is supported, refuted or left inconclusive by the runs, or skipped."""
+"""Check the declared claims: each is supported, refuted or inconclusive by the runs, or skipped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -65,14 +65,13 @@ def check_claim(claim: Claim, store: RunStore, results: Sequence[StageResult]) -
             return ClaimResult(claim, ClaimStatus.SKIPPED, None, runs)
         sides.append(runs)
     (name, records), (other_name, other_records) = sides
-    if have_same_runs(records, other_records):
-        status = ClaimStatus.REFUTED if claim.by > 0 else ClaimStatus.INCONCLUSIVE
-        return ClaimResult(claim, status, Comparison(name, other_name, 0.0, low=0.0, high=0.0))
-    scores = {
-        "better": read_scores(store, records, "test"),
-        "than": read_scores(store, other_records, "test"),
-    }
-    [comparison] = evidence.compare(scores)
+    comparison = Comparison(name, other_name, 0.0, low=0.0, high=0.0)
+    if not have_same_runs(records, other_records):
+        scores = {
+            "better": read_scores(store, records, "test"),
+            "than": read_scores(store, other_records, "test"),
+        }
+        [comparison] = evidence.compare(scores)
     status = ClaimStatus.INCONCLUSIVE
     if comparison.low > claim.by:
         status = ClaimStatus.SUPPORTED
@@ -93,5 +92,7 @@ def _side(side: tuple[str, str], results: Sequence[StageResult]) -> tuple[str, l
         name = result.incumbent.name if result.incumbent else name
     elif name == SELECTED:
         name = result.decision.selected
+    if any(trial.name == name for trial in result.dropped):
+        return f"Successive halving dropped the trial {name} of {result.stage.name}."
     records = result.records_by_trial
     return (name, records[name]) if name in records else f"The trial {name} of {result.stage.name} was not run."

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from cnnlab.errors import CnnlabError, DataError, RunError
 from cnnlab.study import ALL_MISTAKES
 from cnnlab.tuning.progress import Bar
-from cnnlab.tuning.results import MistakeResult, StageResult, StudyResults
+from cnnlab.tuning.results import MistakeResult, StageResult, StudyResults, final_stage
 from cnnlab.tuning.runner import warning_lines
 from cnnlab.tuning.tuning import Tuning
 
@@ -39,8 +39,9 @@ def run_study(
     for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
         results.stages.append(result)
         on_result(result.stage.name, results.stages)
-    if results.stages:
+    if final_stage(results.stages):
         on_result("comparison", results.stages)
+    if results.stages:
         on_result("noise", results.stages)
     if tuning.scope.mistake_trials():
         try:

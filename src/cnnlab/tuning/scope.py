@@ -39,7 +39,9 @@ class Scope:
         trials: Names of the trials to run beside the incumbent, by stage. A stage without names runs all its trials.
 
     Attributes:
-        skip: Names of the stages that are skipped, and perhaps "mistakes".
+        asked: Names that the user gave as stages to run.
+        not_wanted: Names that the user gave as stages to skip.
+        skip: Names of all stages that are skipped, and perhaps "mistakes"; a stage that fails is added.
 
     Raises:
         ConfigError: A name does not exist.
@@ -59,7 +61,8 @@ class Scope:
         self.study, self.budget, self.protocol, self._images = study, budget, protocol, images
         names = {stage.name: stage.name for stage in study.stages}
         names |= {ALL_MISTAKES: ALL_MISTAKES} if study.mistakes else {}
-        self.skip = {lookup(names, name, "stage") for name in split_names("skip", skip)}
+        self.not_wanted = {lookup(names, name, "stage") for name in split_names("skip", skip)}
+        self.skip = set(self.not_wanted)
         self.asked = {lookup({**names, ALL: ALL}, name, "stage") for name in split_names("stages", stages)}
         if self.asked and ALL not in self.asked:
             self.skip |= names.keys() - self.asked
@@ -99,9 +102,10 @@ class Scope:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages to run, without those that have no trial in this budget, and without colour images or fits.
+        """The stages to run.
 
-        A colour stage needs colour images. The published protocol runs published fits only.
+        It leaves out a stage without a trial in this budget, a colour stage without colour images, and under the
+        published protocol a stage without published fits.
 
         Raises:
             DataError: The images cannot be used.

@@ -99,6 +99,7 @@ class Tuning:
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}
         self._mistake_results: list[MistakeResult] | None = None
+        self._notes: list[str] | None = None
         self.time: dict[str, Any] = {}  # with a time limit: what was asked and estimated, for the manifest
         self.calibration: Calibration | None = None
 
@@ -116,7 +117,7 @@ class Tuning:
 
     def use_budget(self, budget: Budget) -> None:
         """Use another budget, before anything is run."""
-        self.budget, self.images = budget, self.images.within(budget)
+        self.budget, self.images, self._notes = budget, self.images.within(budget), None
         self.scope = self.scope.within(budget, self.images)
         self._runner = Runner(self.images, self.engine, self.store)
 
@@ -151,6 +152,8 @@ class Tuning:
             DataError: The images cannot be used.
             StudyError: Networks are too deep for the images.
         """
+        if self._notes is not None:
+            return self._notes
         planned, start = replace(self.study, stages=self.stages), self.scope.start
         if not planned.stages and not self.scope.mistake_trials():
             raise ConfigError(
@@ -159,7 +162,7 @@ class Tuning:
             )
         shapes, trials, notes = {}, list[Trial](), study.notes(planned, self.budget)
         for stage in self.study.stages:
-            if not study.has_trials(stage, self.budget):
+            if stage.name not in self.scope.skip and not study.has_trials(stage, self.budget):
                 notes.append(f"stage {stage.name!r}: its trials are expensive, so this budget skips it.")
         for stage in self.stages:
             try:
@@ -178,7 +181,8 @@ class Tuning:
         own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
         for model, colour in own:
             notes += self.engine.call(models.check_own_model, model, *shapes[colour], self.budget.precision)
-        return list(dict.fromkeys(notes))
+        self._notes = list(dict.fromkeys(notes))
+        return self._notes
 
     def incumbent(self, stage: Stage) -> Trial:
         """Return the trial that the previous stage selected; runs the stages before if necessary.
@@ -300,7 +304,7 @@ def _read_study(named: str | Path | Study, *, trust: bool) -> Study:
     model = made.base.architecture
     if isinstance(model, OwnModel) and not trust:
         raise ConfigError(
-            f"Expected trust in the study {made.name}, because its model is code that this computer would run. "
-            "Received: none. Read its file, then add TRUST=1 (--trust, or trust=True)."
+            f"Expected permission to run the code of the own model {model.file}. Received: none. Read that file, then "
+            "add TRUST=1 (--trust, or trust=True)."
         )
     return made

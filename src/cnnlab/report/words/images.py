@@ -26,7 +26,7 @@ def study_settings(budget: Budget, protocol: Protocol) -> Markdown:
         )
     else:
         rule = "each stage selects the trial with the best `val_f1`; one run per trial has no standard error"
-    halving = " Successive halving drops hopeless trials early." if budget.halving else ""
+    halving = " Successive halving drops trials with low scores early." if budget.halving else ""
     precision = "" if budget.precision == "float32" else f" Precision of the fits: {budget.precision}."
     return Markdown(
         f"Profile **{budget.profile}**: {count(budget.seeds, 'seed')} per trial, at most "

@@ -24,7 +24,7 @@ def stage_intro(tuning: Tuning, result: StageResult) -> Markdown:
     lines += [f"**{text(stage.question)}**"] if stage.question else []
     lines += [text(stage.why)] if stage.why else []
     if result.skipped:
-        lines.append(f"Expensive trials, skipped in this profile: {', '.join(map(text, result.skipped))}.")
+        lines.append(f"Expensive trials, skipped in this budget: {', '.join(map(text, result.skipped))}.")
     if result.dropped:
         lines.append("Dropped early by successive halving on one seed, so little is known about them:")
         lines.append(

@@ -74,7 +74,9 @@ def _first_records(first: StageResult) -> list[Record]:
 
 def _first_name(first: StageResult) -> str:
     """Return what to call the first model: its CNN design where the published study concerns the images."""
-    number = cnn_number(first.stage.name) if first.decision.published_choice and not first.incumbent else None
+    decision = first.decision
+    concerns = decision.rule != Rule.PUBLISHED_CHOICE or any(trial.published for trial in first.trials)
+    number = cnn_number(first.stage.name) if decision.published_choice and concerns and not first.incumbent else None
     return f"CNN-{number}, the first model" if number else "the first model"
 
 

@@ -55,7 +55,7 @@ RUNGS = (
     (40_000, 10_000, 10_000, 250, 5),
     (40_000, 10_000, 10_000, 500, 5),
 )
-"""The numbers of each budget, as `NAMES`; each takes longer than the one before. The profile says the rest."""
+"""The numbers of each budget, as `NAMES`; each takes longer than the one before. Other values are the profile's."""
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ def plan_lines(tuning: "Tuning", *, report: bool = True) -> list[str]:
         WorkerError: A worker has other versions.
     """
     notes = tuning.check()
-    calibration, budget = calibrate(tuning), tuning.budget
+    calibration, budget = tuning.calibration or calibrate(tuning), tuning.budget
     made = estimate(tuning, calibration, report=report)
     workers = f"{calibration.workers} worker{'' if calibration.workers == 1 else 's'}"
     return [
         *(f"study: {note}" for note in notes),
+        *(["Halving will drop some of these runs; all are counted."] if budget.halving else []),
         f"{tuning.study.title}: profile {budget.profile}, {budget.seeds} seeds, at most {budget.epochs} epochs, "
         f"{budget.train:,} training images",
         *plan_table(made),
