@@ -52,8 +52,8 @@ unknown := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstr
 ifneq ($(unknown),)
 $(error Expected variables named $(VARIABLES). Received: $(unknown))
 endif
-$(foreach name,FRESH HALVING TRUST,$(if $(filter-out 0 1,$(value $(name))),\
-	$(error Expected $(name) to be 1, 0 or empty. Received: $(value $(name)))))
+$(foreach name,FRESH HALVING TRUST,$(if $(filter-out 0 1 no,$(value $(name))),\
+	$(error Expected $(name) to be 1, 0, no or empty. Received: $(value $(name)))))
 
 .DEFAULT_GOAL := help
 .PHONY: help report plan runs test lab data lint lock clean

@@ -210,6 +210,14 @@ def test_flags_are_set_by_1_alone():
             assert f"--{name.lower()}" not in shown_command("report", f"{name}={value}")
 
 
+@pytest.mark.parametrize("words", [["STUDI=mine.toml"], ["study=mine.toml"], ["TRUST=yes"], ["HALVING=true"]])
+def test_a_variable_that_make_does_not_know_is_an_error(words):
+    done = subprocess.run(["make", "-n", "report", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    name, _, value = words[0].partition("=")
+    assert done.returncode == 2
+    assert f"Received: {value if name in FLAGS else name}" in done.stderr
+
+
 def test_variables_that_are_not_set_leave_the_defaults_to_the_command():
     assert shown_command("report") == [
         "report", "--protocol", "corrected", "--data", "data/sample", "--profile", "quick", "--runs", "reports/runs",

@@ -1,7 +1,7 @@
 """Errors that a user can cause. Each message says what was expected, what was received and what to do."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 
@@ -28,10 +28,10 @@ class StudyError(ConfigError):
         problems: Everything that is wrong, each with its place in the file.
     """
 
-    def __init__(self, name: str, problems: list[str]) -> None:
-        self.name, self.problems = name, problems
+    def __init__(self, name: str, problems: Sequence[str] = ()) -> None:
+        self.name, self.problems = name, list(problems)
         more = f" {len(problems) - 1} more: `cnnlab study check` lists them." if len(problems) > 1 else ""
-        super().__init__(f"{name}: {problems[0]}{more}")
+        super().__init__(f"{name}: {problems[0]}{more}" if problems else name)
 
     def __reduce__(self) -> tuple[type["StudyError"], tuple[str, list[str]]]:
         """Let it travel between processes."""

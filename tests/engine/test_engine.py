@@ -78,7 +78,7 @@ def test_workers_give_the_record_that_this_process_gives(engine, work, tmp_path)
 def test_a_run_that_fails_is_reported_and_the_others_are_stored(engine, work, tmp_path):
     store = RunStore(tmp_path)
     too_small = TRIAL.change(filters=(2,) * 5)
-    with pytest.raises(RunError, match=r"1 failed.*seed 7.*12x12"):
+    with pytest.raises(RunError, match=r"1 failed.*seed 7.*12 x 12"):
         engine.run_all([work(TRIAL, 1), work(too_small, 7), work(TRIAL, 2)], store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
 

@@ -51,7 +51,7 @@ def test_each_cnn_takes_its_stages_axis_and_the_data_as_keywords():
 
 def test_a_cnn_for_other_image_sizes_is_built_until_there_are_no_pixels_left():
     assert models.cnn_2(input_shape=(8, 8, 1)).output_shape == (None, 10)
-    with pytest.raises(ConfigError, match="8x8"):
+    with pytest.raises(ConfigError, match="8 x 8"):
         models.cnn_1(input_shape=(8, 8, 1))
 
 

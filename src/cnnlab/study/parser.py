@@ -35,8 +35,7 @@ LONGEST_LINE = 1_000
 """Characters of a problem: what was received may be long."""
 _NOT_STAGES = (
     *(ALL_MISTAKES, "all", "search", FINAL),
-    *("data", "comparison", "noise", "published", "claims", "model", "page", "manifest", "findings"),
-    *("answer", "overview", "how"),
+    *("data", "comparison", "noise", "published", "answer", "overview", "how"),
 )
 """Names with another meaning in a report or on the command line."""
 _NOT_STUDIES = ("runs", "smoke", "quick", "laptop", "full")
