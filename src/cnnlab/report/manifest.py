@@ -45,7 +45,7 @@ def make_manifest(
             "title": tuning.study.title,
             "built_in": tuning.study.is_built_in,
             "sha256": hashlib.sha256(tuning.study.text.encode()).hexdigest(),
-            "model_sha256": model.digest if isinstance(model, OwnModel) else None,
+            **({"model_sha256": model.digest} if isinstance(model, OwnModel) else {}),
         },
         "budget": asdict(budget),
         "protocol": {**asdict(protocol), "settings": dict(protocol.settings)},
