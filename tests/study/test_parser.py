@@ -322,3 +322,13 @@ def test_any_text(text, times):
     except StudyError as error:
         assert len(str(error).splitlines()) == 1
     assert time.monotonic() - started < 5
+
+
+def test_all_wrong_settings_of_a_trial_are_named():
+    text = "[[stage]]\nname = 'a'\ntrials = { x = { patience = '2', dropot = 0.1, epochs = 3 } }\n"
+    with pytest.raises(StudyError) as caught:
+        parse(text, Path("mine.toml"))
+    [problem] = caught.value.problems
+    assert "Received: 'dropot'. Did you mean 'dropout'?" in problem
+    assert "patience to be a whole number" in problem
+    assert "epochs to be" not in problem

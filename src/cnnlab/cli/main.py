@@ -89,8 +89,7 @@ def run(runs: Path, limit: str, **settings: Any) -> None:
         with Tuning(runs=runs, **settings) as tuning:
             if limit:
                 click.echo(fit_time(tuning, limit, report=False), err=True)
-            left = lambda: TimeLeft(tuning, tuning.calibration, report=False)  # noqa: E731
-            with progress.Bar(tuning.planned_runs(), left) as bar:
+            with progress.Bar(tuning.planned_runs(), lambda: TimeLeft(tuning, tuning.calibration, report=False)) as bar:
                 done = run_study(tuning, bar)
     for result in done.stages:
         made = result.decision

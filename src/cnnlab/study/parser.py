@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.errors import ConfigError, did_you_mean, require, require_name
-from cnnlab.study.own_model import read_own_model
+from cnnlab.study.own_model import OwnModel, read_own_model
 from cnnlab.study.settings import Trial, require_settings
 from cnnlab.study.stages import (
     ALL_MISTAKES,
@@ -181,7 +181,11 @@ class Parser:
         if isinstance(settings, dict) and settings.get("patience") == "none":
             settings = {**settings, "patience": None}
         if self._start or not isinstance(settings, dict):
-            require_settings(name, settings, self._start)
+            try:
+                require_settings(name, settings, self._start)
+            except ConfigError as error:
+                alone = _problems(name, settings, self._start) if isinstance(settings, dict) else []
+                raise ConfigError(" ".join(alone) or str(error)) from error
         return dict(settings)
 
     def _claim(self, place: str, row: Mapping[str, Any]) -> Claim:
@@ -203,6 +207,18 @@ class Parser:
             TrialSpec(name, self._settings(name, changes)) for name, changes in row.get("trials", {}).items()
         )
         return Mistake(row["name"], row["title"], row["description"], trials)
+
+
+def _problems(name: str, settings: Mapping[str, Any], start: Trial | None) -> list[str]:
+    """Return what is wrong with each setting of a trial by itself."""
+    is_own = start is not None and isinstance(start.architecture, OwnModel)
+    problems = []
+    for setting, value in settings.items():
+        try:
+            require_settings(name, {setting: value}, start if is_own else None)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _require_stage_name(name: object) -> None:

@@ -76,7 +76,7 @@ def check_study(
         numbers = {name: value for name, value in changes.items() if name not in study.STUDY_PARTS}
         lines = study.notes(made, make_budget(profile, numbers))
         return [*lines, f"{made.base.architecture.file} was not run; --trust builds its model and checks it."]
-    with Tuning(data, "unused", profile, study=made, budget=changes, trust=trust) as tuning:
+    with Tuning(data, "reports/runs", profile, study=made, budget=changes, trust=trust) as tuning:
         return tuning.check()
 
 

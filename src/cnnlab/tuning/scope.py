@@ -72,10 +72,10 @@ class Scope:
             if (of_stage := split_names("trials", names_of_stage))
         }
 
-    def within(self, budget: Budget, images: StudyImages) -> "Scope":
-        """Return the same for another budget and the images in it."""
+    def within(self, budget: Budget) -> "Scope":
+        """Return the same for another budget."""
         other = copy(self)
-        other.budget, other._images = budget, images
+        other.budget = budget
         return other
 
     @property
@@ -144,19 +144,18 @@ class Scope:
         concern = self.has_published or not self.study.is_built_in
         return self.study.claims if concern and not self.protocol.pinned else ()
 
-    def plan(self, stage: Stage, incumbent: Trial, budget: Budget | None = None) -> tuple[StageTrial, ...]:
+    def plan(self, stage: Stage, incumbent: Trial) -> tuple[StageTrial, ...]:
         """Return the trials of a stage.
 
         Raises:
             ConfigError: A trial has a setting that does not suit the incumbent or the images, or does not exist.
             DataError: The images cannot be used.
         """
-        budget = budget or self.budget
         if self.protocol.pinned:
-            trials = study.published_trials(stage, budget, self.protocol)
+            trials = study.published_trials(stage, self.budget, self.protocol)
             return trials if self.has_published else tuple(replace(trial, published=None) for trial in trials)
         fits = study.stage_fits(stage.name) if self.has_published else {}
-        planned = study.plan_trials(stage, incumbent, budget, fits)
+        planned = study.plan_trials(stage, incumbent, self.budget, fits)
         if stage.name in self.trials:
             names = {trial.name: trial.name for trial in planned}
             wanted = {lookup(names, name, "trial") for name in self.trials[stage.name]}
@@ -180,24 +179,20 @@ class Scope:
         if isinstance(trial.architecture, Architecture):
             study.require_size(trial.architecture, images.image_shape)
 
-    def expected_trials(self, budget: Budget | None = None) -> dict[str, tuple[StageTrial, ...]]:
+    def expected_trials(self) -> dict[str, tuple[StageTrial, ...]]:
         """Return the trials of each stage as if no stage before changed the model, and those of the mistakes.
 
         A stage whose trials need another model has none.
-
-        Args:
-            budget: How much would be run; None for the study's own.
         """
-        budget, trials = budget or self.budget, dict[str, tuple[StageTrial, ...]]()
-        start = study.start(self.study, budget, self.protocol)
+        trials = dict[str, tuple[StageTrial, ...]]()
         for stage in self.stages:
             with suppress(ConfigError):
-                trials[stage.name] = self.plan(stage, start, budget)
-        if by_mistake := self.mistake_trials(budget):
+                trials[stage.name] = self.plan(stage, self.start)
+        if by_mistake := self.mistake_trials():
             trials[ALL_MISTAKES] = tuple(trial for pair in by_mistake.values() for trial in pair.values())
         return trials
 
-    def mistake_trials(self, budget: Budget | None = None) -> dict[str, dict[str, StageTrial]]:
+    def mistake_trials(self) -> dict[str, dict[str, StageTrial]]:
         """Return the trials of each mistake that is run.
 
         There are none under the published protocol, which makes all mistakes, and on other images than CIFAR-10 unless
@@ -206,9 +201,7 @@ class Scope:
         is_asked = ALL_MISTAKES in self.asked or (self.has_published and (not self.asked or ALL in self.asked))
         if self.protocol.pinned or ALL_MISTAKES in self.skip or not is_asked:
             return {}
-        by_mistake = {
-            mistake.name: study.mistake_trials(mistake, budget or self.budget) for mistake in self.study.mistakes
-        }
+        by_mistake = {mistake.name: study.mistake_trials(mistake, self.budget) for mistake in self.study.mistakes}
         has_colour = self._images.folder.colour is not None
         return {
             name: trials

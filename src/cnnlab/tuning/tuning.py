@@ -118,7 +118,7 @@ class Tuning:
     def use_budget(self, budget: Budget) -> None:
         """Use another budget, before anything is run."""
         self.budget, self.images, self._notes = budget, self.images.within(budget), None
-        self.scope = self.scope.within(budget, self.images)
+        self.scope = self.scope.within(budget)
         self._runner = Runner(self.images, self.engine, self.store)
 
     @property

@@ -88,7 +88,7 @@ def test_a_budget_has_no_more_images_than_there_are(tuning, colour):
 def test_numbers_of_the_user_stay(folder, tmp_path):
     """Even those that are equal to the profile's."""
     tuning = Tuning(folder, tmp_path, budget={"seeds": 3, "train": 50})
-    rung = choose_rung(tuning, WORKERS, 240, fixed=("seeds", "train", "patience"))
+    rung = choose_rung(tuning, WORKERS, 240)
     assert rung.changes.keys() == {"val", "test", "epochs"}, "these are to be added to what the user gave"
     assert (rung.budget.seeds, rung.budget.train) == (3, 50)
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ class Rung:
     """The budget that fits a time.
 
     Attributes:
-        changes: Its numbers, without those that are fixed, as `make_budget` takes them.
+        changes: Its numbers, without those that the user has given, as `make_budget` takes them.
         budget: The budget, as `Tuning.use_budget` takes it.
         estimate: What it will take.
     """
@@ -93,7 +93,6 @@ def choose_rung(
     tuning: "Tuning",
     calibration: Calibration,
     seconds: float,
-    fixed: Collection[str] | None = None,
     *,
     spent: float = 0.0,
     report: bool = True,
@@ -101,11 +100,9 @@ def choose_rung(
     """Return the largest budget whose runs, with all of their epochs, fit in a time. The images are not read again.
 
     Args:
-        tuning: The study.
+        tuning: The study. The numbers that the user has given for its budget stay as they are.
         calibration: What its workers take.
         seconds: The time.
-        fixed: Names of the numbers that the user has given: they stay as they are in the study's budget. None for those
-            that differ from its profile.
         spent: How much of it has passed, as for reading the images and the calibration.
         report: Whether notebooks and page are made.
 
@@ -114,15 +111,14 @@ def choose_rung(
         DataError: The images cannot be used.
     """
     chosen, least = None, 0.0
-    fixed = tuning.changes if fixed is None else fixed
-    for numbers in _rungs(tuning, fixed):
+    for numbers in _rungs(tuning):
         budget = replace(tuning.budget, **numbers)
         made = estimate(tuning, calibration, budget, report=report)
         needed = spent + MARGIN * (made.seconds[1] - calibration.start_seconds)
         least = least or needed
         if needed > seconds:
             break
-        chosen = Rung({name: number for name, number in numbers.items() if name not in fixed}, budget, made)
+        chosen = Rung({name: number for name, number in numbers.items() if name not in tuning.given}, budget, made)
     if chosen is None:
         raise ConfigError(
             f"Expected a time of at least {_short(least)} for this study on this machine. Received: "
@@ -131,10 +127,10 @@ def choose_rung(
     return chosen
 
 
-def _rungs(tuning: "Tuning", fixed: Collection[str]) -> Iterator[dict[str, Any]]:
+def _rungs(tuning: "Tuning") -> Iterator[dict[str, Any]]:
     """Yield the numbers of each budget, with those that stay as they are, and with no more images than there are."""
     dataset, before = tuning.images.dataset(colour=False), dict[str, Any]()
-    own = {name: getattr(tuning.budget, name) for name in NAMES if name in fixed}
+    own = {name: getattr(tuning.budget, name) for name in NAMES if name in tuning.given}
     for rung in RUNGS:
         numbers: dict[str, Any] = {**dict(zip(NAMES, rung, strict=True)), **own}
         train, val, test = image_counts(dataset, replace(tuning.budget, **numbers))

@@ -11,12 +11,8 @@ if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
 
 
-def plan_lines(tuning: "Tuning", *, report: bool = True) -> list[str]:
-    """Return what a study will take, stage by stage, as lines of text. This starts the workers and measures them.
-
-    Args:
-        tuning: The study.
-        report: Whether notebooks and page are made.
+def plan_lines(tuning: "Tuning") -> list[str]:
+    """Return what a report will take, stage by stage, as lines of text. This starts the workers and measures them.
 
     Raises:
         ConfigError: The study cannot be run, or there is no scheduler or worker.
@@ -26,7 +22,7 @@ def plan_lines(tuning: "Tuning", *, report: bool = True) -> list[str]:
     """
     notes = tuning.check()
     calibration, budget = tuning.calibration or calibrate(tuning), tuning.budget
-    made = estimate(tuning, calibration, report=report)
+    made = estimate(tuning, calibration)
     workers = f"{calibration.workers} worker{'' if calibration.workers == 1 else 's'}"
     return [
         *(f"study: {note}" for note in notes),
@@ -55,7 +51,7 @@ def fit_time(tuning: "Tuning", limit: str, *, report: bool = True) -> str:
     asked, started = parse_time(limit), time.monotonic()
     tuning.check()
     calibration = calibrate(tuning)
-    rung = choose_rung(tuning, calibration, asked, tuning.given, spent=time.monotonic() - started, report=report)
+    rung = choose_rung(tuning, calibration, asked, spent=time.monotonic() - started, report=report)
     tuning.use_budget(rung.budget)
     tuning.calibration = calibration
     low, high = rung.estimate.seconds

@@ -4,7 +4,6 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnlab import study
 from cnnlab.data import Dataset
 from cnnlab.engine.dispatch import RunQueue
 from cnnlab.errors import ConfigError
@@ -65,6 +64,7 @@ class Planner:
 
     def __init__(self, tuning: "Tuning", speed: Speed, budget: Budget | None = None) -> None:
         self._tuning, self._speed, self._budget = tuning, speed, budget or tuning.budget
+        self._scope = tuning.scope.within(self._budget)
         self._knows_runs = budget is None or budget == tuning.budget
         self._made = RunStore(tuning.store.path)  # also what FRESH=1 repeats: how many epochs a run takes is known
 
@@ -82,11 +82,11 @@ class Planner:
             costliest: Whether each stage selects its costliest trial, else its cheapest.
             selected: The trials that some stages have selected, by stage.
         """
-        tuning, selected = self._tuning, selected or {}
-        incumbent = study.start(tuning.study, self._budget, tuning.protocol)
-        for stage in tuning.stages:
+        scope, selected = self._scope, selected or {}
+        incumbent = scope.start
+        for stage in scope.stages:
             try:
-                trials = tuning.scope.plan(stage, incumbent, self._budget)
+                trials = scope.plan(stage, incumbent)
             except ConfigError:  # they do not suit this incumbent
                 trials = ()
             if trials:
@@ -96,7 +96,7 @@ class Planner:
                     trials, key=lambda trial: (self._cost(trial.settings, costliest), trial.incumbent == costliest)
                 )
                 incumbent = selected.get(stage.name, chosen.settings)
-        if by_mistake := tuning.scope.mistake_trials(self._budget):
+        if by_mistake := scope.mistake_trials():
             yield ALL_MISTAKES, tuple(trial for trials in by_mistake.values() for trial in trials.values())
 
     def _cost(self, trial: Trial, costliest: bool) -> float:
