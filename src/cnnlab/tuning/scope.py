@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 
-from cnnlab import study
+from cnnlab import study, surroundings
 from cnnlab.data import sample
-from cnnlab.errors import ConfigError, lookup, split_names
+from cnnlab.errors import ConfigError, lookup, require, split_names
 from cnnlab.study import (
     ALL_MISTAKES,
     CIFAR10_NAMES,
@@ -15,6 +16,7 @@ from cnnlab.study import (
     Architecture,
     Budget,
     Claim,
+    OwnModel,
     Protocol,
     Stage,
     StageTrial,
@@ -24,6 +26,29 @@ from cnnlab.study import (
 from cnnlab.tuning.runner import StudyImages
 
 ALL = "all"  # in place of the names of stages: all that are run by default
+
+
+def read_study(named: str | Path | Study, *, trust: bool) -> Study:
+    """Return the study that a user names: a file, a study that was read already, or "" for the built-in one.
+
+    Raises:
+        ConfigError: It is none of these, or it has a model of its own that is not trusted.
+        StudyError: The file cannot be read, or something in it is wrong.
+    """
+    require(isinstance(named, str | Path | Study), "study", "a study file, or ''", named)
+    if isinstance(named, Study):
+        made = named
+    elif named == "":
+        return study.built_in()
+    else:
+        made = study.read(surroundings.project_path(named))
+    model = made.base.architecture
+    if isinstance(model, OwnModel) and not trust:
+        raise ConfigError(
+            f"Expected permission to run the code of the own model {model.file}. Received: none. Read that file, then "
+            "add TRUST=1 (--trust, or trust=True)."
+        )
+    return made
 
 
 class Scope:

@@ -24,7 +24,7 @@ from cnnlab.study import (
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import MistakeResult, StageResult
 from cnnlab.tuning.runner import Runner, StudyImages
-from cnnlab.tuning.scope import Scope
+from cnnlab.tuning.scope import Scope, read_study
 
 if TYPE_CHECKING:
     from cnnlab.tuning.planning.calibration import Calibration
@@ -81,7 +81,7 @@ class Tuning:
         require(isinstance(budget, Mapping | None), "budget", "numbers by names, as {'seeds': 2}", budget)
         numbers = dict(budget or {})
         parts = {name: numbers.pop(name, None) or () for name in STUDY_PARTS}
-        self.study = _read_study(study, trust=trust)
+        self.study = read_study(study, trust=trust)
         self.trust = trust
         self.budget = make_budget(profile, numbers)
         self.given = {name for name in NUMBERS if numbers.get(name) is not None}
@@ -291,20 +291,3 @@ class Tuning:
             for name, trials in self.scope.expected_trials().items()
             if trials
         }
-
-
-def _read_study(named: str | Path | Study, *, trust: bool) -> Study:
-    require(isinstance(named, str | Path | Study), "study", "a study file, or ''", named)
-    if isinstance(named, Study):
-        made = named
-    elif named == "":
-        return study.built_in()
-    else:
-        made = study.read(surroundings.project_path(named))
-    model = made.base.architecture
-    if isinstance(model, OwnModel) and not trust:
-        raise ConfigError(
-            f"Expected permission to run the code of the own model {model.file}. Received: none. Read that file, then "
-            "add TRUST=1 (--trust, or trust=True)."
-        )
-    return made
