@@ -19,6 +19,7 @@ SCHEDULER ?=
 FRESH ?=
 PRECISION ?= float32
 HALVING ?=
+SPLITS ?=
 ACCEPT ?=
 TRUST ?=
 REMOVE ?=
@@ -44,10 +45,10 @@ BUDGET = --profile $(call quoted,PROFILE) $(call option,SEEDS,seeds) $(call opti
 STUDY_OPTIONS = $(call option,STUDY,study) --protocol $(call quoted,PROTOCOL) --data $(call quoted,DATA) $(BUDGET) \
 	--runs $(call quoted,RUNS) $(call option,SCHEDULER,scheduler) $(call flag,FRESH,fresh) \
 	--precision $(call quoted,PRECISION) $(call flag,HALVING,halving) $(call option,ACCEPT,accept) \
-	$(call option,TIME,time) $(call flag,TRUST,trust)
+	$(call option,SPLITS,splits) $(call option,TIME,time) $(call flag,TRUST,trust)
 
 VARIABLES := PROFILE PROTOCOL DATA STUDY SEEDS EPOCHS PATIENCE TRAIN VAL TEST STAGES SKIP TIME REPORT RUNS SCHEDULER \
-	FRESH PRECISION HALVING ACCEPT TRUST REMOVE PYTHON BIN
+	FRESH PRECISION HALVING SPLITS ACCEPT TRUST REMOVE PYTHON BIN
 unknown := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(unknown),)
 $(error Expected variables named $(VARIABLES). Received: $(unknown))
@@ -78,6 +79,7 @@ help: ## Show this list
 	@echo "  FRESH=$(FRESH)    1: repeat stored runs too"
 	@echo "  PRECISION=$(PRECISION)    of the fits: float32, mixed_bfloat16"
 	@echo "  HALVING=$(HALVING)    1: drop trials of a stage with low scores early"
+	@echo "  SPLITS=$(SPLITS)    training and validation images: resampled (for each seed), fixed"
 	@echo "  ACCEPT=$(ACCEPT)    kinds of warnings about the images to accept, as near-copies,layout"
 	@echo "  TRUST=$(TRUST)    1: run the code of the study's own model"
 

@@ -96,13 +96,21 @@ def study_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a command that runs a study; precision and halving are part of its `budget`."""
 
     @functools.wraps(command)
-    def collect(budget: dict[str, Any], precision: str, halving: bool, study: Path | None, **settings: Any) -> None:
-        budget |= {"precision": precision, "halving": halving}
+    def collect(
+        budget: dict[str, Any], precision: str, halving: bool, splits: str, study: Path | None, **settings: Any
+    ) -> None:
+        budget |= {"precision": precision, "halving": halving, "splits": splits or None}
         command(budget=budget, study=study or "", **settings)
 
     made: Callable[..., None] = collect
     for option in (
         trust_option,
+        click.option(
+            "--splits",
+            default="",
+            show_default="resampled; fixed under the published protocol",
+            help="Training and validation images: other ones for each seed (resampled), or the same (fixed).",
+        ),
         click.option("--halving", is_flag=True, help="Drop trials of a stage with low scores early."),
         click.option("--precision", default="float32", help=f"Precision of every fit: {', '.join(study.PRECISIONS)}."),
         click.option("--fresh", is_flag=True, help="Repeat stored runs too."),

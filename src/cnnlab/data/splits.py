@@ -13,7 +13,7 @@ from cnnlab.data.messages import unexpected
 from cnnlab.errors import ConfigError
 
 SPLIT_SEED = 20220
-"""Seed of the stratified split: a part of the protocol, so that all seeds of a trial use the same images."""
+"""Seed of the fixed stratified split, and of the test images of all draws."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class Split:
         return sha.hexdigest()
 
 
-def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split:
+def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: int = 0) -> Split:
     """Split a dataset's training images in two, and limit the number of images of each part.
 
     If there are too few images, a fifth of the training images is for validation, at least one image of each class.
+    All draws have the same sizes and the same test images.
 
     Args:
         dataset: The images to split.
@@ -51,6 +52,7 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split
         train: Most images to train on.
         val: Most images to validate on.
         test: Most images to test on.
+        draw: Which stratified draw of training and validation images: 0 is the fixed split.
 
     Raises:
         ConfigError: An unknown kind.
@@ -73,9 +75,9 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split
             expected = "at least two training images of each class, one to train on and one to validate on"
             name = dataset.class_names[counts.tolist().index(1)]
             raise unexpected(expected, f"1 of class {name!r}", "Add images, or remove the class.")
-        val_indices, rest = _draw(dataset.train_labels, np.arange(n_train), n_val)
-        train_indices, _ = _draw(dataset.train_labels, rest, train)
-        test_indices, _ = _draw(dataset.test_labels, np.arange(n_test), test)
+        val_indices, rest = _draw(dataset.train_labels, np.arange(n_train), n_val, draw)
+        train_indices, _ = _draw(dataset.train_labels, rest, train, draw)
+        test_indices, _ = _draw(dataset.test_labels, np.arange(n_test), test, 0)
         result = Split(train_indices, val_indices, test_indices)
     if not all(map(len, (result.train, result.val, result.test))):
         received = f"{n_train} training images of {n_classes} classes and {n_test} test images"
@@ -83,7 +85,7 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int) -> Split
     return result
 
 
-def _draw(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+def _draw(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int, draw: int) -> list[NDArray[np.int64]]:
     """Draw a stratified sample of `size` indices with at least one of each class; return it and the rest."""
     classes, counts = np.unique(labels[indices], return_counts=True)
     if size < len(classes) < len(indices):
@@ -96,7 +98,7 @@ def _draw(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int) -> l
     alone = np.isin(labels[indices], classes[counts < 2])  # scikit-learn cannot divide classes of one image
     others = indices[~alone]
     sample, rest = train_test_split(
-        others, train_size=size - alone.sum(), stratify=labels[others], random_state=SPLIT_SEED
+        others, train_size=size - alone.sum(), stratify=labels[others], random_state=SPLIT_SEED + draw
     )
     parts = [set(indices[alone].tolist()) | set(sample.tolist()), set(rest.tolist())]
     for part, other in (parts, reversed(parts)):

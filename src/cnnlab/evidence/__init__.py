@@ -1,10 +1,11 @@
 """From scores to verdicts and selections: resampling, comparisons, the one-standard-error rule."""
 
-from cnnlab.evidence.comparison import CONFIDENCE, Comparison, Verdict, compare, holm, mean_interval
+from cnnlab.evidence.comparison import Comparison, Verdict, compare, mean_interval
+from cnnlab.evidence.critical import CONFIDENCE
 from cnnlab.evidence.resampling import N_RESAMPLES, Scores, image_weights, optimism, resampled_f1
 from cnnlab.evidence.selection import Decision, Rule, choose, decide, pooled_sd
 
 __all__ = [
     "CONFIDENCE", "N_RESAMPLES", "Comparison", "Decision", "Rule", "Scores", "Verdict", "choose", "compare", "decide",
-    "holm", "image_weights", "mean_interval", "optimism", "pooled_sd", "resampled_f1",
+    "image_weights", "mean_interval", "optimism", "pooled_sd", "resampled_f1",
 ]  # fmt: skip

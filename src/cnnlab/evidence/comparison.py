@@ -1,27 +1,28 @@
-"""Compare trials: intervals and verdicts that cover new seeds and new images."""
+"""Compare trials with a reference: intervals that hold together, and the verdicts that follow from them."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
+from cnnlab.evidence.critical import dunnett, sidak
 from cnnlab.evidence.resampling import Scores
 
-CONFIDENCE = 0.95
 POWER = 0.8  # probability of finding a true difference with `Comparison.seeds_needed` seeds (Cohen 1988)
 MAX_SEEDS = 1000  # the largest number of seeds that `Comparison.seeds_needed` considers
-_MAX_DOF = 1e6  # with so many degrees of freedom, the t distribution is the normal one
+MIN_PAIRED_DOF = 4  # with fewer degrees of freedom, pairing by seed loses more than it gains
+POOLED_TRIALS = 3  # a pooled variance counts as that of at most so many trials: others may have another spread
 _NAN = float("nan")
 
 
 class Verdict(StrEnum):
-    """Whether one trial is better than another."""
+    """Whether a trial is better than the reference."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -30,23 +31,18 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of two trials' mean F1, with its uncertainty over seeds and images.
+    """The difference between a trial and the reference, with its uncertainty.
 
     With one seed there is only the difference: the other numbers are NaN and the verdict is "inconclusive".
 
     Attributes:
-        trial: Name of the first trial.
-        against: Name of the second.
-        difference: Mean F1 of the first minus that of the second.
-        low: Lower end of the 95 % t interval of this one comparison. It covers new seeds and new images of the kind
-            that was scored, with the same training images. Not corrected for selection: optimistic if the first trial
-            was picked as the best.
+        trial: Name of the trial.
+        against: Name of the reference: a stage's incumbent.
+        difference: Mean F1 of the trial less that of the reference.
+        low: Lower end of the simultaneous 95 % interval: in 95 % of repetitions, the intervals of all comparisons with
+            this reference cover the true differences.
         high: Upper end.
-        p_superiority: Probability that a new run of the first scores higher than one of the second, on new images.
-        p_value: Two-sided p-value of "no difference".
-        p_adjusted: The p-value after Holm's correction over all pairs of trials.
-        verdict: "better" or "worse" if `p_adjusted` is at most 0.05, else "inconclusive".
-        detectable_difference: The size that the difference must exceed to be called better or worse.
+        verdict: "better" if the interval lies above zero, "worse" if it lies below, else "inconclusive".
         seeds_needed: Seeds per trial that find a true difference of this size with a probability of 0.8; inf where
             more seeds do not help, NaN where the verdict is conclusive.
     """
@@ -56,11 +52,7 @@ class Comparison:
     difference: float
     low: float = _NAN
     high: float = _NAN
-    p_superiority: float = _NAN
-    p_value: float = _NAN
-    p_adjusted: float = _NAN
     verdict: Verdict = Verdict.INCONCLUSIVE
-    detectable_difference: float = _NAN
     seeds_needed: float = _NAN
 
     @property
@@ -73,73 +65,70 @@ class Comparison:
         """Whether there is an interval: one seed gives none."""
         return not np.isnan(self.low)
 
-
-class _Differences(NamedTuple):
-    """The differences of mean F1 of all pairs of trials and their variances, (n_pairs,) each."""
-
-    difference: NDArray[np.float64]
-    seed_var: NDArray[np.float64]  # over seeds
-    run_var: NDArray[np.float64]  # over seeds, of the difference of two single runs
-    seed_dof: NDArray[np.float64]  # degrees of freedom of both
-    image_var: NDArray[np.float64]  # over images
+    @property
+    def margin(self) -> float:
+        """Half the width of the interval: a larger difference would have been conclusive."""
+        return (self.high - self.low) / 2
 
 
-def compare(trials: Mapping[str, Scores]) -> tuple[Comparison, ...]:
-    """Compare the first trial with each of the others.
+def compare(trials: Mapping[str, Scores], family: int = 0) -> tuple[Comparison, ...]:
+    """Compare the first trial, the reference, with each of the others.
 
-    The variance of a difference of means has a part of the seeds and a part of the images. The part of the seeds is
-    the variance between runs of a trial, pooled over all trials, because two or three seeds say little about one
-    trial. Where the two trials' own variances are larger (Welch 1947, doi:10.1093/biomet/34.1-2.28), they are used
-    instead: trials that stay at chance hardly vary, and pooling would make the others look too stable. The part of
-    the images is found by the bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993), with the same
-    resamples for all runs. Only what different runs share is counted, because the first part contains the rest
-    already. (Resampling seeds and images together counts the rest twice or more: Owen 2007, doi:10.1214/07-AOAS122.)
-    The interval is Student's, with Satterthwaite's degrees of freedom (1946, doi:10.2307/3002019). Holm's correction
-    is over all pairs, not only those returned, because any trial might have scored best.
+    The variance of a difference has two parts. The *runs*: seeds, and with resampled splits the training images. It is
+    pooled over all trials, because two or three seeds say little about one; where seeds share their images, only what
+    differs within a seed counts (`_spread`). Where the runs of a trial and of the reference vary more than the pooled
+    variance says, their own is used (Welch 1947, doi:10.1093/biomet/34.1-2.28): trials that stay at chance hardly vary,
+    and pooling would make the others look too stable. Where draws overlap, it is larger by a share (Nadeau and Bengio
+    2003, see `Scores.overlap`). The *images* on which all runs are scored: found by the bootstrap (Efron and
+    Tibshirani, An Introduction to the Bootstrap, 1993), with the same resamples for all runs. Only what different runs
+    share is counted, because the first part contains the rest (Owen 2007, doi:10.1214/07-AOAS122).
+
+    The intervals are simultaneous: Dunnett's (1955, doi:10.2307/2281208) where the variance is pooled, Šidák's (1967,
+    doi:10.2307/2283989) where it is not. Degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019).
 
     Args:
-        trials: Name to scores, all on the same resamples.
+        trials: Name to scores. The runs of all trials are in the same order of seeds.
+        family: How many comparisons, with different references, must be covered together; 0 for those returned.
 
     Returns:
         One comparison for each trial after the first, in their order.
     """
-    if len(trials) < 2:
-        return ()
-    (first, *others), scores = trials, list(trials.values())
-    n_seeds = min(len(trial.runs) for trial in scores)
-    if n_seeds < 2:
-        mean = {name: trial.runs.mean() for name, trial in trials.items()}
-        return tuple(Comparison(first, other, difference=float(mean[first] - mean[other])) for other in others)
-    pairs = _differences(scores)
-    se, dof = _standard_error(pairs.seed_var, pairs.image_var, pairs.seed_dof)
-    p_value = 2 * stdtr(dof, -np.abs(_t(pairs.difference, se)))
-    p_adjusted = holm(p_value)
-    is_conclusive = p_adjusted <= 1 - CONFIDENCE
-    level = _holm_level(p_value, is_conclusive.sum())
-    margin = stdtrit(dof, (1 + CONFIDENCE) / 2) * se
-    columns = {
-        "difference": pairs.difference,
-        "low": pairs.difference - margin,
-        "high": pairs.difference + margin,
-        "p_superiority": _p_superiority(pairs),
-        "p_value": p_value,
-        "p_adjusted": p_adjusted,
-        "detectable_difference": stdtrit(dof, 1 - level / 2) * se,
-    }
-    return tuple(
-        Comparison(
-            trial=first,
-            against=other,
-            verdict=_verdict(pairs.difference[i], is_conclusive[i]),
-            seeds_needed=_NAN if is_conclusive[i] else _seeds_needed(pairs, i, n_seeds, level[i]),
-            **{name: float(column[i]) for name, column in columns.items()},
+    against, *others = trials
+    n_seeds = min(len(trial.runs) for trial in trials.values())
+    runs = np.stack([trial.runs[:n_seeds] for trial in trials.values()])
+    differences = (runs.mean(axis=1)[1:] - runs.mean(axis=1)[0]).tolist()
+    if n_seeds < 2 or not others:
+        return tuple(
+            Comparison(other, against, difference) for other, difference in zip(others, differences, strict=True)
         )
-        for i, other in enumerate(others)
-    )
+    spread = _spread(runs)
+    overlap = max(trial.overlap for trial in trials.values())
+    image_cov = _image_covariance(list(trials.values()))
+    image_var = np.maximum(np.diag(image_cov), 0)
+    correlation = _correlation(spread.pooled * (1 / n_seeds + overlap), image_cov)
+
+    def margin(i: int, n: int) -> tuple[float, float, float]:
+        """Return half the width of interval i with n seeds, the standard error and its degrees of freedom."""
+        seed_var = spread.var[i] * (1 / n + overlap)
+        se, dof = _standard_error(seed_var, image_var[i], spread.dof[i] * (n - 1) / (n_seeds - 1))
+        if family or not spread.is_pooled[i]:
+            return sidak(family or len(others), dof) * se, se, dof
+        return dunnett(len(others), dof, correlation) * se, se, dof
+
+    made = []
+    for i, (other, difference) in enumerate(zip(others, differences, strict=True)):
+        half, _, _ = margin(i, n_seeds)
+        low, high = difference - half, difference + half
+        verdict = Verdict.BETTER if low > 0 else Verdict.WORSE if high < 0 else Verdict.INCONCLUSIVE
+        needed = _NAN
+        if verdict == Verdict.INCONCLUSIVE:
+            needed = _seeds_needed(abs(difference), partial(margin, i))
+        made.append(Comparison(other, against, difference, low, high, verdict, needed))
+    return tuple(made)
 
 
 def mean_interval(trial: Scores) -> tuple[float, float]:
-    """Return the 95 % t interval of a trial's mean F1 within [0, 1], over new seeds and new images; NaN with one seed.
+    """Return the 95 % t interval of a trial's mean F1 within [0, 1]; NaN with one seed.
 
     Its variance has the same two parts as in `compare`. Not corrected for selection: optimistic if the trial was picked
     as the best.
@@ -147,93 +136,96 @@ def mean_interval(trial: Scores) -> tuple[float, float]:
     n = len(trial.runs)
     if n < 2:
         return _NAN, _NAN
-    image_var = np.maximum(_image_covariance([trial])[0, 0], 0)
-    se, dof = _standard_error(trial.runs.var(ddof=1) / n, image_var, n - 1)
-    margin = float(stdtrit(dof, (1 + CONFIDENCE) / 2) * se)
-    return max(float(trial.runs.mean()) - margin, 0.0), min(float(trial.runs.mean()) + margin, 1.0)
+    image_var = 0.0 if trial.bootstrap_f1 is None else max(_mean_covariance([trial.bootstrap_f1])[0, 0], 0.0)
+    se, dof = _standard_error(float(trial.runs.var(ddof=1)) * (1 / n + trial.overlap), image_var, n - 1)
+    mean, margin = float(trial.runs.mean()), sidak(1, dof) * se
+    return max(mean - margin, 0.0), min(mean + margin, 1.0)
 
 
-def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p-values (n,) after Holm's correction (Scandinavian Journal of Statistics 6, 1979, 65-70)."""
-    # statsmodels has it too, but collects Python's garbage in every call: 50 ms, several hundred times in a report.
-    order = p_values.argsort()
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)), 1)
-    return adjusted
+class _Spread(NamedTuple):
+    """How much runs vary."""
+
+    pooled: float  # the variance of one run, over all trials
+    var: NDArray[np.float64]  # that of the difference of two single runs, for each trial after the reference
+    dof: NDArray[np.float64]  # its degrees of freedom
+    is_pooled: NDArray[np.bool_]  # whether it is the pooled one
 
 
-def _differences(trials: Sequence[Scores]) -> _Differences:
-    """Return the differences of all pairs, those of the first trial first; each trial has two runs or more."""
-    mean = np.array([trial.runs.mean() for trial in trials])
-    var = np.array([trial.runs.var(ddof=1) for trial in trials])
-    n = np.array([len(trial.runs) for trial in trials])
-    first, second = np.array(list(combinations(range(len(trials)), 2))).T
-    one_var = var @ (n - 1) / (n - 1).sum()
-    pooled_var = one_var / n[first] + one_var / n[second]
-    welch_var = var[first] / n[first] + var[second] / n[second]
-    use_welch = welch_var >= pooled_var * (1 - 1e-9)
-    welch_terms = sum((var[trial] / n[trial]) ** 2 / (n[trial] - 1) for trial in (first, second))
-    pooled_dof = np.full(len(first), float((n - 1).sum()))
-    covariance = _image_covariance(trials)
-    return _Differences(
-        difference=mean[first] - mean[second],
-        seed_var=np.where(use_welch, welch_var, pooled_var),
-        run_var=np.where(use_welch, var[first] + var[second], 2 * one_var),
-        seed_dof=np.divide(welch_var**2, welch_terms, out=pooled_dof, where=use_welch & (welch_terms > 0)),
-        image_var=np.maximum(covariance[first, first] + covariance[second, second] - 2 * covariance[first, second], 0),
+def _spread(runs: NDArray[np.float64]) -> _Spread:
+    """Return how much the runs (n_trials, n_seeds) vary, within a seed where that leaves enough degrees of freedom.
+
+    Within a seed, each trial's own variance is Shukla's stability variance (Heredity 29, 1972,
+    doi:10.1038/hdy.1972.87).
+    """
+    k, n = runs.shape
+    residuals = runs - runs.mean(axis=1, keepdims=True)
+    dof = (k - 1) * (n - 1)
+    is_paired = dof >= MIN_PAIRED_DOF
+    if is_paired:
+        residuals -= residuals.mean(axis=0)
+    own = (residuals**2).sum(axis=1) / (n - 1)
+    if is_paired:
+        pooled = own.sum() / (k - 1)
+        own = np.maximum(k / (k - 2) * (own - pooled / k), 0) if k > 2 else np.full(2, pooled)
+    else:
+        pooled, dof = own.mean(), k * (n - 1)
+    own_var = own[0] + own[1:]
+    squares = own[0] ** 2 + own[1:] ** 2
+    own_dof = (n - 1) * np.divide(own_var**2, squares, out=np.ones(k - 1), where=squares > 0)
+    if is_paired and k == 2:
+        own_dof = np.full(1, n - 1.0)
+    is_pooled = own_var < 2 * pooled * (1 - 1e-9)
+    return _Spread(
+        pooled=float(pooled),
+        var=np.where(is_pooled, 2 * pooled, own_var),
+        dof=np.where(is_pooled, min(dof, POOLED_TRIALS * (n - 1)), own_dof),
+        is_pooled=is_pooled,
     )
 
 
 def _image_covariance(trials: Sequence[Scores]) -> NDArray[np.float64]:
+    """Return the covariance of the differences from the first trial over the images that all runs share, (m, m)."""
+    scores = [trial.bootstrap_f1 for trial in trials if trial.bootstrap_f1 is not None]
+    if not scores:
+        return np.zeros((len(trials) - 1,) * 2)
+    covariance = _mean_covariance(scores)
+    return np.asarray(covariance[1:, 1:] - covariance[1:, :1] - covariance[:1, 1:] + covariance[0, 0])
+
+
+def _mean_covariance(bootstrap_f1: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return the mean covariance over images between different runs of each pair of trials, (n_trials, n_trials)."""
-    covariance = np.atleast_2d(np.cov(np.concatenate([trial.bootstrap_f1 for trial in trials])))
+    covariance = np.atleast_2d(np.cov(np.concatenate(bootstrap_f1)))
     np.fill_diagonal(covariance, 0)
-    is_of_trial = np.repeat(np.eye(len(trials)), [len(trial.runs) for trial in trials], axis=0)
+    is_of_trial = np.repeat(np.eye(len(bootstrap_f1)), [len(runs) for runs in bootstrap_f1], axis=0)
     n = is_of_trial.sum(axis=0)
     return np.asarray(is_of_trial.T @ covariance @ is_of_trial / (np.outer(n, n) - np.diag(n)))
 
 
-def _standard_error(
-    seed_var: float | NDArray[np.float64], image_var: NDArray[np.float64], seed_dof: float | NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a difference's standard error and degrees of freedom; the images' variance counts as known exactly."""
-    seed_var = np.asarray(seed_var, float)
-    infinite = np.full(np.broadcast(seed_var, image_var).shape, np.inf)
-    ratio = np.divide(image_var, seed_var, out=infinite, where=seed_var > 0)
-    return np.sqrt(seed_var + image_var), np.minimum(seed_dof * (1 + ratio) ** 2, _MAX_DOF)
+def _correlation(seed_var: float, image_cov: NDArray[np.float64]) -> float:
+    """Return the smallest correlation between two differences, 0 to 0.5: a smaller one gives wider intervals."""
+    covariance = seed_var * (1 + np.eye(len(image_cov))) + image_cov
+    sd = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
+    correlations = (covariance / np.outer(sd, sd))[~np.eye(len(sd), dtype=bool)]
+    return float(np.clip(correlations.min(initial=0.5), 0, 0.5))
 
 
-def _t(difference: NDArray[np.float64], se: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the t statistic. With a standard error of zero, any difference but zero counts as infinite."""
-    return np.where(difference == 0, 0, difference / np.maximum(se, 1e-12))
+def _standard_error(seed_var: float, image_var: float, seed_dof: float) -> tuple[float, float]:
+    """Return a standard error and its degrees of freedom; the images' variance counts as known exactly."""
+    ratio = image_var / seed_var if seed_var > 0 else float("inf")
+    return float(np.sqrt(seed_var + image_var)), float(seed_dof * (1 + ratio) ** 2)
 
 
-def _p_superiority(pairs: _Differences) -> NDArray[np.float64]:
-    """Return the probability that a new run of the first trial scores higher, on new images."""
-    # A new run on new images adds its own noise to that of the means.
-    se, dof = _standard_error(pairs.seed_var + pairs.run_var, 2 * pairs.image_var, pairs.seed_dof)
-    return np.asarray(stdtr(dof, _t(pairs.difference, se)))
+def _seeds_needed(difference: float, margin: Callable[[int], tuple[float, float, float]]) -> float:
+    """Return the seeds per trial needed to find a difference with probability `POWER`; inf above `MAX_SEEDS`.
 
-
-def _holm_level(p_value: NDArray[np.float64], n_conclusive: int) -> NDArray[np.float64]:
-    """Return the level at which Holm's procedure tests each pair; it stops at the first one not conclusive."""
-    rank = p_value.argsort(kind="stable").argsort(kind="stable")
-    return np.asarray((1 - CONFIDENCE) / (len(p_value) - np.minimum(rank, n_conclusive)))
-
-
-def _verdict(difference: float, is_conclusive: bool) -> Verdict:
-    if not is_conclusive:
-        return Verdict.INCONCLUSIVE
-    return Verdict.BETTER if difference > 0 else Verdict.WORSE
-
-
-def _seeds_needed(pairs: _Differences, i: int, n_seeds: int, level: float) -> float:
-    """Return the seeds per trial needed to find difference i with probability `POWER`; inf above `MAX_SEEDS`."""
-    dof_per_seed = pairs.seed_dof[i] / (n_seeds - 1)
+    Args:
+        difference: Its size.
+        margin: For a number of seeds: half the width of the interval, the standard error, its degrees of freedom.
+    """
 
     def suffices(n: int) -> bool:
-        se, dof = _standard_error(pairs.run_var[i] / n, pairs.image_var[i], dof_per_seed * (n - 1))
-        return bool((stdtrit(dof, 1 - level / 2) + stdtrit(dof, POWER)) * se <= abs(pairs.difference[i]))
+        half, se, dof = margin(n)
+        return bool(half + stdtrit(min(dof, 1e6), POWER) * se <= difference)
 
     numbers = range(2, MAX_SEEDS + 1)
     index = bisect_left(numbers, True, key=suffices)

@@ -49,11 +49,16 @@ class Scores:
     Attributes:
         runs: (n_seeds,) score of each run.
         bootstrap_f1: (n_seeds, n_resamples) score of each run on each resample of the images. Trials that are compared
-            have the same resamples.
+            have the same resamples. None where each seed has images of its own, so that its runs vary with them.
+        overlap: What to add to 1/n_seeds in the variance of a mean over seeds because their training and validation
+            images overlap: validation images as a share of all others they are drawn from (Nadeau and Bengio,
+            Inference for the generalization error, Machine Learning 52, 2003, doi:10.1023/A:1024068626366, section 3).
+            0 where all seeds have the same images: what is said holds for these.
     """
 
     runs: NDArray[np.float64]
-    bootstrap_f1: NDArray[np.float64]
+    bootstrap_f1: NDArray[np.float64] | None = None
+    overlap: float = 0.0
 
 
 def optimism(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_halves: int = 100) -> float:

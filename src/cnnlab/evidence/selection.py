@@ -1,11 +1,10 @@
 """Select a stage's trial by the one-standard-error rule."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cnnlab.evidence.comparison import Comparison, compare
@@ -36,9 +35,10 @@ class Decision:
         n_seeds: Seeds of each trial.
         published_choice: Name of the trial that the published study chose, or "".
         agrees: Whether it is the selected trial.
-        comparisons: The selected trial against each other trial, the best first, on `val_f1`.
-        evidence: The comparison with the incumbent. If the incumbent is selected or is not a trial, the one with the
-            best other trial. None if there is only one trial.
+        comparisons: Each other trial against the incumbent, the best first, on `val_f1`. A stage without an incumbent
+            compares with its first trial.
+        evidence: The comparison of the selected trial. If that is the incumbent, or the first trial where there is no
+            incumbent: the one of the best other trial. None if there is only one trial.
     """
 
     stage: str
@@ -60,21 +60,20 @@ class Decision:
         return self.evidence.verdict if self.evidence else ""
 
 
-def pooled_sd(frame: pd.DataFrame, score: str = "val_f1") -> tuple[float, int]:
+def pooled_sd(trials: Iterable[Sequence[float] | NDArray[np.float64]]) -> tuple[float, int]:
     """Return the SD of one run's score, pooled over trials, and its degrees of freedom.
 
     Args:
-        frame: One row per run, with `trial` and the score.
-        score: Name of the score's column.
+        trials: The scores of each trial's runs.
 
     Returns:
         NaN and 0 if no trial has two runs.
     """
-    runs = frame.groupby("trial")[score]
-    dof = int((runs.count() - 1).sum())
+    scores = [np.asarray(runs, float) for runs in trials]
+    dof = sum(len(runs) - 1 for runs in scores)
     if dof == 0:
         return float("nan"), 0
-    return float(np.sqrt((runs.var(ddof=1).fillna(0) * (runs.count() - 1)).sum() / dof)), dof
+    return float(np.sqrt(sum(((runs - runs.mean()) ** 2).sum() for runs in scores) / dof)), dof
 
 
 def choose(mean: Mapping[str, float], params: Mapping[str, int], se: float) -> tuple[str, Rule]:
@@ -101,38 +100,34 @@ def choose(mean: Mapping[str, float], params: Mapping[str, int], se: float) -> t
 
 def decide(
     stage: str,
-    frame: pd.DataFrame,
-    bootstrap_f1: NDArray[np.float64],
+    trials: Mapping[str, Scores],
+    params: Mapping[str, int],
     incumbent: str | None,
-    published_choice: str,
+    published_choice: str = "",
     *,
     pinned: bool = False,
 ) -> Decision:
-    """Select a stage's trial by `choose` and give the evidence. Only `val_f1` and `params` are read.
+    """Select a stage's trial by `choose` and give the evidence.
 
     Args:
         stage: Name of the stage.
-        frame: One row per run, with `trial`, `params` and `val_f1`.
-        bootstrap_f1: (n_runs, n_resamples) `val_f1` of each row on each resample of the validation images.
+        trials: The `val_f1` of each trial, by its name.
+        params: Number of parameters of each trial.
         incumbent: Name of the trial that the previous stage selected; None if it is not a trial of this stage.
         published_choice: Name of the trial that the published study chose, or "".
         pinned: Select the published choice, whatever the scores are.
     """
-    rows: dict[str, list[int]] = {}
-    for i, trial in enumerate(frame["trial"]):
-        rows.setdefault(str(trial), []).append(i)
-    val_f1 = frame["val_f1"].to_numpy(float)
-    trials = {name: Scores(val_f1[indices], bootstrap_f1[indices]) for name, indices in rows.items()}
     mean = {name: float(scores.runs.mean()) for name, scores in trials.items()}
-    params = {name: int(frame["params"].iloc[indices[0]]) for name, indices in rows.items()}
-    n_seeds = min(map(len, rows.values()))
-    se = float(pooled_sd(frame)[0] / np.sqrt(n_seeds))
+    n_seeds = min(len(scores.runs) for scores in trials.values())
+    se = float(pooled_sd(scores.runs for scores in trials.values())[0] / np.sqrt(n_seeds))
     selected, rule = choose(mean, params, se)
     if pinned and published_choice in mean and len(mean) > 1:
         selected, rule = published_choice, Rule.PUBLISHED_CHOICE
+    reference = incumbent if incumbent in mean else next(iter(mean))
     # Not a set: tied trials must keep the study's order, the same every time.
-    others = sorted((name for name in mean if name != selected), key=lambda name: -mean[name])
-    comparisons = compare({name: trials[name] for name in (selected, *others)})
+    others = sorted((name for name in mean if name != reference), key=lambda name: -mean[name])
+    comparisons = compare({name: trials[name] for name in (reference, *others)})
+    of_selected = next((made for made in comparisons if made.trial == selected), None)
     return Decision(
         stage=stage,
         selected=selected,
@@ -145,5 +140,5 @@ def decide(
         published_choice=published_choice,
         agrees=selected == published_choice,
         comparisons=comparisons,
-        evidence=next((c for c in comparisons if c.against == incumbent), comparisons[0] if comparisons else None),
+        evidence=of_selected or (comparisons[0] if comparisons else None),
     )

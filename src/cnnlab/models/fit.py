@@ -71,11 +71,13 @@ class _Model:
     Attributes:
         whole: Takes indices into the images of training, validation and test, one after the other.
         core: Its layers behind the table of images; takes images.
+        table: Its table of images.
         noise: The state of Keras's generator for layers without a seed, which own models may have.
     """
 
     whole: Any
     core: Any
+    table: ImageTable
     noise: tuple[Any, ...] = ()
 
     @property
@@ -85,18 +87,31 @@ class _Model:
 
 
 _idle: dict[Hashable, _Model] = {}
-"""The model of this process's last run (of each thread's, if it has several), by trace key, while no run uses it."""
+"""The model of this process's last run (of each thread's, if it has several), by `_trace_key`, while no run uses it."""
+
+
+def _trace_key(run: Run, split: Split) -> Hashable:
+    """Return the key of runs that can share a traced model here: equal shapes too."""
+    return run.trace_key, len(split.train), len(split.val), len(split.test)
+
+
+def _images(run: Run, dataset: Dataset, split: Split) -> NDArray[np.uint8]:
+    """Return all images of a run, (n, h, w, c): those of training, validation and test."""
+    parts = dataset.train_images[split.train], dataset.train_images[split.val], dataset.test_images[split.test]
+    images = np.concatenate(parts)
+    return scramble_channels(images) if run.trial.input.layout == "published" else images
 
 
 def _new_model(run: Run, dataset: Dataset, split: Split) -> _Model:
     """Return a run's model as it is before the first epoch.
 
-    Tracing a model takes seconds, as much as a short fit. If the last run had the same trace key, its model is set to
-    the initial state of this run's instead, variable by variable.
+    Tracing a model takes seconds, as much as a short fit. If the last run had the same trace key, its model is given
+    this run's images and initial state instead, variable by variable.
     """
     trial, n_classes = run.trial, len(dataset.class_names)
     precision, augmentation = trial.training.precision, trial.input.augmentation
-    traced = _idle.pop(run.trace_key, None)
+    images = _images(run, dataset, split)
+    traced = _idle.pop(_trace_key(run, split), None)
     if traced is None:
         _idle.clear()
         keras.backend.clear_session()
@@ -105,15 +120,14 @@ def _new_model(run: Run, dataset: Dataset, split: Split) -> _Model:
     )
     whole = core
     if traced is None:
-        parts = dataset.train_images[split.train], dataset.train_images[split.val], dataset.test_images[split.test]
-        images = np.concatenate(parts)
-        if trial.input.layout == "published":
-            images = scramble_channels(images)
         table = ImageTable(images, scale=trial.input.scale, dtype=precision)
         whole = keras.Sequential([keras.Input((), dtype="int32"), table, core])
+    else:
+        table = traced.table
+        table.replace(images)
     compile_model(whole, trial.training)
     whole.optimizer.build(whole.trainable_variables)
-    model = _Model(whole, core, (unseeded_noise(),) if isinstance(trial.architecture, OwnModel) else ())
+    model = _Model(whole, core, table, (unseeded_noise(),) if isinstance(trial.architecture, OwnModel) else ())
     if traced is None:
         return model
     for variable, initial in zip(traced.variables, model.variables, strict=True):
@@ -235,7 +249,7 @@ def run(
     record = _record(run, dataset, split, model, state, arrays)
     arrays |= {f"weight_{number:04d}": value for number, value in enumerate(model.core.get_weights())}
     if not isinstance(run.trial.architecture, OwnModel):  # which may hold a state that is in none of its variables
-        _idle[run.trace_key] = model
+        _idle[_trace_key(run, split)] = model
     return record, arrays
 
 
@@ -244,12 +258,13 @@ def _record(
 ) -> Record:
     losses, training = np.asarray(state.history["val_loss"]), run.trial.training
     sizes = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+    pool = len(dataset.train_labels)
     return Record(
         digest=run.digest,
         trial=run.trial.canonical(),
         seed=run.seed,
         data={"digest": run.data_digest, "class_names": list(dataset.class_names), "shape": list(dataset.image_shape)},
-        split={"digest": run.split_digest, **sizes},
+        split={"digest": run.split_digest, **sizes, "pool": pool},
         code=fit_code_digest(),
         params=model.core.count_params(),
         history=state.history,

@@ -23,6 +23,10 @@ class ImageTable(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(trainable=False, dtype=dtype)
         self._scale = scale
         self._images = self.add_weight(shape=images.shape, dtype="uint8", initializer="zeros", trainable=False)
+        self.replace(images)
+
+    def replace(self, images: NDArray[np.uint8]) -> None:
+        """Hold other images of the same shape."""
         self._images.assign(images)
 
     def call(self, indices: Any) -> Any:

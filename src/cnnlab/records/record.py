@@ -10,7 +10,7 @@ from typing import Any
 
 from cnnlab.study import OwnModel, Trial
 
-FORMAT = 4
+FORMAT = 5
 """Version of the format of stored runs."""
 FIT_MODULES = ("builder", "checkpoint", "fit", "layers")
 """The modules of `cnnlab.models` that decide what a run gives. They are read as text: importing them loads Keras."""
@@ -48,7 +48,7 @@ class Run:
 
     @property
     def trace_key(self) -> Hashable:
-        """Runs with equal keys can share a traced model: they differ only in seed, learning rate and batch size.
+        """Runs with equal keys can share a traced model: they differ in seed, images, learning rate and batch size.
 
         An own model is never shared: it may hold a state that is in none of its variables.
         """
@@ -56,7 +56,7 @@ class Run:
             return self.digest
         settings = self.trial.training
         compiled = settings.optimizer, settings.loss, settings.one_hot, settings.precision
-        return self.trial.architecture, self.trial.input, compiled, self.data_digest, self.split_digest
+        return self.trial.architecture, self.trial.input, compiled, self.data_digest
 
 
 def run_digest(trial: Mapping[str, Any], seed: int, data_digest: str, split_digest: str, code: str) -> str:
@@ -75,7 +75,8 @@ class Record:
         trial: The trial's settings in canonical form.
         seed: The run's seed.
         data: The dataset's digest, class names and image shape.
-        split: The split's digest and the number of images in each part.
+        split: The split's digest, the number of images in each part, and in the `pool` from which the training and
+            validation images were drawn.
         code: Digest of the modules that built and fitted the model, see `fit_code_digest`.
         params: Parameters of the model, trainable or not.
         history: `loss`, `accuracy`, `val_loss` and `val_accuracy` of each epoch.

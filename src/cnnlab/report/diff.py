@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Side:
 
     Attributes:
         settings: Name to value of what the report was made with.
-        images: Identifies the images behind the scores.
+        images: Identifies the test images.
         runs: One row a run of each selected trial: stage, selected, test_f1, digest.
     """
 
@@ -53,8 +53,8 @@ class Change:
         stage: The stage.
         trials: The selected trials; "" where a report lacks the stage.
         means: Their mean `test_f1`; NaN where a report lacks the stage.
-        verdict: SAME for equal scores of the same runs, MOVED for a difference that is significant at 5 % after Holm's
-            correction over all stages.
+        verdict: SAME for equal scores of the same runs, MOVED for a difference whose interval excludes zero. The
+            intervals of all stages hold together.
         comparison: B against A, over seeds; None where they cannot be compared.
     """
 
@@ -88,7 +88,9 @@ def read(path: str | Path) -> Side:
         runs = decisions[["stage", "selected"]].merge(results[["stage", "selected", "test_f1", "digest"]])
         settings = _flatten({name: value for name, value in manifest.items() if name not in _NO_SETTINGS})
         settings.pop("repeat.command", None)  # it names the folder; what it sets has lines of its own
-        return Side(settings, json.dumps([manifest["data"], manifest["splits"]]), runs)
+        return Side(
+            settings, json.dumps([manifest["data"], manifest["protocol"]["split"], manifest["budget"]["test"]]), runs
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"Expected a complete report in {str(path)!r}. Received: {type(error).__name__}: {error}. Make it again."
@@ -113,34 +115,34 @@ def settings(a: Side, b: Side) -> dict[str, tuple[str, str]]:
 
 def scores(a: Side, b: Side) -> list[Change]:
     """Compare the scores of two reports, stage by stage."""
-    changes = [_change(stage, a, b) for stage in pd.unique(pd.concat([a.runs["stage"], b.runs["stage"]]))]
-    p_values = np.array([change.comparison.p_value for change in changes if change.comparison])
-    is_significant = iter(evidence.holm(p_values) <= 1 - evidence.CONFIDENCE)
-    return [
-        replace(change, verdict=ChangeVerdict.MOVED) if change.comparison and next(is_significant) else change
-        for change in changes
-    ]
+    sides = {
+        stage: tuple(side.runs[side.runs["stage"] == stage].set_index("digest") for side in (a, b))
+        for stage in pd.unique(pd.concat([a.runs["stage"], b.runs["stage"]]))
+    }
+    verdicts = {stage: _obstacle(*runs, same_images=a.images == b.images) for stage, runs in sides.items()}
+    n_compared = sum(verdict is None for verdict in verdicts.values())
+    changes = []
+    for stage, (old, new) in sides.items():
+        verdict, comparison = verdicts[stage], None
+        if verdict is None:  # over seeds, on the same images: a report has no predictions from which to resample images
+            pair = {"A": Scores(old["test_f1"].to_numpy()), "B": Scores(new["test_f1"].to_numpy())}
+            [comparison] = evidence.compare(pair, family=n_compared)
+            verdict = ChangeVerdict.MOVED if comparison.is_conclusive else ChangeVerdict.INCONCLUSIVE
+        trials = ["" if runs.empty else str(runs["selected"].iloc[0]) for runs in (old, new)]
+        means = float(old["test_f1"].mean()), float(new["test_f1"].mean())
+        changes.append(Change(stage, (trials[0], trials[1]), means, verdict, comparison))
+    return changes
 
 
-def _change(stage: str, a: Side, b: Side) -> Change:
-    """Compare a stage. The verdict MOVED needs the p values of all stages: until then, it is INCONCLUSIVE."""
-    old, new = (side.runs[side.runs["stage"] == stage].set_index("digest") for side in (a, b))
-    verdict, comparison = ChangeVerdict.INCONCLUSIVE, None
+def _obstacle(old: pd.DataFrame, new: pd.DataFrame, *, same_images: bool) -> ChangeVerdict | None:
+    """Return why the runs of a stage are not compared; None where they are."""
     if old.empty or new.empty:
-        verdict = ChangeVerdict.ONLY_IN_B if old.empty else ChangeVerdict.ONLY_IN_A
-    elif old["test_f1"].to_dict() == new["test_f1"].to_dict():
-        verdict = ChangeVerdict.SAME
-    elif a.images != b.images:
-        verdict = ChangeVerdict.OTHER_IMAGES
-    elif min(len(old), len(new)) < 2:
-        verdict = ChangeVerdict.TOO_FEW_RUNS
-    else:  # over seeds, on the same images: a report has no predictions from which to resample images
-        groups = {"B": new["test_f1"].to_numpy(), "A": old["test_f1"].to_numpy()}
-        pair = {name: Scores(runs, np.zeros((len(runs), 2))) for name, runs in groups.items()}
-        [comparison] = evidence.compare(pair)
-    trials = ["" if runs.empty else str(runs["selected"].iloc[0]) for runs in (old, new)]
-    means = float(old["test_f1"].mean()), float(new["test_f1"].mean())
-    return Change(stage, (trials[0], trials[1]), means, verdict, comparison)
+        return ChangeVerdict.ONLY_IN_B if old.empty else ChangeVerdict.ONLY_IN_A
+    if old["test_f1"].to_dict() == new["test_f1"].to_dict():
+        return ChangeVerdict.SAME
+    if not same_images:
+        return ChangeVerdict.OTHER_IMAGES
+    return ChangeVerdict.TOO_FEW_RUNS if min(len(old), len(new)) < 2 else None
 
 
 def lines(a: Side, b: Side) -> list[str]:

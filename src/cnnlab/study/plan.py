@@ -31,6 +31,8 @@ class Budget:
         expensive: Whether the expensive trials are run.
         precision: Of every fit, as in `Training`.
         halving: Whether successive halving drops trials.
+        splits: Whether each seed has training and validation images of its own ("resampled"), or all have the same
+            ("fixed").
     """
 
     profile: str
@@ -44,6 +46,7 @@ class Budget:
     expensive: bool = False
     precision: str = "float32"
     halving: bool = False
+    splits: str = "resampled"
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -64,19 +67,25 @@ PROFILES = {
 NUMBERS = ("seeds", "epochs", "patience", "train", "val", "test")
 """The numbers of a budget that a user may change."""
 MOST_SEEDS = 999  # each published fit numbers its own seeds, from 1001, 2001, ...
+SPLITS = ("resampled", "fixed")
+"""How the seeds of a trial get their training and validation images, see `Budget`."""
 STUDY_PARTS = ("stages", "skip")
 """What else a notebook's `budget` may have: which stages are run."""
 
 
 def make_budget(profile: str, changes: Mapping[str, Any] | None = None) -> Budget:
-    """Return the budget of a profile with some changes: `NUMBERS`, `precision` and `halving`; None changes nothing.
+    """Return the budget of a profile with some changes; None changes nothing.
+
+    Args:
+        profile: Name of the profile.
+        changes: Values of `NUMBERS`, `precision`, `halving` and `splits`.
 
     Raises:
         ConfigError: There is no such profile, something else is to be changed, or a value is out of its range.
     """
     budget = lookup(PROFILES, profile, "profile")
     made = {name: value for name, value in (changes or {}).items() if value is not None}
-    known = (*NUMBERS, "precision", "halving")
+    known = (*NUMBERS, "precision", "halving", "splits")
     for name, value in made.items():
         if name not in known:
             names = ", ".join((*known, *STUDY_PARTS))
@@ -88,6 +97,8 @@ def make_budget(profile: str, changes: Mapping[str, Any] | None = None) -> Budge
     precision, halving = made.get("precision", "float32"), made.get("halving", False)
     require(precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", precision)
     require(isinstance(halving, bool), "halving", "True or False", halving)
+    splits = made.get("splits", SPLITS[0])
+    require(splits in SPLITS, "splits", f"one of {', '.join(SPLITS)}", splits)
     return replace(budget, **made)
 
 

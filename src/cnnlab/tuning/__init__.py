@@ -1,6 +1,6 @@
 """The study as it runs: stage after stage, its results, claims and progress."""
 
-from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claim, check_claims
+from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claims
 from cnnlab.tuning.describe import check_study, describe_images, study_lines
 from cnnlab.tuning.planning import TimeLeft, fit_time, plan_lines
 from cnnlab.tuning.progress import Callback
@@ -18,6 +18,6 @@ from cnnlab.tuning.tuning import Tuning
 
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "MistakeResult", "StageResult", "StudyResults", "TimeLeft", "Tuning",
-    "check_claim", "check_claims", "check_study", "describe_images", "final_stage", "fit_time", "have_same_runs",
+    "check_claims", "check_study", "describe_images", "final_stage", "fit_time", "have_same_runs",
     "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

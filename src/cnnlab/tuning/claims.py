@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnnlab import evidence
 from cnnlab.evidence import Comparison
@@ -30,9 +30,9 @@ class ClaimResult:
 
     Attributes:
         claim: The claim.
-        status: Supported where the 95 % interval of the difference lies above `claim.by`, refuted where it lies below
-            (a true claim is refuted in at most 1 of 40 repetitions), otherwise inconclusive. Skipped where one of its
-            trials was not run.
+        status: Supported where the interval of the difference lies above `claim.by`, refuted where it lies below,
+            otherwise inconclusive. In 95 % of repetitions, the intervals of all claims of a study cover the true
+            differences. Skipped where one of its trials was not run.
         comparison: The two trials, on `test_f1`; None where it is skipped.
         reason: Why it is skipped, as a sentence; "" where it is not.
     """
@@ -49,40 +49,41 @@ def check_claims(tuning: "Tuning", results: Sequence[StageResult]) -> list[Claim
     Raises:
         RecordError: A run's predictions are missing or damaged.
     """
-    return [check_claim(claim, tuning.store, results) for claim in tuning.scope.claims]
+    pairs = [_find_pair(claim, results) for claim in tuning.scope.claims]
+    n_claims = sum(isinstance(pair, _Pair) for pair in pairs)
+    return [
+        _check(claim, pair, tuning.store, n_claims)
+        if isinstance(pair, _Pair)
+        else ClaimResult(claim, ClaimStatus.SKIPPED, None, pair)
+        for claim, pair in zip(tuning.scope.claims, pairs, strict=True)
+    ]
 
 
-def check_claim(claim: Claim, store: RunStore, results: Sequence[StageResult]) -> ClaimResult:
-    """Check a claim.
+class _Pair(NamedTuple):
+    """The two trials of a claim."""
 
-    Raises:
-        RecordError: A run's predictions are missing or damaged.
-    """
+    names: tuple[str, str]
+    better: list[Record]
+    than: list[Record]
+    others: list[list[Record]]  # the other trials of their stage, whose spread counts too; none if they have two stages
+
+
+def _find_pair(claim: Claim, results: Sequence[StageResult]) -> _Pair | str:
+    """Return the trials of a claim, or a sentence that says why there are none."""
     sides = []
-    for side in (claim.better, claim.than):
-        runs = _side(side, results)
-        if isinstance(runs, str):
-            return ClaimResult(claim, ClaimStatus.SKIPPED, None, runs)
-        sides.append(runs)
-    (name, records), (other_name, other_records) = sides
-    comparison = Comparison(name, other_name, 0.0, low=0.0, high=0.0)
-    if not have_same_runs(records, other_records):
-        scores = {
-            "better": read_scores(store, records, "test"),
-            "than": read_scores(store, other_records, "test"),
-        }
-        [comparison] = evidence.compare(scores)
-    status = ClaimStatus.INCONCLUSIVE
-    if comparison.low > claim.by:
-        status = ClaimStatus.SUPPORTED
-    elif comparison.high < claim.by:
-        status = ClaimStatus.REFUTED
-    return ClaimResult(claim, status, replace(comparison, trial=name, against=other_name))
+    for stage, name in (claim.better, claim.than):
+        side = _find_side(stage, name, results)
+        if isinstance(side, str):
+            return side
+        sides.append(side)
+    (result, better), (other_result, than) = sides
+    records, others = result.records(better), list[list[Record]]()
+    if result is other_result:
+        others = [result.records(trial.name) for trial in result.distinct_trials if trial.name not in (better, than)]
+    return _Pair((better, than), records, other_result.records(than), others)
 
 
-def _side(side: tuple[str, str], results: Sequence[StageResult]) -> tuple[str, list[Record]] | str:
-    """Return the name and the records of one side of a claim, or a sentence that says why there are none."""
-    stage, name = side
+def _find_side(stage: str, name: str, results: Sequence[StageResult]) -> tuple[StageResult, str] | str:
     result = next((result for result in results if result.stage.name == stage), None)
     if stage == FINAL:
         result = final_stage(results)
@@ -94,5 +95,22 @@ def _side(side: tuple[str, str], results: Sequence[StageResult]) -> tuple[str, l
         name = result.decision.selected
     if any(trial.name == name for trial in result.dropped):
         return f"Successive halving dropped the trial {name} of {result.stage.name}."
-    records = result.records_by_trial
-    return (name, records[name]) if name in records else f"The trial {name} of {result.stage.name} was not run."
+    if name not in result.records_by_trial:
+        return f"The trial {name} of {result.stage.name} was not run."
+    return result, name
+
+
+def _check(claim: Claim, pair: _Pair, store: RunStore, n_claims: int) -> ClaimResult:
+    better, than = pair.names
+    comparison = Comparison(better, than, 0.0, low=0.0, high=0.0)
+    if not have_same_runs(pair.better, pair.than):
+        groups = {"than": pair.than, "better": pair.better}
+        groups |= {f"other {number}": records for number, records in enumerate(pair.others)}
+        scores = {name: read_scores(store, records, "test") for name, records in groups.items()}
+        comparison = replace(evidence.compare(scores, family=n_claims)[0], trial=better, against=than)
+    status = ClaimStatus.INCONCLUSIVE
+    if comparison.low > claim.by:
+        status = ClaimStatus.SUPPORTED
+    elif comparison.high < claim.by:
+        status = ClaimStatus.REFUTED
+    return ClaimResult(claim, status, comparison)

@@ -86,7 +86,7 @@ class MistakeResult:
     Attributes:
         mistake: The mistake.
         records_by_trial: Each trial's records, by its name; the one without the mistake first.
-        effects: The trial without the mistake against each of the others, on `test_f1`, which selects nothing.
+        effects: Each trial with the mistake against the one without it, on `test_f1`, which selects nothing.
     """
 
     mistake: Mistake
@@ -151,14 +151,14 @@ def final_stage(results: Sequence[StageResult]) -> StageResult | None:
 
 
 def read_predictions(
-    store: RunStore, records: Sequence[Record], part: str
+    store: RunStore, records: Sequence[Record], part: str = "test"
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Read the predictions of some runs on one split.
 
     Args:
         store: Where the runs are stored.
         records: The runs, all on the same images.
-        part: "val" or "test".
+        part: "test", or "val" of runs with the same split.
 
     Returns:
         The true classes (n_images,), the predicted classes (n_runs, n_images), and the number of classes.
@@ -172,11 +172,16 @@ def read_predictions(
 
 
 def read_scores(store: RunStore, records: Sequence[Record], part: str) -> Scores:
-    """Read the macro-F1 of some runs on `part` ("val" or "test"), run by run and on resampled images.
+    """Read the macro-F1 of a trial's runs on `part` ("val" or "test"), run by run and on resampled images.
 
     Raises:
         RecordError: A run's predictions are missing or damaged.
     """
-    labels, predicted, _ = read_predictions(store, records, part)
-    bootstrap = evidence.resampled_f1(labels, predicted, evidence.image_weights(len(labels)))
-    return Scores(np.array([record.scores[f"{part}_f1"] for record in records]), bootstrap)
+    runs, split = np.array([record.scores[f"{part}_f1"] for record in records]), records[0].split
+    overlap, bootstrap = 0.0, None
+    if is_resampled := any(record.split["digest"] != split["digest"] for record in records):
+        overlap = split["val"] / (split["pool"] - split["val"])
+    if part == "test" or not is_resampled:
+        labels, predicted, _ = read_predictions(store, records, part)
+        bootstrap = evidence.resampled_f1(labels, predicted, evidence.image_weights(len(labels)))
+    return Scores(runs, bootstrap, overlap)

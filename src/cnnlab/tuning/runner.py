@@ -6,12 +6,11 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
-
 from cnnlab import data, evidence, study
 from cnnlab.data import DataFolder, Dataset, DataWarning, Split, sample
 from cnnlab.engine import Engine, Work
 from cnnlab.errors import DataError, RecordError
+from cnnlab.evidence import Scores
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.study import (
     ALL_MISTAKES,
@@ -44,7 +43,7 @@ class StudyImages:
         self.path = Path(path)
         self.accepted = data.accepted_kinds(accept)
         self._budget, self._protocol = budget, protocol
-        self._splits: dict[str, Split] = {}
+        self._splits: dict[tuple[str, int], Split] = {}
 
     def within(self, budget: Budget) -> "StudyImages":
         """Return the same images as another budget uses them; they are not read again."""
@@ -77,18 +76,19 @@ class StudyImages:
             )
         return dataset
 
-    def split(self, dataset: Dataset) -> Split:
-        """Return which of a dataset's images the runs train on, validate on and test on.
+    def split(self, dataset: Dataset, seed: int = 1) -> Split:
+        """Return which of a dataset's images the runs of a seed train on, validate on and test on.
 
         Raises:
             DataError: There are too few of them.
         """
-        if dataset.digest not in self._splits:
-            budget = self._budget
-            self._splits[dataset.digest] = data.split(
-                dataset, self._protocol.split, budget.train, budget.val, budget.test
+        budget = self._budget
+        key = dataset.digest, seed if budget.splits == "resampled" else 0
+        if key not in self._splits:
+            self._splits[key] = data.split(
+                dataset, self._protocol.split, budget.train, budget.val, budget.test, draw=key[1]
             )
-        return self._splits[dataset.digest]
+        return self._splits[key]
 
     @cached_property
     def warnings(self) -> list[DataWarning]:
@@ -113,9 +113,9 @@ class StudyImages:
     def work(self, trial: Trial, seeds: Sequence[int]) -> list[Work]:
         """Return a trial's runs with their images."""
         dataset = self.dataset(trial.input.colour)
-        split = self.split(dataset)
-        trial = trial.for_images(len(split.train))
-        return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed in seeds]
+        splits = {seed: self.split(dataset, seed) for seed in seeds}
+        trial = trial.for_images(len(splits[seeds[0]].train))
+        return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed, split in splits.items()]
 
 
 def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:
@@ -195,27 +195,28 @@ class Runner:
         trials = tuple(trial for trial in trials if trial.name not in names)
         runs = self.run(stage.name, trials)
         same_as = find_same(trials, runs)
-        distinct = [key for key in runs if key[0] not in same_as]
+        distinct = [trial for trial in trials if trial.name not in same_as]
         try:
-            scores = read_scores(self._store, [runs[key] for key in distinct], "val")
+            scores = self._val_scores(distinct, runs)
         except RecordError:  # damaged since they were read
             runs = self.run(stage.name, trials)
-            scores = read_scores(self._store, [runs[key] for key in distinct], "val")
+            scores = self._val_scores(distinct, runs)
         # All that a decision is based on: no test score, no test prediction.
-        frame = pd.DataFrame(
-            [(key[0], runs[key].params, runs[key].scores["val_f1"]) for key in distinct],
-            columns=["trial", "params", "val_f1"],
-        )
+        params = {trial.name: runs[trial.name, trial.seeds[0]].params for trial in distinct}
         incumbent = incumbent_of(trials)
         incumbent_name = incumbent.name if incumbent else None
-        decision = evidence.decide(
-            stage.name, frame, scores.bootstrap_f1, incumbent_name, published_choice, pinned=pinned
-        )
+        decision = evidence.decide(stage.name, scores, params, incumbent_name, published_choice, pinned=pinned)
         if same_as.get(published_choice) == decision.selected:
             decision = replace(decision, agrees=True)
         result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, budget), dropped)
         self.callback.on_stage_end(result)
         return result
+
+    def _val_scores(self, trials: Sequence[StageTrial], runs: Mapping[tuple[str, int], Record]) -> dict[str, Scores]:
+        return {
+            trial.name: read_scores(self._store, [runs[trial.name, seed] for seed in trial.seeds], "val")
+            for trial in trials
+        }
 
     def run_mistakes(
         self, mistakes: Sequence[Mistake], by_mistake: Mapping[str, Mapping[str, StageTrial]]

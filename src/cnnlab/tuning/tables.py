@@ -14,7 +14,7 @@ DECISION_COLUMNS = [
     field.name
     for kind in (Decision, Comparison)
     for field in fields(kind)
-    if field.name not in ("comparisons", "evidence", "trial")
+    if field.name not in ("comparisons", "evidence")
 ]
 """Columns of `decisions.csv`: the decision, then the comparison that is its evidence (see `Decision.evidence`)."""
 
@@ -50,7 +50,7 @@ def decisions_table(results: Sequence[StageResult]) -> pd.DataFrame:
 
 
 def comparisons_table(results: Sequence[StageResult]) -> pd.DataFrame:
-    """Return the comparisons of the selected trials with all others as a table, one row a comparison."""
+    """Return the comparisons of all trials with their stage's incumbent as a table, one row a comparison."""
     rows = [
         {"stage": result.stage.name, **asdict(comparison)}
         for result in results

@@ -40,9 +40,9 @@ class Tuning:
         protocol: "corrected" or "published".
         study: A study file; "" for the built-in study.
         budget: What differs from the profile, as `{"seeds": 2, "epochs": 10}`: `seeds`, `epochs`, `patience`, `train`,
-            `val`, `test`, `precision` and `halving` as in `Budget`; `stages` and `skip` are names of stages, as a list
-            or with commas between them, and "mistakes" or "all". The stage after a skipped one starts from the trial
-            that was selected before it.
+            `val`, `test`, `precision`, `halving` and `splits` as in `Budget`; `stages` and `skip` are names of stages,
+            as a list or with commas between them, and "mistakes" or "all". The stage after a skipped one starts from
+            the trial that was selected before it.
         scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
         fresh: Repeat stored runs too.
         accept: Kinds of warnings about the images that the user accepts: they are not shown.
@@ -52,8 +52,8 @@ class Tuning:
 
     Raises:
         ConfigError: An argument has a wrong type or names something that does not exist; the study has a model of its
-            own that is not trusted, or is not the built-in one under the published protocol; or halving is asked for
-            under that protocol, which needs all runs.
+            own that is not trusted, or is not the built-in one under the published protocol; or halving or
+            resampled splits are asked for under that protocol.
         StudyError: The study file cannot be read, or something in it is wrong.
     """
 
@@ -83,14 +83,21 @@ class Tuning:
         parts = {name: numbers.pop(name, None) or () for name in STUDY_PARTS}
         self.study = read_study(study, trust=trust)
         self.trust = trust
+        self.protocol = find_protocol(protocol)
+        if self.protocol.pinned and numbers.get("splits") is None:
+            numbers["splits"] = "fixed"
         self.budget = make_budget(profile, numbers)
         self.given = {name for name in NUMBERS if numbers.get(name) is not None}
-        self.protocol = find_protocol(protocol)
-        if self.protocol.pinned and (self.budget.halving or not self.study.is_built_in):
-            received = "halving" if self.budget.halving else f"the study {self.study.name}"
+        refused = {
+            "halving": self.budget.halving,
+            "resampled splits": self.budget.splits != "fixed",
+            f"the study {self.study.name}": not self.study.is_built_in,
+        }
+        if self.protocol.pinned and any(refused.values()):
+            received = next(name for name, is_asked in refused.items() if is_asked)
             raise ConfigError(
-                f"Expected all runs of the built-in study under the {protocol} protocol. Received: {received}. Leave "
-                "it out, or use the corrected protocol."
+                f"Expected all runs of the built-in study on its one split under the {protocol} protocol. Received: "
+                f"{received}. Leave it out, or use the corrected protocol."
             )
         self.engine = Engine(scheduler)
         self.store = RunStore(surroundings.project_path(runs), fresh=fresh)
@@ -112,7 +119,7 @@ class Tuning:
     @property
     def changes(self) -> dict[str, Any]:
         """What differs in the budget from its profile."""
-        usual = make_budget(self.budget.profile)
+        usual = make_budget(self.budget.profile, {"splits": "fixed"} if self.protocol.pinned else {})
         return {name: value for name, value in asdict(self.budget).items() if value != getattr(usual, name)}
 
     def use_budget(self, budget: Budget) -> None:

@@ -55,7 +55,7 @@ def mistake_verdicts(result: MistakeResult) -> Markdown:
     runs = result.records_by_trial
     return Markdown(
         "\n\n".join(
-            f"**{text(effect.trial)}** against **{text(effect.against)}**, `test_f1`: "
+            f"**{text(effect.trial)}** less **{text(effect.against)}**, `test_f1`: "
             + (
                 "the runs of both are the same in this budget, so it shows no effect."
                 if have_same_runs(runs[effect.trial], runs[effect.against])
@@ -74,8 +74,8 @@ def mistake_effects_table(results: Sequence[MistakeResult]) -> HTML:
 
 def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture:
     """Return a plot of the effects of all mistakes."""
-    effects = {f"{result.mistake.name}: {effect.against}": effect for result in results for effect in result.effects}
-    return plots.differences(effects, "test_f1, without the mistake minus with it")
+    effects = {f"{result.mistake.name}: {effect.trial}": effect for result in results for effect in result.effects}
+    return plots.differences(effects, "test_f1, with the mistake less without it")
 
 
 def mistakes_without_effect() -> Markdown:

@@ -1,7 +1,7 @@
 """The noise of the published study and of our runs: first the numbers, then tables and sentences."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import chain
 
@@ -32,14 +32,9 @@ def replicates() -> tuple[tuple[PublishedFit, ...], ...]:
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def _pooled_sd(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
-    rows = [(number, value) for number, group in enumerate(groups) for value in group]
-    return evidence.pooled_sd(pd.DataFrame(rows, columns=["trial", "score"]), "score")
-
-
 def published_sd() -> tuple[float, int]:
     """Return the SD of one published fit's test macro-F1, pooled over the replicates, and its degrees of freedom."""
-    return _pooled_sd([fit.test_f1 for fit in group] for group in replicates())
+    return evidence.pooled_sd([fit.test_f1 for fit in group] for group in replicates())
 
 
 def significant_difference() -> float:
@@ -130,11 +125,11 @@ def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdow
         for trial in result.distinct_trials:
             groups[trial.settings] |= {record.digest: record for record in result.records(trial.name)}
     runs = [list(group.values()) for group in groups.values()]
-    sd, dof = _pooled_sd([run.scores["test_f1"] for run in group] for group in runs)
+    sd, dof = evidence.pooled_sd([run.scores["test_f1"] for run in group] for group in runs)
     if not dof:
         return Markdown("These runs have one seed per trial, so they say nothing about noise.")
-    last, _ = _pooled_sd([run.history["val_accuracy"][-1] for run in group] for group in runs)
-    best, _ = _pooled_sd([run.history["val_accuracy"][run.best_epoch - 1] for run in group] for group in runs)
+    last, _ = evidence.pooled_sd([run.history["val_accuracy"][-1] for run in group] for group in runs)
+    best, _ = evidence.pooled_sd([run.history["val_accuracy"][run.best_epoch - 1] for run in group] for group in runs)
     change = f"{abs(100 * (1 - best / last)) if last else 0:.0f} % {'less' if best <= last else 'more'}"
     ended_at_best = 100 * np.mean([run.best_epoch == run.epochs for group in runs for run in group])
     split, published = runs[0][0].split, ""
@@ -201,7 +196,7 @@ def agreement_report(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
         scores = {
             name: [record.scores["test_f1"] for record in records] for name, records in result.records_by_trial.items()
         }
-        sd, dof = _pooled_sd(scores.values()) if result.decision.n_seeds > 1 else published_sd()
+        sd, dof = evidence.pooled_sd(scores.values()) if result.decision.n_seeds > 1 else published_sd()
         for trial in result.trials:
             if not trial.published:
                 continue

@@ -48,7 +48,7 @@ def key_figures(tuning: Tuning, results: Sequence[StageResult]) -> list[KeyFigur
     detail = f"95 % interval {low:.3f} to {high:.3f}; {runs}" if several else f"{runs}, so no interval"
     figures = [KeyFigure("test macro-F1 of the final model", f"{final.runs.mean():.3f}", detail)]
     if [record.digest for record in start] != [record.digest for record in records]:
-        [gain] = evidence.compare({"final": final, "first": read_scores(tuning.store, start, "test")})
+        [gain] = evidence.compare({"first": read_scores(tuning.store, start, "test"), "final": final})
         detail = f"from {final.runs.mean() - gain.difference:.3f}"
         if several:
             detail = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
