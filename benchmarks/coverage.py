@@ -23,11 +23,11 @@ from cnnlab.tuning import read_scores
 
 SEEDS = 3
 CHANGES = {
-    "two convolutions": {"convs_per_block": 2, "padding": "same"},
     "tanh": {"conv_activation": "tanh", "dense_activation": "tanh"},
     "batch normalisation": {"batch_norm": True},
+    "half the filters": {"filters": (16, 32, 32)},
 }
-"""The trials that are compared with the first model of the study: one convolution, ReLU, no batch normalisation."""
+"""The trials that are compared with the first model of the study: filters 32-64-64, ReLU, no batch normalisation."""
 BASE = "base"
 Key = tuple[str, int, int]  # trial, draw, seed
 
@@ -93,9 +93,7 @@ def make(folder: str, runs: str, budget: Budget, n_draws: int) -> Runs:
     return Runs(store, records, n_draws)
 
 
-def _work(
-    key: Key, trials: Mapping[str, Trial], dataset: Dataset, budget: Budget, splits: dict[int, Split]
-) -> Work:
+def _work(key: Key, trials: Mapping[str, Trial], dataset: Dataset, budget: Budget, splits: dict[int, Split]) -> Work:
     trial, draw, seed = key
     if draw not in splits:
         splits[draw] = data.split(dataset, "stratified", budget.train, budget.val, budget.test, draw)

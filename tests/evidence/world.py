@@ -1,15 +1,13 @@
 """Simulated images and trials, of which a stage can be drawn again and again."""
 
 import numpy as np
-import pandas as pd
 
 from cnnlab.evidence import Scores, image_weights, resampled_f1
 
 
-def frame(**trials):
-    """One row per run; each trial is (params, scores)."""
-    rows = [(name, params, score) for name, (params, scores) in trials.items() for score in scores]
-    return pd.DataFrame(rows, columns=["trial", "params", "val_f1"])
+def certain(*runs):
+    """A trial's scores where images add no noise."""
+    return Scores(np.array(runs, float))
 
 
 class World:
@@ -56,3 +54,22 @@ WORLDS = {
     "runs differ image by image": (0.0, 0.0, 1.0),
     "trials differ image by image": (0.8, 0.0, 0.3),
 }
+
+SPREADS = {
+    "equal": lambda k: np.ones(k),
+    "noisy reference": lambda k: np.where(np.arange(k) == 0, 3.0, 1.0),
+    "one noisy trial": lambda k: np.where(np.arange(k) == 1, 3.0, 1.0),
+    "one very noisy trial": lambda k: np.where(np.arange(k) == 1, 8.0, 1.0),
+    "half at chance": lambda k: np.where(np.arange(k) > k // 2, 1e-3, 1.0),
+    "all but two at chance": lambda k: np.where(np.arange(k) > 1, 1e-3, 1.0),
+    "reference at chance": lambda k: np.where(np.arange(k) == 0, 1e-3, 1.0),
+    "only the reference varies": lambda k: np.where(np.arange(k) == 0, 1.0, 1e-3),
+    "graded": lambda k: np.linspace(0.5, 2.0, k),
+}
+"""The SD of a run of each of k trials, as a share."""
+
+
+def stage(rng, spreads, n_seeds, draw_sd):
+    """The runs (n_trials, n_seeds) of a stage without a difference; the images of a seed change all trials alike."""
+    noise = rng.normal(size=(len(spreads), n_seeds)) * spreads[:, None] + draw_sd * rng.normal(size=n_seeds)
+    return 0.5 + 0.02 * noise

@@ -18,6 +18,7 @@ POWER = 0.8  # probability of finding a true difference with `Comparison.seeds_n
 MAX_SEEDS = 1000  # the largest number of seeds that `Comparison.seeds_needed` considers
 MIN_PAIRED_DOF = 4  # with fewer degrees of freedom, pairing by seed loses more than it gains
 POOLED_TRIALS = 3  # a pooled variance counts as that of at most so many trials: others may have another spread
+NOISY = 16  # a pair is compared alone if the variance of another trial is so many times that of the pair
 _NAN = float("nan")
 
 
@@ -75,13 +76,11 @@ def compare(trials: Mapping[str, Scores], family: int = 0) -> tuple[Comparison, 
     """Compare the first trial, the reference, with each of the others.
 
     The variance of a difference has two parts. The *runs*: seeds, and with resampled splits the training images. It is
-    pooled over all trials, because two or three seeds say little about one; where seeds share their images, only what
-    differs within a seed counts (`_spread`). Where the runs of a trial and of the reference vary more than the pooled
-    variance says, their own is used (Welch 1947, doi:10.1093/biomet/34.1-2.28): trials that stay at chance hardly vary,
-    and pooling would make the others look too stable. Where draws overlap, it is larger by a share (Nadeau and Bengio
-    2003, see `Scores.overlap`). The *images* on which all runs are scored: found by the bootstrap (Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993), with the same resamples for all runs. Only what different runs
-    share is counted, because the first part contains the rest (Owen 2007, doi:10.1214/07-AOAS122).
+    pooled over all trials, because two or three seeds say little about one (`_spread`). Where draws overlap, it is
+    larger by a share (Nadeau and Bengio 2003, see `Scores.overlap`). The *images* on which all runs are scored: found
+    by the bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993), with the same resamples for all
+    runs. Only what different runs share is counted, because the first part contains the rest (Owen 2007,
+    doi:10.1214/07-AOAS122).
 
     The intervals are simultaneous: Dunnett's (1955, doi:10.2307/2281208) where the variance is pooled, Šidák's (1967,
     doi:10.2307/2283989) where it is not. Degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019).
@@ -101,17 +100,18 @@ def compare(trials: Mapping[str, Scores], family: int = 0) -> tuple[Comparison, 
         return tuple(
             Comparison(other, against, difference) for other, difference in zip(others, differences, strict=True)
         )
-    spread = _spread(runs)
+    spreads = [_spread(runs, i) for i in range(1, len(runs))]
     overlap = max(trial.overlap for trial in trials.values())
     image_cov = _image_covariance(list(trials.values()))
     image_var = np.maximum(np.diag(image_cov), 0)
-    correlation = _correlation(spread.pooled * (1 / n_seeds + overlap), image_cov)
+    correlation = _correlation(float(np.mean([one.var for one in spreads])) / 2 * (1 / n_seeds + overlap), image_cov)
 
     def margin(i: int, n: int) -> tuple[float, float, float]:
         """Return half the width of interval i with n seeds, the standard error and its degrees of freedom."""
-        seed_var = spread.var[i] * (1 / n + overlap)
-        se, dof = _standard_error(seed_var, image_var[i], spread.dof[i] * (n - 1) / (n_seeds - 1))
-        if family or not spread.is_pooled[i]:
+        spread = spreads[i]
+        seed_var = spread.var * (1 / n + overlap)
+        se, dof = _standard_error(seed_var, image_var[i], spread.dof * (n - 1) / (n_seeds - 1))
+        if family or not spread.is_pooled:
             return sidak(family or len(others), dof) * se, se, dof
         return dunnett(len(others), dof, correlation) * se, se, dof
 
@@ -143,44 +143,40 @@ def mean_interval(trial: Scores) -> tuple[float, float]:
 
 
 class _Spread(NamedTuple):
-    """How much runs vary."""
+    """How much the difference between a single run of a trial and one of the reference varies."""
 
-    pooled: float  # the variance of one run, over all trials
-    var: NDArray[np.float64]  # that of the difference of two single runs, for each trial after the reference
-    dof: NDArray[np.float64]  # its degrees of freedom
-    is_pooled: NDArray[np.bool_]  # whether it is the pooled one
+    var: float
+    dof: float  # its degrees of freedom
+    is_pooled: bool  # whether it comes from all trials
 
 
-def _spread(runs: NDArray[np.float64]) -> _Spread:
-    """Return how much the runs (n_trials, n_seeds) vary, within a seed where that leaves enough degrees of freedom.
+def _spread(runs: NDArray[np.float64], trial: int) -> _Spread:
+    """Return how much the runs (n_trials, n_seeds) of the first trial and of another vary.
 
-    Within a seed, each trial's own variance is Shukla's stability variance (Heredity 29, 1972,
-    doi:10.1038/hdy.1972.87).
+    The variance is pooled over all trials. Where that leaves enough degrees of freedom, only what differs within a
+    seed counts, because a seed's images change all trials alike. Where the two trials' own variances (Welch 1947,
+    doi:10.1093/biomet/34.1-2.28; within a seed, Shukla's stability variance, Heredity 29, 1972,
+    doi:10.1038/hdy.1972.87) are larger, they are used: trials that stay at chance hardly vary, and pooling would make
+    the others look too stable. Where another trial varies far more than these two, they are compared alone.
     """
-    k, n = runs.shape
-    residuals = runs - runs.mean(axis=1, keepdims=True)
-    dof = (k - 1) * (n - 1)
-    is_paired = dof >= MIN_PAIRED_DOF
+    own = runs.var(axis=1, ddof=1)
+    n = runs.shape[1]
+    if n > 2 and own.max() > NOISY * (own[0] + own[trial]) / 2:
+        runs, own, trial = runs[[0, trial]], own[[0, trial]], 1
+    k = len(runs)
+    pooled, dof = own.mean(), k * (n - 1)
+    is_paired = (k - 1) * (n - 1) >= MIN_PAIRED_DOF
     if is_paired:
-        residuals -= residuals.mean(axis=0)
-    own = (residuals**2).sum(axis=1) / (n - 1)
-    if is_paired:
-        pooled = own.sum() / (k - 1)
-        own = np.maximum(k / (k - 2) * (own - pooled / k), 0) if k > 2 else np.full(2, pooled)
-    else:
-        pooled, dof = own.mean(), k * (n - 1)
-    own_var = own[0] + own[1:]
-    squares = own[0] ** 2 + own[1:] ** 2
-    own_dof = (n - 1) * np.divide(own_var**2, squares, out=np.ones(k - 1), where=squares > 0)
-    if is_paired and k == 2:
-        own_dof = np.full(1, n - 1.0)
-    is_pooled = own_var < 2 * pooled * (1 - 1e-9)
-    return _Spread(
-        pooled=float(pooled),
-        var=np.where(is_pooled, 2 * pooled, own_var),
-        dof=np.where(is_pooled, min(dof, POOLED_TRIALS * (n - 1)), own_dof),
-        is_pooled=is_pooled,
-    )
+        dof -= n - 1
+        residuals = runs - runs.mean(axis=1, keepdims=True)
+        squares = ((residuals - residuals.mean(axis=0)) ** 2).sum(axis=1) / (n - 1)
+        pooled = squares.sum() / (k - 1)
+        own = np.maximum(k / (k - 2) * (squares - pooled / k), 0) if k > 2 else np.full(2, pooled)
+    own_var = own[0] + own[trial]
+    if own_var < 2 * pooled * (1 - 1e-9):
+        return _Spread(float(2 * pooled), min(dof, POOLED_TRIALS * (n - 1)), True)
+    share = 1.0 if own_var == 0 or (is_paired and k == 2) else own_var**2 / (own[0] ** 2 + own[trial] ** 2)
+    return _Spread(float(own_var), float((n - 1) * share), False)
 
 
 def _image_covariance(trials: Sequence[Scores]) -> NDArray[np.float64]:

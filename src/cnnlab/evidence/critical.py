@@ -1,6 +1,7 @@
 """Critical values of simultaneous intervals: by how many standard errors an interval extends to either side."""
 
 from functools import cache
+from math import floor
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
@@ -39,9 +40,10 @@ def dunnett(n_comparisons: int, dof: float, correlation: float = 0.5) -> float:
         dof: Degrees of freedom of the standard error.
         correlation: Between any two of the differences, 0 to less than 1.
     """
-    if n_comparisons == 1 or correlation == 0:
+    rounded = floor(10 * correlation + 1e-9) / 10  # down, and few digits, so that most values are in the cache
+    if n_comparisons == 1 or rounded == 0:
         return sidak(n_comparisons, dof)
-    return _dunnett(n_comparisons, round(min(dof, _MAX_DOF), 2), round(correlation, 2))
+    return _dunnett(n_comparisons, float(f"{min(dof, _MAX_DOF):.3g}"), rounded)
 
 
 @cache
