@@ -55,12 +55,12 @@ def scores(result: StageResult) -> Picture:
 
 
 @mpl.rc_context(STYLE)
-def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
-    """Draw differences of mean F1 with their 95 % intervals; conclusive ones are filled.
+def differences(comparisons: Mapping[str, Comparison], difference: str) -> Picture:
+    """Draw differences with their 95 % intervals; conclusive ones are filled.
 
     Args:
         comparisons: Label to comparison.
-        score: The score that is compared, as "val_f1".
+        difference: What is drawn, as "mean val_f1, less that of the incumbent".
     """
     figure, axes = _figure(7, 0.7 + 0.3 * len(comparisons))
     axis: Axes = axes[0, 0]
@@ -74,12 +74,12 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
         shown.append(f"{name} {one.difference:+.3f}{interval}")
     axis.set_yticks(range(len(comparisons)), drawable(comparisons, 60), parse_math=False)
     axis.set_ylim(len(comparisons) - 0.5, -0.5)
-    axis.set_xlabel(f"difference of mean {score}\n(95 % interval; filled: better or worse)")
+    axis.set_xlabel(f"{difference}\n(95 % interval; filled: better or worse)")
     columns = ("difference", "low", "high", "verdict")
     return _picture(
         figure,
-        f"Differences of mean {score} with 95 % intervals: {'; '.join(shown)}.",
-        [{"comparison": name, **{c: getattr(one, c) for c in columns}} for name, one in comparisons.items()],
+        f"Differences with 95 % intervals, {difference}: {'; '.join(shown)}.",
+        [{"trial": name, **{c: getattr(one, c) for c in columns}} for name, one in comparisons.items()],
         dict.fromkeys(columns[:3], "+.4f"),
     )
 
