@@ -40,8 +40,7 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
             "dense",
             {"old": NEW, "new": OLD},
             "**old** is selected: mean `val_f1` 0.905 (standard error 0.005), 100 parameters. It is the incumbent, so "
-            "this stage changes nothing. It has the best mean, and no trial with fewer parameters is within one "
-            "standard error of it. "
+            "this stage changes nothing. It has the best mean and the fewest parameters. "
             "Verdict: the best other trial (new) is **worse** than the incumbent; difference -0.400 (INTERVAL).",
         ),
         (
@@ -86,8 +85,8 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
         (
             "colour",
             {"first": NEW, "second": OLD},
-            "**first** is selected: mean `val_f1` 0.905 (standard error 0.005), 100 parameters. It has the best mean, "
-            "and no trial with fewer parameters is within one standard error of it. Verdict: the best other trial "
+            "**first** is selected: mean `val_f1` 0.905 (standard error 0.005), 100 parameters. It has the best mean "
+            "and the fewest parameters. Verdict: the best other trial "
             "(second) is **worse** than the selected trial; difference -0.400 (INTERVAL).",
         ),
         (

@@ -180,9 +180,12 @@ def _rule(result: StageResult) -> str:
         return "It is the published choice, which this protocol selects whatever the scores are."
     if decision.rule == Rule.BEST:
         return "It has the best `val_f1`. With one seed there is no standard error."
-    if len({_params(result, trial.name) for trial in result.distinct_trials}) == 1:
+    params = {_params(result, trial.name) for trial in result.distinct_trials}
+    if len(params) == 1:
         return "It has the best mean; all trials have the same number of parameters."
     if decision.selected == decision.best:
+        if decision.selected_params == min(params):
+            return "It has the best mean and the fewest parameters."
         return "It has the best mean, and no trial with fewer parameters is within one standard error of it."
     best = float(np.mean([record.scores["val_f1"] for record in result.records(decision.best)]))
     return (
