@@ -42,7 +42,7 @@ def test_one_run_per_trial_claims_nothing():
     [
         ({"seeds_needed": 14.0}, "To show a difference of 0.050 takes 14 seeds per trial.", "14"),
         ({"seeds_needed": np.inf}, "takes more images, not only more seeds.", "more images"),
-        ({"difference": 0.0}, "The difference is 0, so more seeds would not help.", "-"),
+        ({"difference": -0.0004}, "The difference is 0 to three decimals, so more seeds would hardly help.", "-"),
         ({"seeds_needed": np.nan, "verdict": "worse"}, "**worse**.", "-"),
     ],
 )
@@ -51,3 +51,8 @@ def test_what_a_difference_takes(inconclusive, changes, sentence, cell):
     assert comparison_text(comparison).endswith(sentence)
     assert comparison_table([comparison], stage=["dense"]).data.count("<td>dense</td>") == 1
     assert re.findall("<td>(.*?)</td>", comparison_table([comparison]).data)[-1] == cell
+
+
+def test_zero_has_one_sign(inconclusive):
+    zero = replace(inconclusive, difference=-0.0001, low=-0.0002, high=0.0001)
+    assert comparison_text(zero).startswith("+0.000 (95 % interval +0.000 to +0.000)")

@@ -34,21 +34,21 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
             {"old": OLD, "new": NEW},
             "**new** is selected: mean `val_f1` 0.905 (standard error 0.005), 101 parameters. It has the best mean, "
             "and no trial with fewer parameters is within one standard error of it. "
-            "Verdict: new is **better** than the incumbent (old); difference +0.400 (INTERVAL).",
+            "Verdict: **new** is **better** than the incumbent (**old**); difference +0.400 (INTERVAL).",
         ),
         (
             "dense",
             {"old": NEW, "new": OLD},
             "**old** is selected: mean `val_f1` 0.905 (standard error 0.005), 100 parameters. It is the incumbent, so "
             "this stage changes nothing. It has the best mean and the fewest parameters. "
-            "Verdict: the best other trial (new) is **worse** than the incumbent; difference -0.400 (INTERVAL).",
+            "Verdict: the best other trial (**new**) is **worse** than the incumbent; difference -0.400 (INTERVAL).",
         ),
         (
             "dense",
             {"old": (0.5, 0.6), "new": (0.65, 0.65)},
             "**new** is selected: mean `val_f1` 0.650 (standard error 0.035), 101 parameters. It has the best mean, "
             "and no trial with fewer parameters is within one standard error of it. "
-            "Verdict: the comparison of new with the incumbent (old) is **inconclusive**; difference +0.100 "
+            "Verdict: the comparison of **new** with the incumbent (**old**) is **inconclusive**; difference +0.100 "
             "(INTERVAL). To show a difference of 0.100 takes SEEDS seeds per trial.",
         ),
         (
@@ -56,15 +56,17 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
             {"old": (0.5, 0.7), "new": (0.52, 0.72)},
             "**old** is selected: mean `val_f1` 0.600 (standard error 0.100), 100 parameters. It is the incumbent, so "
             "this stage changes nothing. It has the fewest parameters of the trials within one standard error of the "
-            "best mean, which is 0.620 (new, 101 parameters). "
-            "Verdict: the comparison of the best other trial (new) with the incumbent is **inconclusive**; difference "
+            "best mean, which is 0.620 (**new**, 101 parameters). "
+            "Verdict: the comparison of the best other trial (**new**) with the incumbent is "
+            "**inconclusive**; difference "
             "+0.020 (INTERVAL). To show a difference of 0.020 takes SEEDS seeds per trial.",
         ),
         (
             "dense",
             {"old": (0.5,), "new": (0.9,)},
             "**new** is selected: mean `val_f1` 0.900, 101 parameters. It has the best `val_f1`. With one seed there "
-            "is no standard error. Verdict: the comparison of new with the incumbent (old) is **inconclusive**; "
+            "is no standard error. Verdict: the comparison of **new** with the incumbent (**old**) is "
+            "**inconclusive**; "
             "difference +0.400. One run per trial says nothing about noise.",
         ),
         (
@@ -72,22 +74,24 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
             {"old": (0.9,), "new": (0.5,)},
             "**old** is selected: mean `val_f1` 0.900, 100 parameters. It is the incumbent, so this stage changes "
             "nothing. It has the best `val_f1`. With one seed there is no standard error. Verdict: the comparison of "
-            "the best other trial (new) with the incumbent is **inconclusive**; difference -0.400. One run per trial "
+            "the best other trial (**new**) with the incumbent is **inconclusive**; difference -0.400. One "
+            "run per trial "
             "says nothing about noise.",
         ),
         (
             "colour",
             {"first": OLD, "second": NEW},
             "**second** is selected: mean `val_f1` 0.905 (standard error 0.005), 101 parameters. It has the best mean, "
-            "and no trial with fewer parameters is within one standard error of it. Verdict: second is **better** than "
-            "the first trial (first); difference +0.400 (INTERVAL).",
+            "and no trial with fewer parameters is within one standard error of it. Verdict: **second** is "
+            "**better** than "
+            "the first trial (**first**); difference +0.400 (INTERVAL).",
         ),
         (
             "colour",
             {"first": NEW, "second": OLD},
             "**first** is selected: mean `val_f1` 0.905 (standard error 0.005), 100 parameters. It has the best mean "
             "and the fewest parameters. Verdict: the best other trial "
-            "(second) is **worse** than the selected trial; difference -0.400 (INTERVAL).",
+            "(**second**) is **worse** than the selected trial; difference -0.400 (INTERVAL).",
         ),
         (
             "base",
@@ -113,7 +117,8 @@ def test_a_decision_against_a_conclusive_difference_says_why():
     result = make_result("dense", old=(0.5, 0.7), new=(0.52, 0.72))
     better = replace(result.decision.evidence, low=0.01, high=0.03, verdict=Verdict.BETTER)
     assert words.decision_summary(with_evidence(result, evidence=better)).data.endswith(
-        "Verdict: the best other trial (new) is **better** than the incumbent; difference +0.020 (95 % interval +0.010 "
+        "Verdict: the best other trial (**new**) is **better** than the incumbent; difference +0.020 (95 % "
+        "interval +0.010 "
         "to +0.030). The rule prefers the smaller trial."
     )
     worse = replace(better, trial="old", against="new", difference=-0.02, low=-0.03, high=-0.01, verdict=Verdict.WORSE)
@@ -125,7 +130,7 @@ def test_a_pinned_choice_is_selected_whatever_its_verdict():
     result = with_evidence(result, selected="new", rule=Rule.PUBLISHED_CHOICE, selected_params=101)
     summary = words.decision_summary(result).data
     assert "It is the published choice, which this protocol selects whatever the scores are." in summary
-    assert "Verdict: new is **worse** than the incumbent (old); difference -0.400" in summary
+    assert "Verdict: **new** is **worse** than the incumbent (**old**); difference -0.400" in summary
     assert "smaller" not in summary
 
 
@@ -173,8 +178,8 @@ def test_the_comparisons_have_a_row_for_each_trial_but_the_reference():
     basis, rows, _ = words.comparisons(result)
     assert [row[0] for row in cells(rows.data)] == ["b", "c"]
     assert "less that of the incumbent (**a**)." in basis.data
-    assert "Means of 2 seeds with 20 training and 6 validation images, the same for all of them." in basis.data
-    assert "not other training images" in basis.data
+    assert "A mean is over 2 seeds, all with the same 20 training and 6 validation images." in basis.data
+    assert "but the same training images" in basis.data
     assert basis.data.count("\n- ") <= 3
     [nothing] = words.comparisons(make_result("base", base=(0.5, 0.6)))
     assert "nothing to compare" in nothing.data
@@ -190,8 +195,8 @@ def test_what_the_intervals_cover_follows_from_the_images_of_the_seeds():
     for (name, seed), record in result.runs.items():
         result.runs[name, seed] = replace(record, split={**record.split, "digest": f"{seed}"})
     basis, *_ = words.comparisons(result)
-    assert "20 training and 6 validation images, other ones for each seed." in basis.data
-    assert "They cover other seeds and other training and validation images." in basis.data
+    assert "2 seeds, each with its own 20 training and 6 validation images (the same for all trials)." in basis.data
+    assert "repetitions with other seeds and other training and validation images, all intervals" in basis.data
 
 
 @pytest.mark.parametrize(

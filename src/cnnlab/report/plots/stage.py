@@ -70,8 +70,8 @@ def differences(comparisons: Mapping[str, Comparison], difference: str) -> Pictu
         colour, face = (COLOURS[0], COLOURS[0]) if one.is_conclusive else (GREY, "white")
         axis.plot([one.low, one.high], [index, index], color=colour, linewidth=1.6)  # nothing where they are NaN
         axis.plot(one.difference, index, "o", color=colour, markerfacecolor=face)
-        interval = f", {one.low:+.3f} to {one.high:+.3f}, {one.verdict}" if one.has_interval else ""
-        shown.append(f"{name} {one.difference:+.3f}{interval}")
+        interval = f", {one.low:+z.3f} to {one.high:+z.3f}, {one.verdict}" if one.has_interval else ""
+        shown.append(f"{name} {one.difference:+z.3f}{interval}")
     axis.set_yticks(range(len(comparisons)), drawable(comparisons, 60), parse_math=False)
     axis.set_ylim(len(comparisons) - 0.5, -0.5)
     axis.set_xlabel(f"{difference}\n(95 % interval; filled: better or worse)")
@@ -80,7 +80,7 @@ def differences(comparisons: Mapping[str, Comparison], difference: str) -> Pictu
         figure,
         f"Differences with 95 % intervals, {difference}: {'; '.join(shown)}.",
         [{"trial": name, **{c: getattr(one, c) for c in columns}} for name, one in comparisons.items()],
-        dict.fromkeys(columns[:3], "+.4f"),
+        dict.fromkeys(columns[:3], "+z.4f"),
     )
 
 

@@ -39,11 +39,11 @@ def path(results: Sequence[StageResult]) -> Picture:
             name: getattr(one, name, None) for name in ("trial", "against", "difference", "low", "high", "verdict")
         }
         if one and one.has_interval:
-            interval = f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
+            interval = f"{one.difference:+z.3f} ({one.low:+z.3f} to {one.high:+z.3f})"
             sentence += f", {one.trial} less {one.against} {interval}, {one.verdict}"
         rows.append({**row, **means, **shown})
         sentences.append(sentence)
-    formats = dict.fromkeys(("val_f1", "test_f1"), ".4f") | dict.fromkeys(("difference", "low", "high"), "+.4f")
+    formats = dict.fromkeys(("val_f1", "test_f1"), ".4f") | dict.fromkeys(("difference", "low", "high"), "+z.4f")
     return _picture(figure, f"The selected trials, stage by stage: {'; '.join(sentences)}.", rows, formats)
 
 

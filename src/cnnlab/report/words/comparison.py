@@ -9,7 +9,7 @@ from IPython.display import HTML
 from cnnlab.evidence import Comparison
 from cnnlab.report.tables import table
 
-COMPARISON_FORMATS = {"difference": "+.3f"}
+COMPARISON_FORMATS = {"difference": "+z.3f"}
 """Formats of `comparison_columns`."""
 
 
@@ -21,7 +21,7 @@ def comparison_text(comparison: Comparison) -> str:
 def difference_text(comparison: Comparison) -> str:
     """Return "+0.043 (95 % interval -0.007 to +0.093)"; without the interval if there is none."""
     interval = f" (95 % interval {interval_text(comparison)})" if comparison.has_interval else ""
-    return f"{comparison.difference:+.3f}{interval}"
+    return f"{comparison.difference:+z.3f}{interval}"
 
 
 def outlook(comparison: Comparison) -> str:
@@ -30,8 +30,8 @@ def outlook(comparison: Comparison) -> str:
         return ""
     if not comparison.has_interval:
         return " One run per trial says nothing about noise."
-    if comparison.difference == 0:
-        return " The difference is 0, so more seeds would not help."
+    if _is_zero(comparison):
+        return " The difference is 0 to three decimals, so more seeds would hardly help."
     needed = "more images, not only more seeds"
     if np.isfinite(comparison.seeds_needed):
         needed = f"{comparison.seeds_needed:.0f} seeds per trial"
@@ -63,13 +63,18 @@ def comparison_table(comparisons: Sequence[Comparison], **labels: Sequence[str])
 
 
 def _seeds_needed(comparison: Comparison) -> str:
-    if np.isnan(comparison.seeds_needed) or comparison.difference == 0:
+    if np.isnan(comparison.seeds_needed) or _is_zero(comparison):
         return ""
     return "more images" if np.isinf(comparison.seeds_needed) else f"{comparison.seeds_needed:.0f}"
+
+
+def _is_zero(comparison: Comparison) -> bool:
+    """Return whether a difference is zero as it is shown."""
+    return round(comparison.difference, 3) == 0
 
 
 def interval_text(comparison: Comparison | None) -> str:
     """Return "-0.007 to +0.093", the interval of a comparison; "" if there is none."""
     if comparison is None or not comparison.has_interval:
         return ""
-    return f"{comparison.low:+.3f} to {comparison.high:+.3f}"
+    return f"{comparison.low:+z.3f} to {comparison.high:+z.3f}"

@@ -190,7 +190,7 @@ def _rule(result: StageResult) -> str:
     best = float(np.mean([record.scores["val_f1"] for record in result.records(decision.best)]))
     return (
         f"It has the fewest parameters of the trials within one standard error of the best mean, which is {best:.3f} "
-        f"({text(decision.best)}, {_params(result, decision.best):,} parameters)."
+        f"(**{text(decision.best)}**, {_params(result, decision.best):,} parameters)."
     )
 
 
@@ -202,12 +202,12 @@ def _verdict(result: StageResult, evidence: Comparison) -> str:
     """Return the verdict on the selected trial; where that is the reference, the verdict on the best other trial."""
     rule = result.decision.rule
     if evidence.against == result.decision.selected:
-        trial = f"the best other trial ({text(evidence.trial)})"
+        trial = f"the best other trial (**{text(evidence.trial)}**)"
         reference = f"the {'incumbent' if result.incumbent else 'selected trial'}"
         is_larger = evidence.verdict == Verdict.BETTER
     else:
-        trial = text(evidence.trial)
-        reference = f"the {_reference(result)} ({text(evidence.against)})"
+        trial = f"**{text(evidence.trial)}**"
+        reference = f"the {_reference(result)} (**{text(evidence.against)}**)"
         is_larger = evidence.verdict == Verdict.WORSE
     difference = f"difference {difference_text(evidence)}."
     if not evidence.is_conclusive:
@@ -246,18 +246,20 @@ def _basis(result: StageResult, against: str) -> Markdown:
             "- *verdict*: inconclusive for all trials. One run per trial says nothing about noise, so there are no "
             "intervals."
         )
-    own, cover = "the same for all of them", "other seeds and other validation images, but not other training images"
+    seeds = f"{len(records)} seeds, all with the same {images}"
+    varied = "other seeds and other validation images, but the same training images"
     if have_own_images(records):
-        own, cover = "other ones for each seed", "other seeds and other training and validation images"
+        seeds = f"{len(records)} seeds, each with its own {images} (the same for all trials)"
+        varied = "other seeds and other training and validation images"
     return Markdown(
         f"- *difference*: mean `val_f1` of the trial less that of the {reference} (**{text(against)}**{why}). Above "
-        f"zero, the trial scores higher. Means of {len(records)} seeds with {images}, {own}.\n"
-        "- *95 % interval*: in 95 % of repetitions, all intervals of the stage contain the true differences (Dunnett's "
-        f"method). They cover {cover}.\n"
+        f"zero, the trial scores higher. A mean is over {seeds}.\n"
+        f"- *95 % interval*: in 95 % of repetitions with {varied}, all intervals of the stage contain the true "
+        "differences (Dunnett's method).\n"
         "- *verdict*: better if the whole interval is above zero, worse if it is below, else inconclusive. "
         "Inconclusive does not mean equal.\n"
         "- *seeds needed*: with so many seeds per trial, a true difference of this size would be found in 80 % of "
-        "repetitions."
+        "repetitions. *More images*: more seeds alone would not show it."
     )
 
 
