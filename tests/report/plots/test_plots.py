@@ -42,10 +42,11 @@ def test_scores_and_curves_name_every_trial():
 
 def test_differences_have_intervals():
     comparisons = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8), far=(0.1, 0.2)).decision.comparisons
-    picture = plots.differences({one.against: one for one in comparisons}, "val_f1")
-    check(picture, *(f"{one.against} {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}" for one in comparisons))
+    picture = plots.differences({one.trial: one for one in comparisons}, "val_f1, less old")
+    check(picture, "Differences with 95 % intervals, val_f1, less old: new +0.200")
+    check(picture, *(f"{one.trial} {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}" for one in comparisons))
     one_run = make_result("dense", old=(0.5,), new=(0.7,)).decision.comparisons
-    check(plots.differences({"old": one_run[0]}, "val_f1"), "old +0.200.")
+    check(plots.differences({"new": one_run[0]}, "val_f1"), "new +0.200.")
 
 
 def test_nine_trials_fit():
@@ -56,19 +57,19 @@ def test_the_path_shows_test_scores_and_differences():
     one_run = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
     check(plots.path(one_run), "base base, test_f1 0.500; dense new, test_f1 0.900.")
     check(
-        plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "new minus old +0.400 (+0.3", "), better"
+        plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "new less old +0.400 (+0.3", "), better"
     )
 
 
-def test_the_path_compares_the_best_other_trial_with_a_kept_incumbent():
-    """As other trial minus incumbent: with its difference, interval and verdict reversed together."""
-    kept = make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))
+def test_the_path_shows_the_evidence_of_each_stage_as_it_is():
+    """Where the incumbent was kept, that is the best other trial less the incumbent."""
+    kept = make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51), far=(0.1, 0.11))
     picture = plots.path([kept])
-    check(picture, "dense old, test_f1 0.905, new minus old -0.400 (-0.4", "), worse")
+    check(picture, "dense old, test_f1 0.905, new less old -0.400 (-0.4", "), worse")
     [row] = numbers(picture).to_dict("records")
     one = kept.decision.evidence
     assert (row["trial"], row["against"], row["verdict"]) == ("new", "old", "worse")
-    assert (row["low"], row["high"]) == (f"{-one.high:+.4f}", f"{-one.low:+.4f}")
+    assert (row["difference"], row["low"], row["high"]) == ("-0.4000", f"{one.low:+.4f}", f"{one.high:+.4f}")
 
 
 def test_the_numbers_of_a_picture_are_folded_away():
@@ -210,7 +211,7 @@ def test_a_fit_that_diverged_is_drawn():
 def test_runs_that_all_score_the_same_are_drawn():
     result = make_result("dense", old=(0.1, 0.1), new=(0.1, 0.1))
     check(plots.scores(result), "old 0.100")
-    check(plots.differences({one.against: one for one in result.decision.comparisons}, "val_f1"), "+0.000")
+    check(plots.differences({one.trial: one for one in result.decision.comparisons}, "val_f1"), "+0.000")
     check(plots.path([result]), "0.100")
 
 

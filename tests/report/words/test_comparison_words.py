@@ -12,36 +12,28 @@ from conftest import make_result
 
 @pytest.fixture
 def inconclusive():
-    return make_result("dense", old=(0.50, 0.60, 0.52), new=(0.55, 0.64, 0.58)).decision.evidence
+    return make_result("dense", old=(0.50, 0.60, 0.52), new=(0.55, 0.60, 0.68)).decision.evidence
 
 
-def test_an_inconclusive_comparison_says_what_could_be_shown_and_how(inconclusive):
-    sentence = comparison_text(inconclusive)
-    assert f"{inconclusive.low:+.3f} to {inconclusive.high:+.3f}" in sentence
-    assert f"a new run of the other trial is {inconclusive.p_superiority:.2f}" in sentence
-    assert "Verdict: **inconclusive**" in sentence
-    assert f"Differences above {inconclusive.detectable_difference:.3f} would have been significant" in sentence
-    assert f"takes {inconclusive.seeds_needed:.0f} seeds per trial" in sentence
+def test_an_inconclusive_comparison_says_how_many_seeds_it_takes(inconclusive):
+    assert comparison_text(inconclusive) == (
+        f"+0.070 (95 % interval {inconclusive.low:+.3f} to {inconclusive.high:+.3f}): **inconclusive**. "
+        f"To show a difference of 0.070 takes {inconclusive.seeds_needed:.0f} seeds per trial."
+    )
 
 
-def test_a_conclusive_comparison_says_what_would_have_been_significant():
+def test_a_conclusive_comparison_ends_with_its_verdict():
     conclusive = make_result("dense", old=(0.50, 0.51, 0.52), new=(0.80, 0.81, 0.82)).decision.evidence
-    sentence = comparison_text(conclusive)
-    assert "Verdict: **better**" in sentence
-    assert sentence.endswith(f"Differences above {conclusive.detectable_difference:.3f} would have been significant.")
-
-
-def test_no_probability_is_called_certain():
-    assert "is above 0.99" in comparison_text(make_result("dense", old=(0.1, 0.11), new=(0.9, 0.91)).decision.evidence)
+    assert comparison_text(conclusive) == (
+        f"+0.300 (95 % interval {conclusive.low:+.3f} to {conclusive.high:+.3f}): **better**."
+    )
 
 
 def test_one_run_per_trial_claims_nothing():
     evidence = make_result("dense", old=(0.5,), new=(0.9,)).decision.evidence
-    assert comparison_text(evidence) == (
-        "+0.400. Verdict: **inconclusive**, because one run per trial says nothing about noise."
-    )
+    assert comparison_text(evidence) == "+0.400: **inconclusive**. One run per trial says nothing about noise."
     assert re.findall("<td>(.*?)</td>", comparison_table([evidence]).data) == [
-        "new", "old", "+0.400", "-", "-", "-", "inconclusive", "-", "-",
+        "new", "old", "+0.400", "-", "inconclusive", "-",
     ]  # fmt: skip
 
 
@@ -50,8 +42,8 @@ def test_one_run_per_trial_claims_nothing():
     [
         ({"seeds_needed": 14.0}, "To show a difference of 0.050 takes 14 seeds per trial.", "14"),
         ({"seeds_needed": np.inf}, "takes more images, not only more seeds.", "more images"),
-        ({"difference": 0.0}, "The difference is 0, so more seeds would not help.", "-"),
-        ({"seeds_needed": np.nan, "verdict": "worse"}, "would have been significant.", "-"),
+        ({"difference": -0.0004}, "The difference is 0 to three decimals, so more seeds would hardly help.", "-"),
+        ({"seeds_needed": np.nan, "verdict": "worse"}, "**worse**.", "-"),
     ],
 )
 def test_what_a_difference_takes(inconclusive, changes, sentence, cell):
@@ -59,3 +51,8 @@ def test_what_a_difference_takes(inconclusive, changes, sentence, cell):
     assert comparison_text(comparison).endswith(sentence)
     assert comparison_table([comparison], stage=["dense"]).data.count("<td>dense</td>") == 1
     assert re.findall("<td>(.*?)</td>", comparison_table([comparison]).data)[-1] == cell
+
+
+def test_zero_has_one_sign(inconclusive):
+    zero = replace(inconclusive, difference=-0.0001, low=-0.0002, high=0.0001)
+    assert comparison_text(zero).startswith("+0.000 (95 % interval +0.000 to +0.000)")

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cnnlab import evidence
 from cnnlab.data import split
 from cnnlab.evidence import Scores
 from cnnlab.report import words
-from cnnlab.study import built_in
+from cnnlab.study import built_in, make_budget
 from cnnlab.tuning import MistakeResult
 from conftest import make_result
 
@@ -21,20 +22,44 @@ MISTAKES = built_in().mistakes
 def mistake():
     result = make_result("dense", without=(0.80, 0.81, 0.82), mistaken=(0.60, 0.61, 0.62))
     scores = {
-        name: Scores(np.array([record.scores["test_f1"] for record in records]), np.zeros((3, 5)))
+        name: Scores(np.array([record.scores["test_f1"] for record in records]))
         for name, records in result.records_by_trial.items()
     }
-    return MistakeResult(MISTAKES[0], result.records_by_trial, tuple(evidence.compare(scores)))
+    return MistakeResult(MISTAKES[0], result.records_by_trial, evidence.compare(scores))
 
 
 def test_a_mistake_is_shown_with_its_effect(mistake):
+    """With the mistake less without it, in sentence, table and picture."""
+    [effect] = mistake.effects
+    interval = f"{effect.low:+.3f} to {effect.high:+.3f}"
     assert MISTAKES[0].title in words.mistake_heading(mistake).data
     assert words.mistake_trials_table(mistake).data.count("<tr>") == 2
-    verdicts = words.mistake_verdicts(mistake).data
-    assert "**without** against **mistaken**, `test_f1`: +0.200" in verdicts
-    assert "**better**" in verdicts
-    assert "+0.200" in words.mistake_effects_table([mistake]).data
-    assert "dropout-tied: mistaken +0.200" in words.mistake_effects_plot([mistake]).alt
+    assert words.mistake_verdicts(mistake).data == (
+        "`test_f1` with the mistake (**mistaken**) less that without it (**without**): -0.200 (95 % interval "
+        f"{interval}): **worse**."
+    )
+    assert re.findall("<td>(.*?)</td>", words.mistake_effects_table([mistake]).data) == [
+        "dropout-tied", "mistaken", "without", "-0.200", interval, "worse", "-",
+    ]  # fmt: skip
+    picture = words.mistake_effects_plot([mistake])
+    assert picture.alt == (
+        "Differences with 95 % intervals, mean test_f1 with the mistake, less that without it: dropout-tied: mistaken "
+        f"-0.200, {interval}, worse."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, " The intervals cover other seeds and other training, validation and test images."),
+        ({"splits": "fixed"}, " The intervals cover other seeds and other test images."),
+        ({"seeds": 1}, ""),
+    ],
+)
+def test_what_the_intervals_of_mistakes_cover_follows_from_the_budget(changes, sentence):
+    images = SimpleNamespace(folder=SimpleNamespace(colour="some"))
+    intro = words.mistakes_intro(SimpleNamespace(budget=make_budget("full", changes), images=images)).data
+    assert intro.endswith(f"500 epochs.{sentence}")
 
 
 def test_mistakes_that_change_nothing_are_listed():

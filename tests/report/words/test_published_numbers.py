@@ -26,7 +26,7 @@ def test_their_pooled_sd_is_0_0152_with_11_degrees_of_freedom():
     sd, dof = published.published_sd()
     assert dof == 11
     assert round(sd, 4) == 0.0152
-    assert published.significant_difference() == pytest.approx(2.201 * np.sqrt(2) * sd, rel=1e-3)
+    assert published.noise_limit() == pytest.approx(2.201 * np.sqrt(2) * sd, rel=1e-3)
 
 
 def test_every_choice_is_compared_with_the_best_other_trial_and_the_previous_stage():
@@ -40,5 +40,5 @@ def test_every_choice_is_compared_with_the_best_other_trial_and_the_previous_sta
     depth = choices.loc["depth"]
     assert depth["best other trial"] == ""
     assert np.isnan(depth["difference"])
-    assert choices["significant"].drop(["depth", "loss"]).eq("no").all()
-    assert (depth["significant"], choices.loc["loss", "significant"]) == ("yes", "unknown")
+    assert choices["leads"].drop(["depth", "loss"]).eq("no").all()
+    assert (depth["leads"], choices.loc["loss", "leads"]) == ("yes", "unknown")

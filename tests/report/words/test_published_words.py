@@ -27,7 +27,7 @@ def test_the_published_noise_and_choices_follow_from_the_table():
     assert "**0.047**" in noise
     choices, summary = words.published_choices_report()
     assert choices.data.count("<tr>") == 11
-    assert "**1 of 11** choices: depth." in summary.data
+    assert "**1 of 11** choices lead: depth." in summary.data
     assert "Unknown for loss:" in summary.data
     assert words.replicates_table().data.count("<tr>") == 8
 
@@ -52,6 +52,17 @@ def test_our_noise_is_held_against_the_published_one_only_on_its_images():
     result = make_result("base", base=(0.50, 0.54))
     assert "1.9 times that of the published fits" in words.our_noise_summary(CORRECTED, [result]).data
     assert "published" not in words.our_noise_summary(study_of(published=False), [result]).data
+
+
+def test_our_noise_says_what_differs_between_runs():
+    result = make_result("base", base=(0.50, 0.54))
+    assert "Between runs of one trial, only the seed differs." in words.our_noise_summary(CORRECTED, [result]).data
+    for seed in (1, 2):
+        record = result.runs["base", seed]
+        result.runs["base", seed] = replace(record, split={**record.split, "digest": f"{seed}"})
+    assert (
+        "the seed and the training and validation images differ." in words.our_noise_summary(CORRECTED, [result]).data
+    )
 
 
 def test_the_appendix_says_how_to_compare_runs_with_the_published_ones():

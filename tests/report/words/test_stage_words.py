@@ -3,11 +3,13 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from nbconvert.filters import markdown2html
 
-from cnnlab.report import words
+from cnnlab.evidence import Rule, Verdict
+from cnnlab.report import plots, words
 from cnnlab.study import PROFILES, PROTOCOLS, published_fits
 from conftest import make_record, make_result
 
@@ -21,21 +23,124 @@ def test_the_rule_is_that_of_the_profile_and_the_protocol():
     assert "selects the published choice" in words.study_settings(smoke, PROTOCOLS["published"]).data
 
 
+NEW, OLD = (0.90, 0.91), (0.50, 0.51)
+
+
 @pytest.mark.parametrize(
-    ("scores", "sentence"),
+    ("stage", "scores", "summary"),
     [
-        ({"old": (0.5, 0.51), "new": (0.9, 0.91)}, "Verdict: **better**"),
-        ({"old": (0.5, 0.6), "new": (0.6, 0.7)}, "Difference from the incumbent: +0.100"),
-        ({"old": (0.5, 0.6), "new": (0.6, 0.7)}, "Verdict: **inconclusive**"),
-        ({"old": (0.9, 0.91), "new": (0.5, 0.51)}, "It is the incumbent, so this stage changes nothing."),
-        ({"old": (0.9, 0.91), "new": (0.5, 0.51)}, "Difference from the best other trial (new): +0.400"),
-        ({"old": (0.9, 0.91), "new": (0.5, 0.51)}, "**old** is selected: mean `val_f1` 0.905 (standard error 0.005)"),
-        ({"old": (0.5,), "new": (0.9,)}, "**new** is selected: mean `val_f1` 0.900, 101 parameters."),
-        ({"old": (0.5, 0.7), "new": (0.52, 0.72)}, "The best mean is 0.620, of the trial new."),
+        (
+            "dense",
+            {"old": OLD, "new": NEW},
+            "**new** is selected: mean `val_f1` 0.905 (standard error 0.005), 101 parameters. It has the best mean, "
+            "and no trial with fewer parameters is within one standard error of it. "
+            "Verdict: **new** is **better** than the incumbent (**old**); difference +0.400 (INTERVAL).",
+        ),
+        (
+            "dense",
+            {"old": NEW, "new": OLD},
+            "**old** is selected: mean `val_f1` 0.905 (standard error 0.005), 100 parameters. It is the incumbent, so "
+            "this stage changes nothing. It has the best mean and the fewest parameters. "
+            "Verdict: the best other trial (**new**) is **worse** than the incumbent; difference -0.400 (INTERVAL).",
+        ),
+        (
+            "dense",
+            {"old": (0.5, 0.6), "new": (0.65, 0.65)},
+            "**new** is selected: mean `val_f1` 0.650 (standard error 0.035), 101 parameters. It has the best mean, "
+            "and no trial with fewer parameters is within one standard error of it. "
+            "Verdict: the comparison of **new** with the incumbent (**old**) is **inconclusive**; difference +0.100 "
+            "(INTERVAL). To show a difference of 0.100 takes SEEDS seeds per trial.",
+        ),
+        (
+            "dense",
+            {"old": (0.5, 0.7), "new": (0.52, 0.72)},
+            "**old** is selected: mean `val_f1` 0.600 (standard error 0.100), 100 parameters. It is the incumbent, so "
+            "this stage changes nothing. It has the fewest parameters of the trials within one standard error of the "
+            "best mean, which is 0.620 (**new**, 101 parameters). "
+            "Verdict: the comparison of the best other trial (**new**) with the incumbent is "
+            "**inconclusive**; difference "
+            "+0.020 (INTERVAL). To show a difference of 0.020 takes SEEDS seeds per trial.",
+        ),
+        (
+            "dense",
+            {"old": (0.5,), "new": (0.9,)},
+            "**new** is selected: mean `val_f1` 0.900, 101 parameters. It has the best `val_f1`. With one seed there "
+            "is no standard error. Verdict: the comparison of **new** with the incumbent (**old**) is "
+            "**inconclusive**; "
+            "difference +0.400. One run per trial says nothing about noise.",
+        ),
+        (
+            "dense",
+            {"old": (0.9,), "new": (0.5,)},
+            "**old** is selected: mean `val_f1` 0.900, 100 parameters. It is the incumbent, so this stage changes "
+            "nothing. It has the best `val_f1`. With one seed there is no standard error. Verdict: the comparison of "
+            "the best other trial (**new**) with the incumbent is **inconclusive**; difference -0.400. One "
+            "run per trial "
+            "says nothing about noise.",
+        ),
+        (
+            "colour",
+            {"first": OLD, "second": NEW},
+            "**second** is selected: mean `val_f1` 0.905 (standard error 0.005), 101 parameters. It has the best mean, "
+            "and no trial with fewer parameters is within one standard error of it. Verdict: **second** is "
+            "**better** than "
+            "the first trial (**first**); difference +0.400 (INTERVAL).",
+        ),
+        (
+            "colour",
+            {"first": NEW, "second": OLD},
+            "**first** is selected: mean `val_f1` 0.905 (standard error 0.005), 100 parameters. It has the best mean "
+            "and the fewest parameters. Verdict: the best other trial "
+            "(**second**) is **worse** than the selected trial; difference -0.400 (INTERVAL).",
+        ),
+        (
+            "base",
+            {"base": OLD},
+            "**base** is selected: mean `val_f1` 0.505 (standard error 0.005), 100 parameters. It is the only trial.",
+        ),
     ],
 )
-def test_a_decision_has_its_figures_and_its_verdict(scores, sentence):
-    assert sentence in words.decision_summary(make_result("dense", **scores)).data
+def test_a_decision_is_a_selection_its_rule_and_its_verdict(stage, scores, summary):
+    result = make_result(stage, **scores)
+    if one := result.decision.evidence:
+        summary = summary.replace("INTERVAL", f"95 % interval {one.low:+.3f} to {one.high:+.3f}")
+        summary = summary.replace("SEEDS", f"{one.seeds_needed:.0f}")
+    assert words.decision_summary(result).data == summary
+
+
+def with_evidence(result, **changes):
+    return replace(result, decision=replace(result.decision, **changes))
+
+
+def test_a_decision_against_a_conclusive_difference_says_why():
+    """The one-standard-error rule can prefer a trial that is conclusively worse: only if it has fewer parameters."""
+    result = make_result("dense", old=(0.5, 0.7), new=(0.52, 0.72))
+    better = replace(result.decision.evidence, low=0.01, high=0.03, verdict=Verdict.BETTER)
+    assert words.decision_summary(with_evidence(result, evidence=better)).data.endswith(
+        "Verdict: the best other trial (**new**) is **better** than the incumbent; difference +0.020 (95 % "
+        "interval +0.010 "
+        "to +0.030). The rule prefers the smaller trial."
+    )
+    worse = replace(better, trial="old", against="new", difference=-0.02, low=-0.03, high=-0.01, verdict=Verdict.WORSE)
+    assert words.decision_summary(with_evidence(result, evidence=worse)).data.endswith("prefers the smaller trial.")
+
+
+def test_a_pinned_choice_is_selected_whatever_its_verdict():
+    result = make_result("dense", old=NEW, new=OLD)
+    result = with_evidence(result, selected="new", rule=Rule.PUBLISHED_CHOICE, selected_params=101)
+    summary = words.decision_summary(result).data
+    assert "It is the published choice, which this protocol selects whatever the scores are." in summary
+    assert "Verdict: **new** is **worse** than the incumbent (**old**); difference -0.400" in summary
+    assert "smaller" not in summary
+
+
+def test_trials_of_equal_size_are_not_selected_by_their_size():
+    result = make_result("dropout", old=OLD, new=NEW)
+    for key, record in result.runs.items():
+        result.runs[key] = replace(record, params=100)
+    summary = words.decision_summary(result).data
+    assert "It has the best mean; all trials have the same number of parameters." in summary
+    assert "standard error of" not in summary
 
 
 def test_a_decision_names_the_published_choice():
@@ -68,13 +173,59 @@ def test_overfitting_is_read_from_the_accuracies_at_the_best_epoch(train, val, s
     assert "It was the last epoch" in summary
 
 
-def test_the_comparisons_have_a_row_for_each_other_trial():
+def test_the_comparisons_have_a_row_for_each_trial_but_the_reference():
     result = make_result("dense", a=(0.5, 0.52), b=(0.9, 0.92), c=(0.7, 0.72))
-    basis, comparisons = words.comparisons(result)
-    assert comparisons.data.count("<tr>") == 2
-    assert basis.data == "Differences in mean `val_f1` over 2 seeds and 6 validation images."
+    basis, rows, _ = words.comparisons(result)
+    assert [row[0] for row in cells(rows.data)] == ["b", "c"]
+    assert "less that of the incumbent (**a**)." in basis.data
+    assert "A mean is over 2 seeds, all with the same 20 training and 6 validation images." in basis.data
+    assert "but the same training images" in basis.data
+    assert basis.data.count("\n- ") <= 3
     [nothing] = words.comparisons(make_result("base", base=(0.5, 0.6)))
     assert "nothing to compare" in nothing.data
+    basis, *_ = words.comparisons(make_result("colour", first=(0.5, 0.6), second=(0.7, 0.8)))
+    assert "less that of the first trial (**first**; this stage has no incumbent)." in basis.data
+    basis, *_ = words.comparisons(make_result("dense", a=(0.5,), b=(0.6,)))
+    assert "inconclusive for all trials" in basis.data
+    assert "95 %" not in basis.data
+
+
+def test_what_the_intervals_cover_follows_from_the_images_of_the_seeds():
+    result = make_result("dense", a=(0.5, 0.52), b=(0.9, 0.92))
+    for (name, seed), record in result.runs.items():
+        result.runs[name, seed] = replace(record, split={**record.split, "digest": f"{seed}"})
+    basis, *_ = words.comparisons(result)
+    assert "2 seeds, each with its own 20 training and 6 validation images (the same for all trials)." in basis.data
+    assert "repetitions with other seeds and other training and validation images, all intervals" in basis.data
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((0.50, 0.51, 0.50), (0.80, 0.81, 0.82)), ((0.6, 0.61, 0.6), (0.5, 0.51, 0.5))]
+)
+def test_a_difference_has_the_same_sign_and_numbers_wherever_it_is_shown(old, new):
+    """In the sentence, the table and both pictures: the trial less the incumbent."""
+    result = make_result("dense", old=old, new=new)
+    one = result.decision.evidence
+    difference = f"{np.mean(new) - np.mean(old):+.3f}"
+    low, high = f"{one.low:+.3f}", f"{one.high:+.3f}"
+    _, rows, picture = words.comparisons(result)
+    assert f"difference {difference} (95 % interval {low} to {high})" in words.decision_summary(result).data
+    assert cells(rows.data) == [["new", difference, f"{low} to {high}", one.verdict, "-"]]
+    assert "mean val_f1, less that of the incumbent: new" in picture.alt
+    assert f"new {difference}, {low} to {high}, {one.verdict}." in picture.alt
+    path = plots.path([result])
+    assert f"new less old {difference} ({low} to {high}), {one.verdict}." in path.alt
+    for numbers in (picture.numbers, path.numbers):
+        [row] = cells(numbers)
+        assert row[-4:] == [f"{value:+.4f}" for value in (one.difference, one.low, one.high)] + [one.verdict]
+
+
+def cells(html):
+    """The cells of a table's rows."""
+    return [
+        [cell.get_text() for cell in row.find_all("td")]
+        for row in BeautifulSoup(html, "html.parser").select("tbody tr")
+    ]
 
 
 def test_a_model_that_cannot_be_drawn_has_a_sentence_instead():

@@ -55,12 +55,12 @@ def scores(result: StageResult) -> Picture:
 
 
 @mpl.rc_context(STYLE)
-def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
-    """Draw differences of mean F1 with their 95 % intervals; conclusive ones are filled.
+def differences(comparisons: Mapping[str, Comparison], difference: str) -> Picture:
+    """Draw differences with their 95 % intervals; conclusive ones are filled.
 
     Args:
         comparisons: Label to comparison.
-        score: The score that is compared, as "val_f1".
+        difference: What is drawn, as "mean val_f1, less that of the incumbent".
     """
     figure, axes = _figure(7, 0.7 + 0.3 * len(comparisons))
     axis: Axes = axes[0, 0]
@@ -70,17 +70,17 @@ def differences(comparisons: Mapping[str, Comparison], score: str) -> Picture:
         colour, face = (COLOURS[0], COLOURS[0]) if one.is_conclusive else (GREY, "white")
         axis.plot([one.low, one.high], [index, index], color=colour, linewidth=1.6)  # nothing where they are NaN
         axis.plot(one.difference, index, "o", color=colour, markerfacecolor=face)
-        interval = f", {one.low:+.3f} to {one.high:+.3f}, {one.verdict}" if one.has_interval else ""
-        shown.append(f"{name} {one.difference:+.3f}{interval}")
+        interval = f", {one.low:+z.3f} to {one.high:+z.3f}, {one.verdict}" if one.has_interval else ""
+        shown.append(f"{name} {one.difference:+z.3f}{interval}")
     axis.set_yticks(range(len(comparisons)), drawable(comparisons, 60), parse_math=False)
     axis.set_ylim(len(comparisons) - 0.5, -0.5)
-    axis.set_xlabel(f"difference of mean {score}\n(95 % interval; filled: better or worse)")
+    axis.set_xlabel(f"{difference}\n(95 % interval; filled: better or worse)")
     columns = ("difference", "low", "high", "verdict")
     return _picture(
         figure,
-        f"Differences of mean {score} with 95 % intervals: {'; '.join(shown)}.",
-        [{"comparison": name, **{c: getattr(one, c) for c in columns}} for name, one in comparisons.items()],
-        dict.fromkeys(columns[:3], "+.4f"),
+        f"Differences with 95 % intervals, {difference}: {'; '.join(shown)}.",
+        [{"trial": name, **{c: getattr(one, c) for c in columns}} for name, one in comparisons.items()],
+        dict.fromkeys(columns[:3], "+z.4f"),
     )
 
 

@@ -1,17 +1,13 @@
 """Plots of the whole study."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from cnnlab.evidence import Comparison, Verdict
 from cnnlab.report.plots.picture import COLOURS, GREY, INK, STYLE, Picture, _figure, _picture, drawable
 from cnnlab.tuning import StageResult
-
-_OPPOSITE = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 
 
 @mpl.rc_context(STYLE)
@@ -19,9 +15,9 @@ def path(results: Sequence[StageResult]) -> Picture:
     """Draw the selections, one row a stage.
 
     On the left, the macro-F1 of the selected trial: a dot a run and a line through the means, validation hollow and
-    test filled. On the right, the evidence with its interval: the selected trial minus the incumbent, filled; or, where
-    the incumbent was kept, the best other trial minus the incumbent, hollow. Grey where it is inconclusive. Where the
-    incumbent is no trial of the stage, it is the selected trial minus the best other one.
+    test filled. On the right, the evidence of each stage (`Decision.evidence`) with its interval: the selected trial
+    less the incumbent, filled; or, where the incumbent was kept, the best other trial less the incumbent, hollow. Grey
+    where it is inconclusive. In a stage without an incumbent, the first trial is the reference.
     """
     figure, axes = _figure(7.6, 1 + 0.33 * len(results), 1, 2, sharey=True)
     left, right = axes[0]
@@ -38,33 +34,17 @@ def path(results: Sequence[StageResult]) -> Picture:
         row = {"stage": result.stage.name, "selected": result.decision.selected}
         means = {part: _mean(result, part) for part in ("val_f1", "test_f1")}
         sentence = f"{row['stage']} {row['selected']}, test_f1 {means['test_f1']:.3f}"
-        one = _evidence(result)
+        one = result.decision.evidence
         shown = {
             name: getattr(one, name, None) for name in ("trial", "against", "difference", "low", "high", "verdict")
         }
         if one and one.has_interval:
-            interval = f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
-            sentence += f", {one.trial} minus {one.against} {interval}, {one.verdict}"
+            interval = f"{one.difference:+z.3f} ({one.low:+z.3f} to {one.high:+z.3f})"
+            sentence += f", {one.trial} less {one.against} {interval}, {one.verdict}"
         rows.append({**row, **means, **shown})
         sentences.append(sentence)
-    formats = dict.fromkeys(("val_f1", "test_f1"), ".4f") | dict.fromkeys(("difference", "low", "high"), "+.4f")
+    formats = dict.fromkeys(("val_f1", "test_f1"), ".4f") | dict.fromkeys(("difference", "low", "high"), "+z.4f")
     return _picture(figure, f"The selected trials, stage by stage: {'; '.join(sentences)}.", rows, formats)
-
-
-def _evidence(result: StageResult) -> Comparison | None:
-    """Return the comparison behind a selection; where the incumbent was kept, as the best other trial against it."""
-    one = result.decision.evidence
-    if one is None or not result.selected.incumbent:
-        return one
-    return replace(
-        one,
-        trial=one.against,
-        against=one.trial,
-        difference=-one.difference,
-        low=-one.high,
-        high=-one.low,
-        verdict=_OPPOSITE.get(one.verdict, one.verdict),
-    )
 
 
 def _mean(result: StageResult, score: str) -> float:
@@ -86,10 +66,10 @@ def _draw_evidence(axis: Axes, results: Sequence[StageResult]) -> None:
     for label, colour in (("conclusive", COLOURS[0]), ("inconclusive", GREY)):
         axis.plot([], [], color=colour, label=label)
     for index, result in enumerate(results):
-        if one := _evidence(result):
+        if one := result.decision.evidence:
             colour = COLOURS[0] if one.is_conclusive else GREY
-            face = "white" if result.selected.incumbent else colour
+            face = colour if one.trial == result.decision.selected else "white"
             axis.plot([one.low, one.high], [index, index], color=colour, linewidth=1.8)
             axis.plot(one.difference, index, "o", color=colour, markerfacecolor=face)
-    axis.set_xlabel("difference in val_f1\n(other trial minus incumbent)")
+    axis.set_xlabel("val_f1 of the selected trial (filled) or the best\nother one (hollow), less that of the incumbent")
     axis.locator_params(axis="x", nbins=4)  # Matplotlib expects shorter labels than these

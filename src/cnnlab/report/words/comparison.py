@@ -1,6 +1,7 @@
 """Comparisons and verdicts as tables and sentences."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from IPython.display import HTML
@@ -8,50 +9,72 @@ from IPython.display import HTML
 from cnnlab.evidence import Comparison
 from cnnlab.report.tables import table
 
+COMPARISON_FORMATS = {"difference": "+z.3f"}
+"""Formats of `comparison_columns`."""
+
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return a comparison as Markdown: difference, interval, verdict, and what a verdict would take."""
+    """Return a comparison as Markdown: difference, interval, verdict, and how to reach one."""
+    return f"{difference_text(comparison)}: **{comparison.verdict}**.{outlook(comparison)}"
+
+
+def difference_text(comparison: Comparison) -> str:
+    """Return "+0.043 (95 % interval -0.007 to +0.093)"; without the interval if there is none."""
+    interval = f" (95 % interval {interval_text(comparison)})" if comparison.has_interval else ""
+    return f"{comparison.difference:+z.3f}{interval}"
+
+
+def outlook(comparison: Comparison) -> str:
+    """Return why a comparison is inconclusive, or how to change that, as " A sentence."; "" if it is conclusive."""
+    if comparison.is_conclusive:
+        return ""
     if not comparison.has_interval:
-        return f"{comparison.difference:+.3f}; **{comparison.verdict}**, because one run says nothing about noise."
-    verdict = f"{comparison.difference:+.3f} (95 % interval {interval_text(comparison)}): **{comparison.verdict}**."
-    return verdict if comparison.is_conclusive else f"{verdict} {_outlook(comparison)}"
-
-
-def _outlook(comparison: Comparison) -> str:
-    """Say what it takes to show a difference as large as that of an inconclusive comparison."""
-    if comparison.difference == 0:
-        return "The difference is 0, so more seeds would not help."
+        return " One run per trial says nothing about noise."
+    if _is_zero(comparison):
+        return " The difference is 0 to three decimals, so more seeds would hardly help."
     needed = "more images, not only more seeds"
     if np.isfinite(comparison.seeds_needed):
         needed = f"{comparison.seeds_needed:.0f} seeds per trial"
-    return f"To show a difference of {abs(comparison.difference):.3f} takes {needed}."
+    return f" To show a difference of {abs(comparison.difference):.3f} takes {needed}."
+
+
+def comparison_columns(comparison: Comparison) -> dict[str, Any]:
+    """Return the columns that every table of comparisons has: difference, interval, verdict and seeds needed."""
+    return {
+        "difference": comparison.difference,
+        "95 % interval": interval_text(comparison),
+        "verdict": comparison.verdict,
+        "seeds needed": _seeds_needed(comparison),
+    }
 
 
 def comparison_table(comparisons: Sequence[Comparison], **labels: Sequence[str]) -> HTML:
-    """Return comparisons as a table, after further columns of labels."""
+    """Return comparisons with different references as a table, after further columns of labels."""
     rows = [
         {
             **{name: column[index] for name, column in labels.items()},
             "trial": comparison.trial,
             "against": comparison.against,
-            "difference": comparison.difference,
-            "95 % interval": interval_text(comparison),
-            "verdict": comparison.verdict,
-            "seeds needed": _seeds_needed(comparison),
+            **comparison_columns(comparison),
         }
         for index, comparison in enumerate(comparisons)
     ]
-    return table(rows, {"difference": "+.3f"})
+    return table(rows, COMPARISON_FORMATS)
 
 
 def _seeds_needed(comparison: Comparison) -> str:
-    if np.isnan(comparison.seeds_needed) or comparison.difference == 0:
+    if np.isnan(comparison.seeds_needed) or _is_zero(comparison):
         return ""
     return "more images" if np.isinf(comparison.seeds_needed) else f"{comparison.seeds_needed:.0f}"
+
+
+def _is_zero(comparison: Comparison) -> bool:
+    """Return whether a difference is zero as it is shown."""
+    return round(comparison.difference, 3) == 0
 
 
 def interval_text(comparison: Comparison | None) -> str:
     """Return "-0.007 to +0.093", the interval of a comparison; "" if there is none."""
     if comparison is None or not comparison.has_interval:
         return ""
-    return f"{comparison.low:+.3f} to {comparison.high:+.3f}"
+    return f"{comparison.low:+z.3f} to {comparison.high:+z.3f}"

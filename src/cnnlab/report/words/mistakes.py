@@ -11,7 +11,7 @@ from cnnlab.models import scramble_channels
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, table, text
-from cnnlab.report.words.comparison import comparison_table, comparison_text
+from cnnlab.report.words.comparison import COMPARISON_FORMATS, comparison_columns, comparison_text
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
 from cnnlab.study import Architecture, built_in, mistake_model
 from cnnlab.tuning import MistakeResult, Tuning, have_same_runs
@@ -34,6 +34,9 @@ def mistakes_intro(tuning: Tuning) -> Markdown:
             "With so few epochs, early stopping rarely stops a fit, the last weights are mostly the best, and slow "
             "effects cannot show."
         )
+    if budget.seeds > 1:
+        images = "training, validation and test images" if budget.splits == "resampled" else "test images"
+        lines.append(f"The intervals cover other seeds and other {images}.")
     if tuning.images.folder.colour is None:
         lines.append("The mistakes with colour images are skipped, because there are no colour images.")
     return Markdown(" ".join(lines))
@@ -55,7 +58,7 @@ def mistake_verdicts(result: MistakeResult) -> Markdown:
     runs = result.records_by_trial
     return Markdown(
         "\n\n".join(
-            f"**{text(effect.trial)}** less **{text(effect.against)}**, `test_f1`: "
+            f"`test_f1` with the mistake (**{text(effect.trial)}**) less that without it (**{text(effect.against)}**): "
             + (
                 "the runs of both are the same in this budget, so it shows no effect."
                 if have_same_runs(runs[effect.trial], runs[effect.against])
@@ -68,14 +71,23 @@ def mistake_verdicts(result: MistakeResult) -> Markdown:
 
 def mistake_effects_table(results: Sequence[MistakeResult]) -> HTML:
     """Return the effects of all mistakes, one row per trial with a mistake."""
-    pairs = [(result.mistake.name, effect) for result in results for effect in result.effects]
-    return comparison_table([effect for _, effect in pairs], mistake=[name for name, _ in pairs])
+    rows = [
+        {
+            "mistake": result.mistake.name,
+            "with it": effect.trial,
+            "without it": effect.against,
+            **comparison_columns(effect),
+        }
+        for result in results
+        for effect in result.effects
+    ]
+    return table(rows, COMPARISON_FORMATS)
 
 
 def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture:
     """Return a plot of the effects of all mistakes."""
     effects = {f"{result.mistake.name}: {effect.trial}": effect for result in results for effect in result.effects}
-    return plots.differences(effects, "test_f1, with the mistake less without it")
+    return plots.differences(effects, "mean test_f1 with the mistake, less that without it")
 
 
 def mistakes_without_effect() -> Markdown:

@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 from cnnlab import evidence, study
 from cnnlab.records import Record
 from cnnlab.report.tables import count, mean_sd, table
+from cnnlab.report.words.stage import have_own_images
 from cnnlab.study import SPARSE_LOSS, PublishedFit, Trial
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
@@ -37,8 +38,8 @@ def published_sd() -> tuple[float, int]:
     return evidence.pooled_sd([fit.test_f1 for fit in group] for group in replicates())
 
 
-def significant_difference() -> float:
-    """Return the smallest significant difference between two published fits (95 %, Student's t)."""
+def noise_limit() -> float:
+    """Return by how much two published fits of one model differ at most in 95 % of pairs (Student's t)."""
     sd, dof = published_sd()
     return float(stdtrit(dof, (1 + evidence.CONFIDENCE) / 2) * sd * np.sqrt(2))
 
@@ -46,9 +47,9 @@ def significant_difference() -> float:
 def published_choices() -> pd.DataFrame:
     """Return the published choices of the grayscale stages, one row per stage that had something to choose.
 
-    The difference is that from the best other trial, the gain that over the choice of the previous stage. A choice is
-    significant by its difference, or by its gain if there was no other trial; "unknown" if the other trial had labels
-    that its loss cannot use.
+    The difference is that from the best other trial, the gain that over the choice of the previous stage. A choice
+    leads if its difference is above `noise_limit`, or its gain if there was no other trial; "unknown" if the other
+    trial had labels that its loss cannot use.
     """
     rows = []
     previous_f1 = np.nan
@@ -68,12 +69,10 @@ def published_choices() -> pd.DataFrame:
             best_other, (other, training) = max(fits.items(), key=lambda item: item[1][0].test_f1)
             difference = f1 - other.test_f1
             wrong_labels = training.loss != SPARSE_LOSS and not training.one_hot
-        significant = (difference if best_other else gain) > significant_difference()
-        answer = "unknown" if significant and wrong_labels else "yes" if significant else "no"
+        leads = (difference if best_other else gain) > noise_limit()
+        answer = "unknown" if leads and wrong_labels else "yes" if leads else "no"
         rows.append((stage, choice.trial, f1, best_other, difference, gain, answer))
-    return pd.DataFrame(
-        rows, columns=["stage", "choice", "F1", "best other trial", "difference", "gain", "significant"]
-    )
+    return pd.DataFrame(rows, columns=["stage", "choice", "F1", "best other trial", "difference", "gain", "leads"])
 
 
 def replicates_table() -> HTML:
@@ -96,21 +95,22 @@ def published_noise_summary() -> Markdown:
     return Markdown(
         f"Through its mistakes, the published study ran some models more than once: {sum(map(len, replicates()))} of "
         f"its fits are {len(replicates())} models. The standard deviation of one fit's macro-F1, estimated from these "
-        f"replicates, is **{sd:.4f}** ({dof} degrees of freedom). A difference between two single fits is therefore "
-        f"significant only above **{significant_difference():.3f}** (95 %, Student's t; it would be "
-        f"{1.96 * np.sqrt(2) * sd:.3f} if the standard deviation were known)."
+        f"replicates, is **{sd:.4f}** ({dof} degrees of freedom). Two single fits of one model therefore differ by up "
+        f"to **{noise_limit():.3f}** by luck alone (in 95 % of pairs, Student's t; it would be "
+        f"{1.96 * np.sqrt(2) * sd:.3f} if the standard deviation were known). Only a larger difference shows that two "
+        "models differ."
     )
 
 
 def published_choices_report() -> tuple[HTML, Markdown]:
-    """Return the published choices as a table, and which of them are significant."""
-    choices, limit = published_choices(), significant_difference()
+    """Return the published choices as a table, and which of them lead by more than the noise."""
+    choices, limit = published_choices(), noise_limit()
     stages = choices["stage"]
-    yes, unknown = (list(stages[choices["significant"] == answer]) for answer in ("yes", "unknown"))
+    yes, unknown = (list(stages[choices["leads"] == answer]) for answer in ("yes", "unknown"))
     gains = ", ".join(stages[choices["gain"] > limit]) or "none"
     summary = (
-        f"A choice is significant if it scores more than {limit:.3f} above the best other trial (or above the choice "
-        f"of the previous stage, if there was no other trial). **{len(yes)} of {len(choices)}** choices: "
+        f"A choice leads if it scores more than {limit:.3f} above the best other trial (or above the choice of the "
+        f"previous stage, if there was no other trial). **{len(yes)} of {len(choices)}** choices lead: "
         f"{', '.join(yes) or 'none'}. Gains of more than {limit:.3f} over the previous stage: {gains}."
     )
     if unknown:
@@ -133,13 +133,16 @@ def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdow
     change = f"{abs(100 * (1 - best / last)) if last else 0:.0f} % {'less' if best <= last else 'more'}"
     ended_at_best = 100 * np.mean([run.best_epoch == run.epochs for group in runs for run in group])
     split, published = runs[0][0].split, ""
+    own_images = any(map(have_own_images, runs))
+    differs = "the seed and the training and validation images differ" if own_images else "only the seed differs"
     if tuning.scope.has_published:
         times = sd / published_sd()[0]
         published = f", {times:.1f} times that of the published fits, which had 40,000 and 10,000 images"
     return Markdown(
         f"**Our runs** under the {tuning.protocol.name} protocol, with {split['train']:,} training and "
         f"{split['test']:,} test images: the standard deviation of one run's `test_f1` is **{sd:.4f}** ({dof} degrees "
-        f"of freedom, pooled over {len(runs)} trials){published}. A smaller test set alone makes a score noisier.\n\n"
+        f"of freedom, pooled over {len(runs)} trials){published}. Between runs of one trial, {differs}. "
+        "A smaller test set alone makes a score noisier.\n\n"
         "The same runs show how much of the noise comes from scoring the last epoch instead of the best one. The "
         f"validation accuracy of runs of one trial has a standard deviation of **{last:.4f}** at the last epoch and of "
         f"**{best:.4f}** at the epoch with the lowest `val_loss`, which the corrected protocol scores: {change}. (For "
@@ -165,7 +168,7 @@ def selection_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
     return Markdown(
         "Selecting each stage's trial by the test score of one run would have overstated the score of the selected "
         f"trial by about **{mean:z.1f} points** on average over {count(len(optimism), 'stage')} "
-        f"({low:z.1f} to {high:z.1f}; the score of the selected run on a random half of the test images, minus the "
+        f"({low:z.1f} to {high:z.1f}; the score of the selected run on a random half of the test images, less the "
         "mean of the trial's other runs on the other half). Selecting by the `val_f1` of one run finds the trial with "
         f"the best mean in **{n_same} of {n_selections}** cases."
     )

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML, Markdown
 
-from cnnlab.evidence import Rule
+from cnnlab.evidence import Comparison, Rule, Verdict
 from cnnlab.records import Record
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, mean_sd, table, text
-from cnnlab.report.words.comparison import comparison_table, comparison_text
+from cnnlab.report.words.comparison import COMPARISON_FORMATS, comparison_columns, difference_text, outlook
 from cnnlab.study import PublishedFit
 from cnnlab.tuning import StageResult, Tuning
 
@@ -149,25 +149,21 @@ def overfitting_summary(result: StageResult) -> Markdown:
 
 
 def decision_summary(result: StageResult) -> Markdown:
-    """Return which trial a stage selects, and why."""
+    """Return which trial a stage selects, by which rule, and the verdict."""
     decision, selected = result.decision, result.selected
     se = "" if np.isnan(decision.val_f1_se) else f" (standard error {decision.val_f1_se:.3f})"
     lines = [
         f"**{text(selected.name)}** is selected: mean `val_f1` {decision.val_f1_mean:.3f}{se}, "
-        f"{decision.selected_params:,} parameters. Rule: {decision.rule}."
-    ]
-    if selected.name != decision.best:
-        best = float(np.mean([record.scores["val_f1"] for record in result.records(decision.best)]))
-        lines.append(f"The best mean is {best:.3f}, of the trial {text(decision.best)}.")
-    lines += [
-        f"{text(same)} is the {text(_same_text(result, same))}, so it is not compared." for same in result.same_as
+        f"{decision.selected_params:,} parameters."
     ]
     if selected.incumbent and len(result.trials) > 1:
         lines.append("It is the incumbent, so this stage changes nothing.")
+    lines.append(_rule(result))
+    lines += [
+        f"{text(same)} is the {text(_same_text(result, same))}, so it is not compared." for same in result.same_as
+    ]
     if decision.evidence:
-        other = result.trial(decision.evidence.against)
-        name = "the incumbent" if other.incumbent else f"the best other trial ({text(other.name)})"
-        lines.append(f"Difference from {name}: {comparison_text(decision.evidence)}")
+        lines.append(_verdict(result, decision.evidence))
     fits = [trial.published for trial in result.trials if trial.published and trial.name == decision.published_choice]
     if fits and len(result.trials) > 1 and decision.rule != Rule.PUBLISHED_CHOICE:
         same = "the same trial" if decision.agrees else f"the trial {text(fits[0].trial)}"
@@ -175,12 +171,98 @@ def decision_summary(result: StageResult) -> Markdown:
     return Markdown(" ".join(lines))
 
 
-def comparisons(result: StageResult) -> tuple[Markdown | HTML, ...]:
-    """Return what a stage's comparisons rest on, and a table of the selected trial against every other one."""
-    if not result.decision.comparisons:
+def _rule(result: StageResult) -> str:
+    """Return why the selected trial is selected."""
+    decision = result.decision
+    if decision.rule == Rule.ONLY_TRIAL:
+        return "It is the only trial." if len(result.trials) == 1 else "No trial differs from it in this budget."
+    if decision.rule == Rule.PUBLISHED_CHOICE:
+        return "It is the published choice, which this protocol selects whatever the scores are."
+    if decision.rule == Rule.BEST:
+        return "It has the best `val_f1`. With one seed there is no standard error."
+    params = {_params(result, trial.name) for trial in result.distinct_trials}
+    if len(params) == 1:
+        return "It has the best mean; all trials have the same number of parameters."
+    if decision.selected == decision.best:
+        if decision.selected_params == min(params):
+            return "It has the best mean and the fewest parameters."
+        return "It has the best mean, and no trial with fewer parameters is within one standard error of it."
+    best = float(np.mean([record.scores["val_f1"] for record in result.records(decision.best)]))
+    return (
+        f"It has the fewest parameters of the trials within one standard error of the best mean, which is {best:.3f} "
+        f"(**{text(decision.best)}**, {_params(result, decision.best):,} parameters)."
+    )
+
+
+def _params(result: StageResult, name: str) -> int:
+    return result.records(name)[0].params
+
+
+def _verdict(result: StageResult, evidence: Comparison) -> str:
+    """Return the verdict on the selected trial; where that is the reference, the verdict on the best other trial."""
+    rule = result.decision.rule
+    if evidence.against == result.decision.selected:
+        trial = f"the best other trial (**{text(evidence.trial)}**)"
+        reference = f"the {'incumbent' if result.incumbent else 'selected trial'}"
+        is_larger = evidence.verdict == Verdict.BETTER
+    else:
+        trial = f"**{text(evidence.trial)}**"
+        reference = f"the {_reference(result)} (**{text(evidence.against)}**)"
+        is_larger = evidence.verdict == Verdict.WORSE
+    difference = f"difference {difference_text(evidence)}."
+    if not evidence.is_conclusive:
+        compared = f"the comparison of {trial} with {reference} is **inconclusive**"
+        return f"Verdict: {compared}; {difference}{outlook(evidence)}"
+    preferred = " The rule prefers the smaller trial." if is_larger and rule == Rule.ONE_STANDARD_ERROR else ""
+    return f"Verdict: {trial} is **{evidence.verdict}** than {reference}; {difference}{preferred}"
+
+
+def _reference(result: StageResult) -> str:
+    return "incumbent" if result.incumbent else "first trial"
+
+
+def comparisons(result: StageResult) -> tuple[Markdown | HTML | Picture, ...]:
+    """Return what a stage's comparisons rest on, and each other trial less the reference: a table and a picture."""
+    made = result.decision.comparisons
+    if not made:
         others = ", and the others are the same in this budget" if len(result.trials) > 1 else ""
         return (Markdown(f"There is only one trial{others}, so there is nothing to compare."),)
-    n_images = result.selected_records[0].split["val"]
-    seeds = count(result.decision.n_seeds, "seed")
-    basis = f"Differences in mean `val_f1` over {seeds} and {count(n_images, 'validation image')}."
-    return Markdown(basis), comparison_table(result.decision.comparisons)
+    rows = [{"trial": comparison.trial, **comparison_columns(comparison)} for comparison in made]
+    picture = plots.differences(
+        {comparison.trial: comparison for comparison in made}, f"mean val_f1, less that of the {_reference(result)}"
+    )
+    return _basis(result, made[0].against), table(rows, COMPARISON_FORMATS), picture
+
+
+def _basis(result: StageResult, against: str) -> Markdown:
+    """Return what a difference, its interval, its verdict and the seeds needed are, and on which images they rest."""
+    records, reference = result.selected_records, _reference(result)
+    why = "" if result.incumbent else "; this stage has no incumbent"
+    images = f"{records[0].split['train']:,} training and {records[0].split['val']:,} validation images"
+    if len(records) == 1:
+        return Markdown(
+            f"- *difference*: `val_f1` of the trial less that of the {reference} (**{text(against)}**{why}), one run "
+            f"each, with the same {images}. Above zero, the trial scores higher.\n"
+            "- *verdict*: inconclusive for all trials. One run per trial says nothing about noise, so there are no "
+            "intervals."
+        )
+    seeds = f"{len(records)} seeds, all with the same {images}"
+    varied = "other seeds and other validation images, but the same training images"
+    if have_own_images(records):
+        seeds = f"{len(records)} seeds, each with its own {images} (the same for all trials)"
+        varied = "other seeds and other training and validation images"
+    return Markdown(
+        f"- *difference*: mean `val_f1` of the trial less that of the {reference} (**{text(against)}**{why}). Above "
+        f"zero, the trial scores higher. A mean is over {seeds}.\n"
+        f"- *95 % interval*: in 95 % of repetitions with {varied}, all intervals of the stage contain the true "
+        "differences (Dunnett's method).\n"
+        "- *verdict*: better if the whole interval is above zero, worse if it is below, else inconclusive. "
+        "Inconclusive does not mean equal.\n"
+        "- *seeds needed*: with so many seeds per trial, a true difference of this size would be found in 80 % of "
+        "repetitions. *More images*: more seeds alone would not show it."
+    )
+
+
+def have_own_images(records: Sequence[Record]) -> bool:
+    """Return whether the seeds of a trial have training and validation images of their own."""
+    return len({record.split["digest"] for record in records}) > 1
