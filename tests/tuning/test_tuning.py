@@ -179,7 +179,7 @@ def test_tables_have_the_documented_columns(tuning):
         "stage selected rule selected_params best val_f1_mean val_f1_se n_seeds verdict published_choice agrees "
         "against difference low high p_superiority p_adjusted detectable_difference seeds_needed"
     )
-    decisions = tables.decisions_table(results)
+    decisions = tables.decisions_table(tuning, results)
     assert set(wanted.split()) <= set(decisions.columns)
     assert decisions.set_index("stage").loc["depth", "against"] == "two"
     comparisons = tables.comparisons_table(results)

@@ -87,7 +87,7 @@ def test_a_changed_study_runs_to_its_end(cifar10, tmp_path, monkeypatch, change)
     assert words.findings(done.stages, tuning.budget)
     assert words.stages_table(done.stages).data.count("<tr>") == len(done.stages)
     assert tables.runs_table(tuning, done.stages)["published_f1"].isna().all()
-    assert set(tables.decisions_table(done.stages)["published_choice"]) == {""}
+    assert set(tables.decisions_table(tuning, done.stages)["published_choice"]) == {""}
     assert published_facts() == before
 
 

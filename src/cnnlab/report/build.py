@@ -83,7 +83,7 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
     """Write the CSV files; add those that fail to `missing`."""
     makers: dict[str, Callable[[], pd.DataFrame]] = {
         "results": lambda: tables.runs_table(tuning, study.stages),
-        "decisions": lambda: tables.decisions_table(study.stages),
+        "decisions": lambda: tables.decisions_table(tuning, study.stages),
         "comparisons": lambda: tables.comparisons_table(study.stages),
         "mistakes": lambda: tables.mistakes_table(study.mistakes),
     }

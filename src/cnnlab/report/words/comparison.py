@@ -12,9 +12,7 @@ from cnnlab.report.tables import table
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison as Markdown: difference, interval, verdict, and what a verdict would take."""
     if not comparison.has_interval:
-        return (
-            f"{comparison.difference:+.3f}; **{comparison.verdict}**, because one run says nothing about noise."
-        )
+        return f"{comparison.difference:+.3f}; **{comparison.verdict}**, because one run says nothing about noise."
     verdict = f"{comparison.difference:+.3f} (95 % interval {interval_text(comparison)}): **{comparison.verdict}**."
     return verdict if comparison.is_conclusive else f"{verdict} {_outlook(comparison)}"
 
