@@ -211,7 +211,7 @@ def _write_page(
     with guarded(chapters, "findings", "The findings in the terminal"):
         from cnnlab.report import words  # imports Matplotlib, which takes seconds
 
-        findings = words.terminal_summary(results, claim_results, tuning.budget)
+        findings = words.terminal_summary(tuning, results, claim_results)
     is_complete = not any(chapter.error for chapter in chapters)  # rendering may have failed for some
     return {
         "key": key if is_complete else "",  # so that the next command tries again

@@ -82,9 +82,7 @@ class Parser:
         self._keys("", table, (*_STUDY_KEYS, *_BUILT_IN_KEYS) if is_built_in else _STUDY_KEYS)
         base, start, matters = Trial(), dict[str, Any](), Study.matters
         with self._at("matters"):
-            matters = difference(
-                "matters", table.get("matters", matters), "above 0 and below 1", lambda value: 0 < value < 1
-            )
+            matters = difference("matters", table.get("matters", matters), "above 0 and below 1", lambda by: 0 < by < 1)
         with self._at("model"):
             if "model" in table:
                 self._start = None

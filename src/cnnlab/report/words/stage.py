@@ -13,6 +13,7 @@ from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, mean_sd, table, text
 from cnnlab.report.words.comparison import comparison_table, comparison_text
+from cnnlab.report.words.notes import not_learned_text
 from cnnlab.study import PublishedFit
 from cnnlab.tuning import StageResult, Tuning
 
@@ -148,7 +149,7 @@ def overfitting_summary(result: StageResult) -> Markdown:
     )
 
 
-def decision_summary(result: StageResult) -> Markdown:
+def decision_summary(tuning: Tuning, result: StageResult) -> Markdown:
     """Return which trial a stage selects, and why."""
     decision, selected = result.decision, result.selected
     se = "" if np.isnan(decision.val_f1_se) else f" (standard error {decision.val_f1_se:.3f})"
@@ -168,6 +169,8 @@ def decision_summary(result: StageResult) -> Markdown:
         other = result.trial(decision.evidence.against)
         name = "the incumbent" if other.incumbent else f"the best other trial ({text(other.name)})"
         lines.append(f"Difference from {name}: {comparison_text(decision.evidence)}")
+    if reason := not_learned_text(tuning, result):
+        lines.append(f"But {text(reason)}.")
     fits = [trial.published for trial in result.trials if trial.published and trial.name == decision.published_choice]
     if fits and len(result.trials) > 1 and decision.rule != Rule.PUBLISHED_CHOICE:
         same = "the same trial" if decision.agrees else f"the trial {text(fits[0].trial)}"

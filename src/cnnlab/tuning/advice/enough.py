@@ -94,7 +94,7 @@ def val_accuracy(records: Sequence[Record]) -> float:
     return float(np.mean([record.scores["val_accuracy"] for record in records]))
 
 
-def chance(tuning: "Tuning", records: Sequence[Record]) -> float:
+def chance_accuracy(tuning: "Tuning", records: Sequence[Record]) -> float:
     """Return the validation accuracy of always naming the most frequent class of the runs' validation images.
 
     Raises:
@@ -107,7 +107,7 @@ def chance(tuning: "Tuning", records: Sequence[Record]) -> float:
 
 def _is_at_chance(tuning: "Tuning", records: Sequence[Record]) -> bool:
     """Return whether the accuracy of some runs is not clearly above chance: by binomial standard errors."""
-    share, n_images = chance(tuning, records), records[0].split["val"] * _n_draws(records)
+    share, n_images = chance_accuracy(tuning, records), records[0].split["val"] * _n_draws(records)
     return val_accuracy(records) <= share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / n_images)
 
 
@@ -165,7 +165,7 @@ def _chance(tuning: "Tuning", result: StageResult) -> BudgetNote | None:
     at_chance = {name: runs for name, runs in records.items() if _is_at_chance(tuning, runs)}
     if not at_chance:
         return None
-    share = chance(tuning, next(iter(at_chance.values())))
+    share = chance_accuracy(tuning, next(iter(at_chance.values())))
     start = "This trial is" if len(at_chance) == 1 else "These trials are"
     names = ", ".join(f"{name} ({val_accuracy(runs):.2f})" for name, runs in at_chance.items())
     text = f"{start} no better than chance, a validation accuracy of {share:.2f}: {names}."

@@ -1,0 +1,95 @@
+"""The verdicts of stages in words, and whether the budget is enough for them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from IPython.display import Markdown
+
+from cnnlab.evidence import Rule
+from cnnlab.report.tables import text
+from cnnlab.tuning import StageResult, Tuning, advice
+
+
+def budget_notes(tuning: Tuning, result: StageResult) -> Markdown:
+    """Return why the budget may not be enough for a stage's question, as a list; "" where it is enough.
+
+    Raises:
+        RecordError: A run's predictions are missing or damaged.
+    """
+    notes = advice.budget_notes(tuning, result)
+    if not notes:
+        return Markdown("")
+    lines = [f"- {text(note.text)}" for note in notes]
+    return Markdown("\n".join(["**The budget may not be enough for this question:**\n", *lines]))
+
+
+def verdict_text(tuning: Tuning, result: StageResult) -> str:
+    """Return a stage's verdict as plain text. It says so if a trial has not learned; "" where there is none."""
+    verdict, reason = result.decision.verdict, not_learned_text(tuning, result)
+    return f"{verdict}, {'but' if is_conclusive(result) else 'and'} {reason}" if reason else verdict
+
+
+def not_learned_text(tuning: Tuning, result: StageResult) -> str:
+    """Return which trial of a stage's verdict has not learned, and why, as plain text; "" if both have learned."""
+    comparison = result.decision.evidence
+    if not comparison:
+        return ""
+    reasons = advice.has_not_learned(tuning, result)
+    return " and ".join(
+        f"{_trial_text(result, name)} has not learned ({_reason_text(tuning, result, name, reasons[name])})"
+        for name in (comparison.trial, comparison.against)
+        if name in reasons
+    )
+
+
+def _trial_text(result: StageResult, name: str) -> str:
+    return "the incumbent" if result.trial(name).incumbent else f"the trial {name}"
+
+
+def _reason_text(tuning: Tuning, result: StageResult, name: str, reason: str) -> str:
+    if reason == "diverged":
+        return "its loss became infinite or NaN"
+    records = result.records(name)
+    return f"accuracy {advice.val_accuracy(records):.2f}, chance {advice.chance_accuracy(tuning, records):.2f}"
+
+
+def is_conclusive(result: StageResult) -> bool:
+    """Return whether a stage's verdict is better or worse."""
+    return result.decision.evidence is not None and result.decision.evidence.is_conclusive
+
+
+def settled_choices(tuning: Tuning, choices: Sequence[StageResult]) -> tuple[list[StageResult], list[StageResult]]:
+    """Return the choices with a conclusive verdict: those between trials that have learned, and the others."""
+    conclusive = [result for result in choices if is_conclusive(result)]
+    not_learned = [result for result in conclusive if not_learned_text(tuning, result)]
+    return [result for result in conclusive if result not in not_learned], not_learned
+
+
+def by_outcome(results: Sequence[StageResult]) -> str:
+    """Return what stages did, with their verdicts, as sentences; stages with the same outcome are named together."""
+    groups: dict[str, list[StageResult]] = defaultdict(list)
+    for result in results:
+        groups[_outcome(result)].append(result)
+    return " ".join(f"Stages that {outcome}: {titles(stages)}." for outcome, stages in groups.items())
+
+
+def _outcome(result: StageResult) -> str:
+    """Return what a stage did, with its verdict, to follow "Stages that"."""
+    decision, made = result.decision, result.decision.evidence
+    reference = "incumbent" if result.incumbent else "first trial"
+    act = "selected a new trial"
+    if decision.rule == Rule.PUBLISHED_CHOICE:
+        act = "selected the published choice"
+    elif made and made.against == decision.selected:
+        act = f"{'kept' if result.incumbent else 'selected'} the {reference}"
+    if not made or not made.is_conclusive:
+        return f"{act} (inconclusive)"
+    if made.trial == decision.selected:
+        return f"{act} ({made.verdict} than the {reference})"
+    return f"{act} (the best other trial is {made.verdict})"
+
+
+def titles(results: Sequence[StageResult]) -> str:
+    """Return titles as a list within a sentence: "ReLU" stays as it is."""
+    titles = [result.stage.title for result in results]
+    return ", ".join(title[:1].lower() + title[1:] if title[1:].islower() else title for title in titles) or "none"
