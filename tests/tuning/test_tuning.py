@@ -329,7 +329,7 @@ def test_a_trial_with_the_incumbents_runs_is_named_and_not_compared(tuning):
     shown = words.trials_table(tried).data
     assert shown.count("<td>same as the incumbent in this budget</td>") == 3
     assert shown.count("<td>same as other in this budget</td>") == 1
-    summary = words.decision_summary(tried).data
+    summary = words.decision_summary(tuning, tried).data
     assert "patient is the same as the incumbent in this budget, so it is not compared." in summary
     assert "other twice is the same as other in this budget, so it is not compared." in summary
 
