@@ -24,7 +24,7 @@ def test_a_verdict_names_the_trials_that_have_not_learned(tuning):
     learned = make_result("dense", old=(0.9, 0.91), new=(0.01, 0.02))
     scores = learned.runs["new", 1].scores | {"val_accuracy": 0.05}
     of_new = "the trial new has not learned (accuracy 0.05, chance 0.10)"
-    of_both = f"{of_new} and the incumbent has not learned (accuracy 0.05, chance 0.10)"
+    of_both = "neither trial has learned (accuracy 0.05 and 0.05, chance 0.10)"
     new = change_runs(learned, "new", scores=scores)
     assert words.verdict_text(tuning, learned) == "worse"
     assert words.verdict_text(tuning, new) == f"worse, but {of_new}"
@@ -38,7 +38,7 @@ def test_an_inconclusive_verdict_and_a_diverged_trial(tuning):
     scores = result.runs["new", 1].scores | {"val_accuracy": 0.05}
     history = result.runs["new", 1].history | {"val_loss": [2.0, float("nan")]}
     new = change_runs(result, "new", scores=scores, history=history)
-    reason = "the trial new has not learned (its loss became infinite or NaN)"
+    reason = "the trial new has not learned (diverged)"
     assert words.verdict_text(tuning, new) == f"inconclusive, and {reason}"
 
 
@@ -52,6 +52,6 @@ def test_notes_are_a_list_of_plain_text(tuning):
     result = change_runs(result, "*new*", scores=scores)
     assert words.budget_notes(tuning, result).data == (
         "**The budget may not be enough for this question:**\n\n"
-        "- This trial is no better than chance, a validation accuracy of 0.10: &#42;new&#42; (0.05)."
+        "- This trial is not clearly better than chance, a validation accuracy of 0.10: &#42;new&#42; (0.05)."
     )
     assert words.budget_notes(tuning, make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))).data == ""

@@ -294,7 +294,7 @@ def test_a_choice_between_trials_that_have_not_learned_is_not_counted_as_conclus
         at_chance(make_result("batchnorm", old=(0.9, 0.91), new=(0.01, 0.02)), "new"),
     ]
     reason = "but the trial new has not learned (accuracy 0.05, chance 0.10)"
-    not_counted = "Not counted, because a trial has not learned: batch normalisation"
+    warning = "Stages in which a trial has not learned: batch normalisation"
     assert f"<td>worse, {reason}</td>" in words.stages_table(quick, results).data
     counted = words.key_figures(quick, results)[-1]
     assert (counted.value, counted.detail) == (
@@ -303,8 +303,23 @@ def test_a_choice_between_trials_that_have_not_learned_is_not_counted_as_conclus
     )
     lines = words.findings(quick, results)
     assert "No choice has a conclusive verdict." in lines
-    assert f"{not_counted} (worse, {reason})." in lines
-    assert f"Inconclusive: none. {not_counted}." in words.terminal_summary(quick, results, [])
+    assert f"{warning} (worse, {reason})." in lines
+    assert f"Inconclusive: none. {warning}." in words.terminal_summary(quick, results, [])
+
+
+def test_with_one_seed_too_the_opening_names_trials_that_have_not_learned(smoke):
+    results = [
+        make_result("base", base=(0.9,)),
+        at_chance(make_result("batchnorm", old=(0.9,), new=(0.01,)), "new"),
+        make_result("dense", old=(0.9,), new=(0.5,)),
+    ]
+    warning = "Stages in which a trial has not learned: batch normalisation"
+    of_new = "inconclusive, and the trial new has not learned (accuracy 0.05, chance 0.10)"
+    reason = "With one run per trial, every verdict is inconclusive."
+    assert f"{reason} {warning}." in words.terminal_summary(smoke, results, [])
+    lines = words.findings(smoke, results)
+    assert f"{warning} ({of_new})." in lines
+    assert f"{reason} Stages that kept the incumbent (inconclusive): dense units." in lines
 
 
 def at_chance(result, name):

@@ -51,8 +51,8 @@ def test_a_stage_with_enough_budget_has_no_notes(tuning):
 @pytest.mark.parametrize(
     ("setting", "values", "best", "value", "side", "words"),
     [
-        ("dense_units", (64, 32, 128), 2, 128, "higher", "dense_units, 128, is the highest of 3 values: try higher"),
-        ("dense_units", (64, 32, 128), 1, 32, "lower", "dense_units, 32, is the lowest of 3 values: try lower"),
+        ("dense_units", (64, 32, 128), 2, 128, "higher", "dense_units, 128, is the highest of 3: try higher"),
+        ("dense_units", (64, 32, 128), 1, 32, "lower", "dense_units, 32, is the lowest of 3: try lower"),
         ("learning_rate", (0.01, 1e-3, 1e-4), 2, 1e-4, "lower", "learning_rate, 0.0001, is the lowest"),
         ("filters", ((8, 8), (8, 16), (16, 32)), 2, [16, 32], "higher", "filters, 16-32, is the highest"),
         ("dropout", (0.1, 0.2, 0.3), 2, 0.3, "higher", "dropout, 0.3, is the highest"),
@@ -156,7 +156,7 @@ def test_trials_at_chance(tuning, n_images, splits, accuracy, is_noted):
     assert (NoteKind.CHANCE in found) == is_noted
     if is_noted:
         assert found[NoteKind.CHANCE].text == (
-            "This trial is no better than chance, a validation accuracy of 0.10: trial 2 (0.15)."
+            "This trial is not clearly better than chance, a validation accuracy of 0.10: trial 2 (0.15)."
         )
         assert found[NoteKind.CHANCE].trials == ("trial 2",)
 

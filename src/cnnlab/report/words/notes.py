@@ -35,22 +35,20 @@ def not_learned_text(tuning: Tuning, result: StageResult) -> str:
     if not comparison:
         return ""
     reasons = advice.has_not_learned(tuning, result)
+    names = [name for name in (comparison.trial, comparison.against) if name in reasons]
+    if [reasons[name] for name in names] == ["at chance"] * 2:
+        return f"neither trial has learned ({_accuracies(tuning, result, names)})"
     return " and ".join(
-        f"{_trial_text(result, name)} has not learned ({_reason_text(tuning, result, name, reasons[name])})"
-        for name in (comparison.trial, comparison.against)
-        if name in reasons
+        f"{'the incumbent' if result.trial(name).incumbent else f'the trial {name}'} has not learned "
+        f"({'diverged' if reasons[name] == 'diverged' else _accuracies(tuning, result, [name])})"
+        for name in names
     )
 
 
-def _trial_text(result: StageResult, name: str) -> str:
-    return "the incumbent" if result.trial(name).incumbent else f"the trial {name}"
-
-
-def _reason_text(tuning: Tuning, result: StageResult, name: str, reason: str) -> str:
-    if reason == "diverged":
-        return "its loss became infinite or NaN"
-    records = result.records(name)
-    return f"accuracy {advice.val_accuracy(records):.2f}, chance {advice.chance_accuracy(tuning, records):.2f}"
+def _accuracies(tuning: Tuning, result: StageResult, names: Sequence[str]) -> str:
+    """Return "accuracy 0.11 and 0.12, chance 0.10" for some trials."""
+    accuracies = " and ".join(f"{advice.val_accuracy(result.records(name)):.2f}" for name in names)
+    return f"accuracy {accuracies}, chance {advice.chance_accuracy(tuning, result.records(names[0])):.2f}"
 
 
 def is_conclusive(result: StageResult) -> bool:
@@ -58,11 +56,15 @@ def is_conclusive(result: StageResult) -> bool:
     return result.decision.evidence is not None and result.decision.evidence.is_conclusive
 
 
-def settled_choices(tuning: Tuning, choices: Sequence[StageResult]) -> tuple[list[StageResult], list[StageResult]]:
-    """Return the choices with a conclusive verdict: those between trials that have learned, and the others."""
-    conclusive = [result for result in choices if is_conclusive(result)]
-    not_learned = [result for result in conclusive if not_learned_text(tuning, result)]
-    return [result for result in conclusive if result not in not_learned], not_learned
+def group_choices(
+    tuning: Tuning, choices: Sequence[StageResult]
+) -> tuple[list[StageResult], list[StageResult], list[StageResult]]:
+    """Return the choices in three groups: conclusive, inconclusive, and those between trials that have not learned."""
+    not_learned = [result for result in choices if not_learned_text(tuning, result)]
+    learned = [result for result in choices if result not in not_learned]
+    conclusive = [result for result in learned if is_conclusive(result)]
+    inconclusive = [result for result in learned if not is_conclusive(result)]
+    return conclusive, inconclusive, not_learned
 
 
 def by_outcome(results: Sequence[StageResult]) -> str:

@@ -13,7 +13,7 @@ from cnnlab.evidence import Comparison, Rule
 from cnnlab.records import Record
 from cnnlab.report.tables import count, mean_sd, table, text
 from cnnlab.report.words.comparison import comparison_table, interval_text
-from cnnlab.report.words.notes import by_outcome, is_conclusive, settled_choices, titles, verdict_text
+from cnnlab.report.words.notes import by_outcome, group_choices, is_conclusive, titles, verdict_text
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
 from cnnlab.study import Study, Trial, cnn_number
 from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_stage, have_same_runs, read_scores
@@ -56,11 +56,11 @@ def key_figures(tuning: Tuning, results: Sequence[StageResult]) -> list[KeyFigur
     params = f"{last.decision.selected_params:,}"
     figures.append(KeyFigure("parameters", params, f"{name} has {_first_records(first)[0].params:,}"))
     if choices and len(records) > 1 and not _is_pinned(choices):
-        settled, not_learned = settled_choices(tuning, choices)
-        detail = titles(settled)
-        if not_learned:
-            detail += f"; not counted, because a trial has not learned: {titles(not_learned)}"
-        value = f"{len(settled)} of {len(choices)}"
+        conclusive, _, not_learned = group_choices(tuning, choices)
+        detail = titles(conclusive)
+        if not_counted := [result for result in not_learned if is_conclusive(result)]:
+            detail += f"; not counted, because a trial has not learned: {titles(not_counted)}"
+        value = f"{len(conclusive)} of {len(choices)}"
         figures.append(KeyFigure("choices have a conclusive verdict", value, detail))
     return figures
 
@@ -70,9 +70,7 @@ def _gain(tuning: Tuning, first: StageResult, last: StageResult) -> Comparison |
     start, final = _first_records(first), last.selected_records
     if have_same_runs(start, final):
         return None
-    scores = {
-        name: read_scores(tuning.store, records, "test") for name, records in (("first", start), ("final", final))
-    }
+    scores = {"first": read_scores(tuning.store, start, "test"), "final": read_scores(tuning.store, final, "test")}
     return evidence.compare(scores)[0]
 
 
@@ -258,21 +256,21 @@ def _final_model(tuning: Tuning, first: StageResult, last: StageResult) -> _Find
 
 
 def _verdicts(tuning: Tuning, choices: Sequence[StageResult]) -> list[_Finding]:
-    """Return which choices are conclusive, which rest on a trial that has not learned, and which are inconclusive."""
-    open_choices = [result for result in choices if not is_conclusive(result)]
-    inconclusive = by_outcome(open_choices)
+    """Return which choices are conclusive, which are inconclusive, and in which a trial has not learned."""
+    conclusive, inconclusive, not_learned = group_choices(tuning, choices)
+    verdicts = [f"{titles([result])} ({verdict_text(tuning, result)})" for result in not_learned]
+    start = "Stages in which a trial has not learned:"
+    warning = f" {start} {titles(not_learned)}." if not_learned else ""
+    details = _Finding("", text(f"{start} {'; '.join(verdicts)}.") if not_learned else "")
     if tuning.budget.seeds == 1:
         reason = "With one run per trial, every verdict is inconclusive."
-        return [_Finding(reason, f"{reason} {text(inconclusive)}")]
-    settled, not_learned = settled_choices(tuning, choices)
-    conclusive = by_outcome(settled) or "No choice has a conclusive verdict."
-    short, long = f"Inconclusive: {titles(open_choices)}.", ""
-    if not_learned:
-        start = "Not counted, because a trial has not learned:"
-        short += f" {start} {titles(not_learned)}."
-        long = "; ".join(f"{titles([result])} ({verdict_text(tuning, result)})" for result in not_learned)
-        long = f"{start} {long}."
-    return [_Finding(conclusive, text(conclusive)), _Finding("", text(long)), _Finding(short, text(inconclusive))]
+        return [_Finding(reason + warning, f"{reason} {text(by_outcome(inconclusive))}".strip()), details]
+    better = by_outcome(conclusive) or "No choice has a conclusive verdict."
+    return [
+        _Finding(better, text(better)),
+        _Finding(f"Inconclusive: {titles(inconclusive)}.{warning}", text(by_outcome(inconclusive))),
+        details,
+    ]
 
 
 def findings(tuning: Tuning, results: Sequence[StageResult]) -> list[str]:

@@ -127,8 +127,8 @@ def _edge(result: StageResult) -> BudgetNote | None:
         return None
     extreme = {"lower": "lowest", "higher": "highest"}[edge.side]
     text = (
-        f"The selected {edge.setting}, {edge.value_text}, is the {extreme} of {edge.n_values} values: try "
-        f"{edge.side} ones too."
+        f"The selected value of {edge.setting}, {edge.value_text}, is the {extreme} of {edge.n_values}: try "
+        f"{edge.side} values too."
     )
     detail = {"setting": edge.setting, "value": edge.value, "side": edge.side}
     return BudgetNote(NoteKind.EDGE, text, (result.decision.selected,), detail)
@@ -168,7 +168,7 @@ def _chance(tuning: "Tuning", result: StageResult) -> BudgetNote | None:
     share = chance_accuracy(tuning, next(iter(at_chance.values())))
     start = "This trial is" if len(at_chance) == 1 else "These trials are"
     names = ", ".join(f"{name} ({val_accuracy(runs):.2f})" for name, runs in at_chance.items())
-    text = f"{start} no better than chance, a validation accuracy of {share:.2f}: {names}."
+    text = f"{start} not clearly better than chance, a validation accuracy of {share:.2f}: {names}."
     return BudgetNote(NoteKind.CHANCE, text, tuple(at_chance), {"chance": share})
 
 
