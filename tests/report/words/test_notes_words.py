@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cnnlab.report import words
+from cnnlab.report.words.notes import comparison_verdict
 from cnnlab.tuning import Tuning
 from conftest import make_result
 
@@ -40,6 +41,16 @@ def test_an_inconclusive_verdict_and_a_diverged_trial(tuning):
     new = change_runs(result, "new", scores=scores, history=history)
     reason = "the trial new has not learned (diverged)"
     assert words.verdict_text(tuning, new) == f"inconclusive, and {reason}"
+
+
+def test_each_comparison_of_a_stage_names_its_own_trials(tuning):
+    result = make_result("dense", old=(0.9, 0.91), good=(0.5, 0.51), bad=(0.01, 0.02))
+    scores = result.runs["bad", 1].scores | {"val_accuracy": 0.05}
+    result = change_runs(result, "bad", scores=scores)
+    assert [comparison_verdict(tuning, result, made) for made in result.decision.comparisons] == [
+        "worse",
+        "worse, but the trial bad has not learned (accuracy 0.05, chance 0.10)",
+    ]
 
 
 def test_a_stage_with_one_trial_has_no_verdict(tuning):

@@ -230,7 +230,7 @@ def test_too_few_validation_images(tuning, wrong, splits, matters, images):
     if images:
         note = found[NoteKind.FEW_IMAGES]
         assert note.text == (
-            f"100 validation images are too few to show a difference of {matters:g}: about {images} would do."
+            f"100 validation images are too few to show a difference of {matters:g}: it takes at least {images}."
         )
         assert note.detail == {"images": images}
         assert set(note.trials) == {"a", "b"}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from IPython.display import Markdown
 
-from cnnlab.evidence import Rule
+from cnnlab.evidence import Comparison, Rule
 from cnnlab.report.tables import text
 from cnnlab.tuning import StageResult, Tuning, advice
 
@@ -24,14 +24,23 @@ def budget_notes(tuning: Tuning, result: StageResult) -> Markdown:
 
 
 def verdict_text(tuning: Tuning, result: StageResult) -> str:
-    """Return a stage's verdict as plain text. It says so if a trial has not learned; "" where there is none."""
-    verdict, reason = result.decision.verdict, not_learned_text(tuning, result)
-    return f"{verdict}, {'but' if is_conclusive(result) else 'and'} {reason}" if reason else verdict
-
-
-def not_learned_text(tuning: Tuning, result: StageResult) -> str:
-    """Return which trial of a stage's verdict has not learned, and why, as plain text; "" if both have learned."""
+    """Return a stage's verdict as `comparison_verdict` does; "" where there is none."""
     comparison = result.decision.evidence
+    return comparison_verdict(tuning, result, comparison) if comparison else ""
+
+
+def comparison_verdict(tuning: Tuning, result: StageResult, comparison: Comparison) -> str:
+    """Return the verdict of one of a stage's comparisons as plain text. It says so if a trial has not learned."""
+    reason = not_learned_text(tuning, result, comparison)
+    return (
+        f"{comparison.verdict}, {'but' if comparison.is_conclusive else 'and'} {reason}"
+        if reason
+        else comparison.verdict
+    )
+
+
+def not_learned_text(tuning: Tuning, result: StageResult, comparison: Comparison | None) -> str:
+    """Return which trial of a comparison has not learned, and why, as plain text; "" if both have learned."""
     if not comparison:
         return ""
     reasons = advice.has_not_learned(tuning, result)
@@ -60,7 +69,7 @@ def group_choices(
     tuning: Tuning, choices: Sequence[StageResult]
 ) -> tuple[list[StageResult], list[StageResult], list[StageResult]]:
     """Return the choices in three groups: conclusive, inconclusive, and those between trials that have not learned."""
-    not_learned = [result for result in choices if not_learned_text(tuning, result)]
+    not_learned = [result for result in choices if not_learned_text(tuning, result, result.decision.evidence)]
     learned = [result for result in choices if result not in not_learned]
     conclusive = [result for result in learned if is_conclusive(result)]
     inconclusive = [result for result in learned if not is_conclusive(result)]

@@ -169,7 +169,7 @@ def decision_summary(tuning: Tuning, result: StageResult) -> Markdown:
         other = result.trial(decision.evidence.against)
         name = "the incumbent" if other.incumbent else f"the best other trial ({text(other.name)})"
         lines.append(f"Difference from {name}: {comparison_text(decision.evidence)}")
-    if reason := not_learned_text(tuning, result):
+    if reason := not_learned_text(tuning, result, decision.evidence):
         lines.append(f"But {text(reason)}.")
     fits = [trial.published for trial in result.trials if trial.published and trial.name == decision.published_choice]
     if fits and len(result.trials) > 1 and decision.rule != Rule.PUBLISHED_CHOICE:

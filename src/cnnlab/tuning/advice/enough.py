@@ -10,7 +10,6 @@ import numpy as np
 
 from cnnlab.evidence import Verdict
 from cnnlab.records import Record
-from cnnlab.study import Trial
 from cnnlab.tuning.advice.edges import find_edge
 from cnnlab.tuning.results import StageResult, read_predictions
 
@@ -43,7 +42,7 @@ class BudgetNote:
         trials: Names of the trials that it concerns.
         detail: Its figures. EDGE: `setting`, `value` (of the selected trial) and `side` ("lower" or "higher": where to
             look further). LAST_EPOCH: `runs`, `of` and `epochs`. CHANCE: `chance`. FEW_IMAGES: `images` (how many
-            validation images would do).
+            validation images it takes, however little the runs vary).
     """
 
     kind: NoteKind
@@ -100,7 +99,7 @@ def chance_accuracy(tuning: "Tuning", records: Sequence[Record]) -> float:
     Raises:
         DataError: The images cannot be used.
     """
-    dataset = tuning.images.dataset(Trial.from_canonical(records[0].trial).input.colour)
+    dataset = tuning.images.dataset(records[0].trial["input"]["colour"])
     labels = [dataset.train_labels[tuning.images.split(dataset, record.seed).val] for record in records]
     return float(np.mean([np.bincount(drawn).max() / len(drawn) for drawn in labels]))
 
@@ -223,7 +222,7 @@ def _few_images(tuning: "Tuning", result: StageResult, matters: float) -> Budget
     images = _round_up(needed)
     return BudgetNote(
         NoteKind.FEW_IMAGES,
-        f"{n_images:,} validation images are too few to show a difference of {matters:g}: about {images:,} would do.",
+        f"{n_images:,} validation images are too few to show a difference of {matters:g}: it takes at least {images:,}.",
         (comparison.trial, comparison.against),
         {"images": images},
     )
