@@ -222,7 +222,8 @@ def _few_images(tuning: "Tuning", result: StageResult, matters: float) -> Budget
     images = _round_up(needed)
     return BudgetNote(
         NoteKind.FEW_IMAGES,
-        f"{n_images:,} validation images are too few to show a difference of {matters:g}: it takes at least {images:,}.",
+        f"{n_images:,} validation images are too few to show a difference of {matters:g}: it takes at least "
+        f"{images:,}.",
         (comparison.trial, comparison.against),
         {"images": images},
     )
