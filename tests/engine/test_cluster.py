@@ -126,7 +126,7 @@ def test_records_are_those_of_a_local_run_although_a_worker_is_killed(cluster, f
         ) as tuning:
             if scheduler:
                 tuning.callback = KillAtThird()
-            frames[place] = tables.decisions_table(tuning.results())
+            frames[place] = tables.decisions_table(tuning, tuning.results())
     assert len(cluster.client.nthreads()) == 2
     assert frames["cluster"].equals(frames["here"])
     ours, theirs = RunStore(tmp_path / "here"), RunStore(tmp_path / "cluster")

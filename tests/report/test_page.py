@@ -21,6 +21,7 @@ from notebook_corpus import DOCUMENT, IN_HTML, OF_THE_PAGE, PAYLOADS, PIXEL, RUN
 from browsers import chromium, opened
 from cnnlab.report import page, plots, tables, words
 from cnnlab.report.page import Chapter
+from cnnlab.tuning import Tuning
 from conftest import make_result
 
 pytestmark = [
@@ -199,9 +200,9 @@ def test_outputs_are_shown_in_the_order_of_their_types(tmp_path):
     assert "no" not in shown.get_text().split()
 
 
-def test_a_chapter_keeps_code_headings_tables_and_pictures(tmp_path):
+def test_a_chapter_keeps_code_headings_tables_and_pictures(folder, tmp_path):
     result = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
-    picture = plots.scores(result)
+    tuning, picture = Tuning(folder, tmp_path), plots.scores(result)
     files, about = picture._repr_mimebundle_()
     files["image/png"] = b64encode(files["image/png"]).decode()
     body = chapter(
@@ -212,7 +213,7 @@ def test_a_chapter_keeps_code_headings_tables_and_pictures(tmp_path):
             outputs=[
                 v4.new_output("display_data", {"text/html": words.trials_table(result).data}),
                 v4.new_output("display_data", files, metadata=about),
-                v4.new_output("display_data", {"text/markdown": words.decision_summary(result).data}),
+                v4.new_output("display_data", {"text/markdown": words.decision_summary(tuning, result).data}),
             ],
         ),
     )

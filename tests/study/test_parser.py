@@ -59,6 +59,11 @@ def problem(text):
         ('images = "a\\u0007"\n' + STAGE, "images: Expected images to be a text .* Received: 'a\\x07'."),
         (STAGE + "why = false", "stage 1 ('a'): Expected why to be a text .* Received: False."),
         (STAGE + 'question = "\\u001b[2J"', "stage 1 ('a'): Expected question to be a text .* Received: '\\x1b[2J'."),
+        # The difference that matters
+        *(
+            (f"matters = {value}\n" + STAGE, f"matters: Expected matters to be a difference .* Received: {shown}.")
+            for value, shown in (("0", "0"), ("1.0", "1.0"), ("-0.02", "-0.02"), ("nan", "nan"), ("true", "True"))
+        ),
         # The start
         ("start = 3\n" + STAGE, "start: Expected the settings .* by their names, as {'dense_units': 96}. Received: 3."),
         ("start = [1]\n" + STAGE, "start: Expected the settings"),
@@ -245,9 +250,9 @@ def test_long_lines_are_cut():
 
 
 KEYS = st.sampled_from(
-    ["title", "images", "start", "model", "stage", "claim", "name", "question", "why", "vary", "values", "trials",
-     "grid", "expensive", "incumbent", "says", "better", "than", "by", "mistake", "published", "dropout", "filters",
-     "epochs", "patience", "optimizer", "learning_rate", "colour", "batch_norm", "a", "", "x/y", "a\n", "é"]
+    ["title", "images", "matters", "start", "model", "stage", "claim", "name", "question", "why", "vary", "values",
+     "trials", "grid", "expensive", "incumbent", "says", "better", "than", "by", "mistake", "published", "dropout",
+     "filters", "epochs", "patience", "optimizer", "learning_rate", "colour", "batch_norm", "a", "", "x/y", "a\n", "é"]
 )  # fmt: skip
 PLAIN = st.one_of(
     st.booleans(), st.integers(-3, 70), st.integers(-(2**63), 2**63 - 1), st.floats(),

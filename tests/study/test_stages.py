@@ -32,3 +32,9 @@ def test_unknown_stage():
     for name in (None, 3, [], ""):
         with pytest.raises(ConfigError, match="Expected a stage named base"):
             built_in().stage(name)
+
+
+def test_the_difference_that_matters_is_two_points_unless_the_study_says_otherwise():
+    text = "[[stage]]\nname = 'a'\n"
+    assert parse(text, Path("mine.toml")).matters == built_in().matters == 0.02
+    assert parse("matters = 0.1\n" + text, Path("mine.toml")).matters == 0.1

@@ -29,7 +29,7 @@ def fake_runs(study, scores, test_seed=0):
             size = sum(run.trial.architecture.filters)
             data = {
                 "data": {"digest": run.data_digest, "class_names": ["a", "b"]},
-                "split": {"digest": run.split_digest, "train": 20, "val": 6, "test": 10},
+                "split": {"digest": run.split_digest, "pool": 26, "train": 20, "val": 6, "test": 10},
             }
             curve = [scores(run.trial)] * min(run.trial.training.epochs, 6)
             history = {"loss": curve, "accuracy": curve, "val_loss": curve, "val_accuracy": curve}
@@ -177,11 +177,11 @@ def test_tables_have_the_documented_columns(tuning):
     assert len(frame) == sum(len(result.runs) for result in results)
     wanted = (
         "stage selected rule selected_params best val_f1_mean val_f1_se n_seeds verdict published_choice agrees "
-        "against difference low high p_superiority p_adjusted detectable_difference seeds_needed"
+        "trial against difference low high seeds_needed notes"
     )
-    decisions = tables.decisions_table(results)
+    decisions = tables.decisions_table(tuning, results)
     assert set(wanted.split()) <= set(decisions.columns)
-    assert decisions.set_index("stage").loc["depth", "against"] == "two"
+    assert tuple(decisions.set_index("stage").loc["depth", ["trial", "against"]]) == ("two", "unchanged")
     comparisons = tables.comparisons_table(results)
     assert comparisons.groupby("stage").size().to_dict() == {"depth": 1, "filters": 2}
 
@@ -329,7 +329,7 @@ def test_a_trial_with_the_incumbents_runs_is_named_and_not_compared(tuning):
     shown = words.trials_table(tried).data
     assert shown.count("<td>same as the incumbent in this budget</td>") == 3
     assert shown.count("<td>same as other in this budget</td>") == 1
-    summary = words.decision_summary(tried).data
+    summary = words.decision_summary(tuning, tried).data
     assert "patient is the same as the incumbent in this budget, so it is not compared." in summary
     assert "other twice is the same as other in this budget, so it is not compared." in summary
 

@@ -84,10 +84,10 @@ def test_a_changed_study_runs_to_its_end(cifar10, tmp_path, monkeypatch, change)
     assert [result.claim for result in claims] == list(made.claims)
     assert {str(result.status) for result in claims} <= {"supported", "refuted", "inconclusive"}
     assert words.claim_table(claims).data.count("<tr>") == len(claims)
-    assert words.findings(done.stages, tuning.budget)
-    assert words.stages_table(done.stages).data.count("<tr>") == len(done.stages)
+    assert words.findings(tuning, done.stages)
+    assert words.stages_table(tuning, done.stages).data.count("<tr>") == len(done.stages)
     assert tables.runs_table(tuning, done.stages)["published_f1"].isna().all()
-    assert set(tables.decisions_table(done.stages)["published_choice"]) == {""}
+    assert set(tables.decisions_table(tuning, done.stages)["published_choice"]) == {""}
     assert published_facts() == before
 
 

@@ -83,7 +83,7 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
     """Write the CSV files; add those that fail to `missing`."""
     makers: dict[str, Callable[[], pd.DataFrame]] = {
         "results": lambda: tables.runs_table(tuning, study.stages),
-        "decisions": lambda: tables.decisions_table(study.stages),
+        "decisions": lambda: tables.decisions_table(tuning, study.stages),
         "comparisons": lambda: tables.comparisons_table(study.stages),
         "mistakes": lambda: tables.mistakes_table(study.mistakes),
     }
@@ -211,7 +211,7 @@ def _write_page(
     with guarded(chapters, "findings", "The findings in the terminal"):
         from cnnlab.report import words  # imports Matplotlib, which takes seconds
 
-        findings = words.terminal_summary(results, claim_results, tuning.budget)
+        findings = words.terminal_summary(tuning, results, claim_results)
     is_complete = not any(chapter.error for chapter in chapters)  # rendering may have failed for some
     return {
         "key": key if is_complete else "",  # so that the next command tries again

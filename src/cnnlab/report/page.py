@@ -194,7 +194,7 @@ def _overview(
     def findings() -> list[str]:
         from nbconvert.filters import markdown2html
 
-        sentences = [*_words().findings(results, tuning.budget), _words().selection_noise(tuning, results).data]
+        sentences = [*_words().findings(tuning, results), _words().selection_noise(tuning, results).data]
         return [markdown2html(line).strip().removeprefix("<p>").removesuffix("</p>") for line in sentences]
 
     def picture() -> Any:
@@ -215,7 +215,7 @@ def _overview(
     if results:
         parts |= {
             "path": ("The picture of the selections", picture),
-            "stages": ("The table of the selections", lambda: _words().stages_table(results).data),
+            "stages": ("The table of the selections", lambda: _words().stages_table(tuning, results).data),
             "leaderboard": ("Best trials", lambda: _words().leaderboard(results, rows=5).data),
         }
     if claim_results:

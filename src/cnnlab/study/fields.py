@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,6 +18,23 @@ def require_whole(name: str, value: object, least: int = 1) -> None:
         ConfigError: It is not a whole number, or it is below `least`.
     """
     require(_is_whole(value, least), name, f"a whole number of at least {least}", value)
+
+
+def difference(name: str, value: object, within: str, is_within: Callable[[float], bool]) -> float:
+    """Return a difference of macro-F1 as a float.
+
+    Args:
+        name: What it is called.
+        value: The value to check.
+        within: Its range in words.
+        is_within: Whether a number is in that range.
+
+    Raises:
+        ConfigError: It is not a number, or not in its range.
+    """
+    is_valid = isinstance(value, int | float) and not isinstance(value, bool) and is_within(value)
+    require(is_valid, name, f"a difference of macro-F1, {within}", value)
+    return float(cast(float, value))
 
 
 def _is_whole(value: object, least: int = 1) -> bool:

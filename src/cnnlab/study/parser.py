@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.errors import ConfigError, did_you_mean, require, require_name
+from cnnlab.study.fields import difference
 from cnnlab.study.own_model import OwnModel, read_own_model
 from cnnlab.study.settings import Trial, require_settings
 from cnnlab.study.stages import (
@@ -41,7 +42,7 @@ _NOT_STAGES = (
 _NOT_STUDIES = ("runs", "smoke", "quick", "laptop", "full")
 """Names that other folders of `reports/` have: stored runs, and the reports of the built-in study."""
 _NOT_TRIALS = (UNCHANGED, INCUMBENT, SELECTED)
-_STUDY_KEYS = ("title", "images", "start", "model", "stage", "claim")
+_STUDY_KEYS = ("title", "images", "matters", "start", "model", "stage", "claim")
 _BUILT_IN_KEYS = ("published", "mistake")
 _STAGE_KEYS = ("name", "title", "question", "why", "vary", "values", "trials", "grid", "expensive", "incumbent")
 _CLAIM_KEYS = ("says", "better", "than", "by")
@@ -79,7 +80,9 @@ class Parser:
                 f"and without control characters. Received: {path.name!r}. Rename it."
             )
         self._keys("", table, (*_STUDY_KEYS, *_BUILT_IN_KEYS) if is_built_in else _STUDY_KEYS)
-        base, start = Trial(), dict[str, Any]()
+        base, start, matters = Trial(), dict[str, Any](), Study.matters
+        with self._at("matters"):
+            matters = difference("matters", table.get("matters", matters), "above 0 and below 1", lambda by: 0 < by < 1)
         with self._at("model"):
             if "model" in table:
                 self._start = None
@@ -100,6 +103,7 @@ class Parser:
             start=start,
             stages=stages,
             claims=tuple(self._each("claim", table, lambda place, row: self._claim(place, row))),
+            matters=matters,
             mistakes=tuple(self._each("mistake", table, lambda _, row: self._mistake(row))) if is_built_in else (),
             base=base,
             text=text,
@@ -190,17 +194,15 @@ class Parser:
 
     def _claim(self, place: str, row: Mapping[str, Any]) -> Claim:
         """Return a claim about trials of some stages."""
-        by, number, sides = row.get("by", 0.0), 0.0, {"better": ("", ""), "than": ("", "")}
+        by, sides = 0.0, {"better": ("", ""), "than": ("", "")}
         for key in sides:
             with self._at(place):
                 sides[key] = _side(key, row.get(key), self._names)
         with self._at(place):
-            is_number = isinstance(by, int | float) and not isinstance(by, bool) and -1 <= by <= 1
-            require(is_number, "by", "a difference of macro-F1, -1 to 1", by)
-            number = float(by)
+            by = difference("by", row.get("by", by), "-1 to 1", lambda value: -1 <= value <= 1)
         says = _line(row, "says")
         require(bool(says), "says", "a sentence", says)
-        return Claim(says, sides["better"], sides["than"], number)
+        return Claim(says, sides["better"], sides["than"], by)
 
     def _mistake(self, row: Mapping[str, Any]) -> Mistake:
         trials = tuple(

@@ -108,6 +108,7 @@ class Study:
         start: The settings in which the first incumbent differs from the settings' defaults.
         stages: Its stages, in order.
         claims: Claims about its results.
+        matters: The smallest difference in macro-F1 that matters, above 0 and below 1.
         mistakes: The published study's mistakes; none in other studies.
         base: The trial that `start` changes: the defaults, with the own model if there is one.
         text: The text of its file.
@@ -120,6 +121,7 @@ class Study:
     start: Mapping[str, Any]
     stages: tuple[Stage, ...]
     claims: tuple[Claim, ...] = ()
+    matters: float = 0.02
     mistakes: tuple[Mistake, ...] = ()
     base: Trial = field(default_factory=Trial)
     text: str = field(default="", repr=False)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from cnnlab.evidence import Comparison, Decision
 from cnnlab.records import run_row
+from cnnlab.tuning.advice import budget_notes
 from cnnlab.tuning.results import MistakeResult, StageResult
 from cnnlab.tuning.tuning import Tuning
 
@@ -15,8 +16,9 @@ DECISION_COLUMNS = [
     for kind in (Decision, Comparison)
     for field in fields(kind)
     if field.name not in ("comparisons", "evidence")
-]
-"""Columns of `decisions.csv`: the decision, then the comparison that is its evidence (see `Decision.evidence`)."""
+] + ["notes"]
+"""Columns of `decisions.csv`: the decision, the comparison that is its evidence (see `Decision.evidence`), the kinds of
+the notes on its budget (see `budget_notes`)."""
 
 
 def runs_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:
@@ -38,11 +40,16 @@ def runs_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def decisions_table(results: Sequence[StageResult]) -> pd.DataFrame:
-    """Return the decisions of some stages as a table, one row a stage, with the comparison that is its evidence."""
+def decisions_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:
+    """Return the decisions of some stages as a table, one row a stage, with the comparison that is its evidence.
+
+    Raises:
+        RecordError: A run's predictions are missing or damaged.
+    """
     rows = []
-    for made in (result.decision for result in results):
-        row = {**(vars(made.evidence) if made.evidence else {}), **vars(made)}
+    for result in results:
+        made, notes = result.decision, ";".join(note.kind for note in budget_notes(tuning, result))
+        row = {**(vars(made.evidence) if made.evidence else {}), **vars(made), "notes": notes}
         if not made.published_choice:  # nothing to agree with
             row["agrees"] = None
         rows.append(row)

@@ -13,6 +13,7 @@ from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, mean_sd, table, text
 from cnnlab.report.words.comparison import COMPARISON_FORMATS, comparison_columns, difference_text, outlook
+from cnnlab.report.words.notes import comparison_verdict, not_learned_text
 from cnnlab.study import PublishedFit
 from cnnlab.tuning import StageResult, Tuning
 
@@ -148,7 +149,7 @@ def overfitting_summary(result: StageResult) -> Markdown:
     )
 
 
-def decision_summary(result: StageResult) -> Markdown:
+def decision_summary(tuning: Tuning, result: StageResult) -> Markdown:
     """Return which trial a stage selects, by which rule, and the verdict."""
     decision, selected = result.decision, result.selected
     se = "" if np.isnan(decision.val_f1_se) else f" (standard error {decision.val_f1_se:.3f})"
@@ -163,7 +164,7 @@ def decision_summary(result: StageResult) -> Markdown:
         f"{text(same)} is the {text(_same_text(result, same))}, so it is not compared." for same in result.same_as
     ]
     if decision.evidence:
-        lines.append(_verdict(result, decision.evidence))
+        lines.append(_verdict(tuning, result, decision.evidence))
     fits = [trial.published for trial in result.trials if trial.published and trial.name == decision.published_choice]
     if fits and len(result.trials) > 1 and decision.rule != Rule.PUBLISHED_CHOICE:
         same = "the same trial" if decision.agrees else f"the trial {text(fits[0].trial)}"
@@ -198,7 +199,7 @@ def _params(result: StageResult, name: str) -> int:
     return result.records(name)[0].params
 
 
-def _verdict(result: StageResult, evidence: Comparison) -> str:
+def _verdict(tuning: Tuning, result: StageResult, evidence: Comparison) -> str:
     """Return the verdict on the selected trial; where that is the reference, the verdict on the best other trial."""
     rule = result.decision.rule
     if evidence.against == result.decision.selected:
@@ -210,24 +211,33 @@ def _verdict(result: StageResult, evidence: Comparison) -> str:
         reference = f"the {_reference(result)} (**{text(evidence.against)}**)"
         is_larger = evidence.verdict == Verdict.WORSE
     difference = f"difference {difference_text(evidence)}."
+    reason = text(not_learned_text(tuning, result, evidence))
     if not evidence.is_conclusive:
-        compared = f"the comparison of {trial} with {reference} is **inconclusive**"
+        compared = f"the comparison of {trial} with {reference} is **inconclusive**{reason and f', and {reason}'}"
         return f"Verdict: {compared}; {difference}{outlook(evidence)}"
     preferred = " The rule prefers the smaller trial." if is_larger and rule == Rule.ONE_STANDARD_ERROR else ""
-    return f"Verdict: {trial} is **{evidence.verdict}** than {reference}; {difference}{preferred}"
+    learned = reason and f", but {reason}"
+    return f"Verdict: {trial} is **{evidence.verdict}** than {reference}{learned}; {difference}{preferred}"
 
 
 def _reference(result: StageResult) -> str:
     return "incumbent" if result.incumbent else "first trial"
 
 
-def comparisons(result: StageResult) -> tuple[Markdown | HTML | Picture, ...]:
+def comparisons(tuning: Tuning, result: StageResult) -> tuple[Markdown | HTML | Picture, ...]:
     """Return what a stage's comparisons rest on, and each other trial less the reference: a table and a picture."""
     made = result.decision.comparisons
     if not made:
         others = ", and the others are the same in this budget" if len(result.trials) > 1 else ""
         return (Markdown(f"There is only one trial{others}, so there is nothing to compare."),)
-    rows = [{"trial": comparison.trial, **comparison_columns(comparison)} for comparison in made]
+    rows = [
+        {
+            "trial": comparison.trial,
+            **comparison_columns(comparison),
+            "verdict": comparison_verdict(tuning, result, comparison),
+        }
+        for comparison in made
+    ]
     picture = plots.differences(
         {comparison.trial: comparison for comparison in made}, f"mean val_f1, less that of the {_reference(result)}"
     )

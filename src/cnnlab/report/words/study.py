@@ -1,6 +1,6 @@
 """Tables and sentences about the whole study: its answer, its stages and its claims."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,23 +9,23 @@ import numpy as np
 from IPython.display import HTML, Markdown
 
 from cnnlab import evidence
-from cnnlab.evidence import Rule
+from cnnlab.evidence import Comparison, Rule
 from cnnlab.records import Record
 from cnnlab.report.tables import count, mean_sd, table, text
 from cnnlab.report.words.comparison import comparison_table, interval_text
+from cnnlab.report.words.notes import by_outcome, group_choices, is_conclusive, titles, verdict_text
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
-from cnnlab.study import Budget, Stage, Study, Trial, cnn_number
-from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_stage, read_scores
+from cnnlab.study import Study, Trial, cnn_number
+from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_stage, have_same_runs, read_scores
+
+NOT_SHOWN = "not shown to be better"
 
 
 def study_table(study: Study) -> HTML:
     """Return the stages of a study: name, question and trials."""
-    stages = study.stages
-    return table([{"stage": stage.name, "question": stage.question, "trials": _names(stage)} for stage in stages])
-
-
-def _names(stage: Stage) -> str:
-    return ", ".join(trial.name for trial in stage.trials)
+    names = {stage.name: ", ".join(trial.name for trial in stage.trials) for stage in study.stages}
+    rows = [{"stage": stage.name, "question": stage.question, "trials": names[stage.name]} for stage in study.stages]
+    return table(rows)
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,42 @@ def key_figures(tuning: Tuning, results: Sequence[StageResult]) -> list[KeyFigur
     first, last = _first_stage(results), final_stage(results)
     if not first or not last:
         return []
-    name, records, start = _first_name(first), last.selected_records, _first_records(first)
-    final, several, runs = read_scores(tuning.store, records, "test"), len(records) > 1, count(len(records), "run")
-    low, high = evidence.mean_interval(final)
-    detail = f"95 % interval {low:.3f} to {high:.3f}; {runs}" if several else f"{runs}, so no interval"
-    figures = [KeyFigure("test macro-F1 of the final model", f"{final.runs.mean():.3f}", detail)]
-    if [record.digest for record in start] != [record.digest for record in records]:
-        [gain] = evidence.compare({"first": read_scores(tuning.store, start, "test"), "final": final})
-        detail = f"from {final.runs.mean() - gain.difference:.3f}"
-        if several:
-            detail = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-        figures.append(KeyFigure(f"points above {name}", f"{100 * gain.difference:+.1f}", detail))
-    params, first_params = last.decision.selected_params, start[0].params
-    figures.append(KeyFigure("parameters", f"{params:,}", f"{name} has {first_params:,}"))
-    choices = _choices(results)
-    if choices and several and not _is_pinned(choices):
-        conclusive = [result for result in choices if _is_conclusive(result)]
+    name, records, choices = _first_name(first), last.selected_records, _choices(results)
+    scores, runs = read_scores(tuning.store, records, "test"), count(len(records), "run")
+    low, high = evidence.mean_interval(scores)
+    detail = f"{runs}, so no interval" if len(records) == 1 else f"95 % interval {low:.3f} to {high:.3f}; {runs}"
+    figures = [KeyFigure("test macro-F1 of the final model", f"{scores.runs.mean():.3f}", detail)]
+    if gain := _gain(tuning, first, last):
+        points, interval = _points(gain)
+        shown = KeyFigure(f"points compared with {name}", points, interval)
+        figures.append(
+            shown if gain.is_conclusive else KeyFigure(f"than {name}", NOT_SHOWN, f"{points} points; {interval}")
+        )
+    params = f"{last.decision.selected_params:,}"
+    figures.append(KeyFigure("parameters", params, f"{name} has {_first_records(first)[0].params:,}"))
+    if choices and len(records) > 1 and not _is_pinned(choices):
+        conclusive, _, not_learned = group_choices(tuning, choices)
+        detail = titles(conclusive)
+        if not_counted := [result for result in not_learned if is_conclusive(result)]:
+            detail += f"; not counted, because a trial has not learned: {titles(not_counted)}"
         value = f"{len(conclusive)} of {len(choices)}"
-        figures.append(KeyFigure("choices have a conclusive verdict", value, _titles(conclusive)))
+        figures.append(KeyFigure("choices have a conclusive verdict", value, detail))
     return figures
+
+
+def _gain(tuning: Tuning, first: StageResult, last: StageResult) -> Comparison | None:
+    """Return the final model less the first one, on `test_f1`; None where they are the same."""
+    start, final = _first_records(first), last.selected_records
+    if have_same_runs(start, final):
+        return None
+    scores = {"first": read_scores(tuning.store, start, "test"), "final": read_scores(tuning.store, final, "test")}
+    return evidence.compare(scores)[0]
+
+
+def _points(gain: Comparison) -> tuple[str, str]:
+    """Return a difference in points, and its interval."""
+    interval = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+    return f"{100 * gain.difference:+.1f}", interval if gain.has_interval else "one run says nothing about noise"
 
 
 def _first_stage(results: Sequence[StageResult]) -> StageResult | None:
@@ -90,18 +107,8 @@ def _is_pinned(results: Sequence[StageResult]) -> bool:
     return any(result.decision.rule == Rule.PUBLISHED_CHOICE for result in results)
 
 
-def _is_conclusive(result: StageResult) -> bool:
-    return result.decision.evidence is not None and result.decision.evidence.is_conclusive
-
-
 def _test_f1(records: Sequence[Record]) -> list[float]:
     return [record.scores["test_f1"] for record in records]
-
-
-def _titles(results: Sequence[StageResult]) -> str:
-    """Return titles as a list within a sentence: "ReLU" stays as it is."""
-    titles = [result.stage.title for result in results]
-    return ", ".join(title[:1].lower() + title[1:] if title[1:].islower() else title for title in titles) or "none"
 
 
 def inconclusive_choices(results: Sequence[StageResult]) -> HTML | None:
@@ -109,16 +116,19 @@ def inconclusive_choices(results: Sequence[StageResult]) -> HTML | None:
     pairs = [
         (result.stage.name, result.decision.evidence)
         for result in results
-        if result.decision.evidence and not _is_conclusive(result) and result.decision.n_seeds > 1
+        if result.decision.evidence and not is_conclusive(result) and result.decision.n_seeds > 1
     ]
     return comparison_table([pair[1] for pair in pairs], stage=[pair[0] for pair in pairs]) if pairs else None
 
 
-def stages_table(results: Sequence[StageResult]) -> HTML:
-    """Return the model that each stage selected and what the choice rests on, one row per stage."""
+def stages_table(tuning: Tuning, results: Sequence[StageResult]) -> HTML:
+    """Return the model that each stage selected and what the choice rests on, one row per stage.
+
+    Where the incumbent is kept, the comparison is that of the best other trial.
+    """
     has_published, rows = any(result.decision.published_choice for result in results) and not _is_pinned(results), []
     for result in results:
-        decision = result.decision
+        decision, made = result.decision, result.decision.evidence
         scores = {
             name: mean_sd([record.scores[name] for record in result.selected_records]) for name in ("val_f1", "test_f1")
         }
@@ -130,10 +140,10 @@ def stages_table(results: Sequence[StageResult]) -> HTML:
                 **(published if has_published else {}),
                 "params": decision.selected_params,
                 **scores,
-                "against": decision.evidence.against if decision.evidence else "",
-                "difference": decision.evidence.difference if decision.evidence else None,
-                "95 % interval": interval_text(decision.evidence),
-                "verdict": decision.verdict,
+                "difference of": f"{made.trial} less {made.against}" if made else "",
+                "difference": made.difference if made else None,
+                "95 % interval": interval_text(made),
+                "verdict": verdict_text(tuning, result),
             }
         )
     return table(rows, {"params": ",d", "difference": "+.3f"})
@@ -188,7 +198,7 @@ class _Finding:
 
 
 def _findings(
-    results: Sequence[StageResult], budget: Budget, claim_results: Sequence[ClaimResult] = ()
+    tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult] = ()
 ) -> list[_Finding]:
     """Return the results of the study, most important first."""
     first, last = _first_stage(results), final_stage(results)
@@ -208,79 +218,70 @@ def _findings(
     split = first.selected_records[0].split
     basis = (
         f"These results come from {split['train']:,} training, {split['val']:,} validation and {split['test']:,} test "
-        f"images, with {count(budget.seeds, 'run')} per trial."
+        f"images, with {count(tuning.budget.seeds, 'run')} per trial."
     )
-    if budget.seeds > 1:
+    if tuning.budget.seeds > 1:
         basis += (
-            " Better or worse means: by more than the noise between seeds and between images, at 5 % after Holm's "
-            "correction over all pairs of a stage's trials."
+            " Better or worse means that the 95 % interval of a difference excludes zero. The intervals of a stage are "
+            "simultaneous: they hold for all its comparisons together."
         )
     return [
-        _final_model(first, last),
-        *(_verdicts(choices, budget) if choices else []),
+        _final_model(tuning, first, last),
+        *(_verdicts(tuning, choices) if choices else []),
         _Finding(f"{agreement} {claims}".strip(), agreement),
         *(_Finding(f"On colour images: test macro-F1 {mean_sd(f1)} (n = {len(f1)}).") for f1 in colour),
         _Finding("", basis),
     ]
 
 
-def _final_model(first: StageResult, last: StageResult) -> _Finding:
-    start, name = _first_records(first), _first_name(first)
-    before, after = _test_f1(start), _test_f1(last.selected_records)
-    gain = 100 * float(np.mean(after) - np.mean(before))
-    return _Finding(
-        f"Final model: test macro-F1 {mean_sd(after)} (n = {len(after)}), {abs(gain):.1f} points "
-        f"{'above' if gain >= 0 else 'below'} {name}.",
-        f"The final model has {last.decision.selected_params:,} parameters and a test macro-F1 of "
-        f"**{mean_sd(after)}** (n = {len(after)}): **{gain:+.1f} points** compared with {name}, which has "
-        f"{start[0].params:,} parameters and {mean_sd(before)}.",
-    )
-
-
-def _verdicts(choices: Sequence[StageResult], budget: Budget) -> list[_Finding]:
-    """Return which choices are conclusive, and which are not."""
-    groups: dict[tuple[bool, str], list[StageResult]] = defaultdict(list)
-    for result in choices:
-        groups[_is_conclusive(result), _outcome(result)].append(result)
-    better, inconclusive = (
-        " ".join(
-            f"Stages that {outcome}: {_titles(stages)}."
-            for (is_conclusive, outcome), stages in groups.items()
-            if is_conclusive == wanted
+def _final_model(tuning: Tuning, first: StageResult, last: StageResult) -> _Finding:
+    start, name, scores = _first_records(first), _first_name(first), _test_f1(last.selected_records)
+    f1, n = mean_sd(scores), f"(n = {len(scores)})"
+    final = f"The final model has {last.decision.selected_params:,} parameters and a test macro-F1 of **{f1}** {n}"
+    gain = _gain(tuning, first, last)
+    if not gain:
+        return _Finding(f"Final model: test macro-F1 {f1} {n}, the same as {name}.", f"{final}. It is {name}.")
+    (points, interval), of_first = _points(gain), f"{start[0].params:,} parameters and {mean_sd(_test_f1(start))}"
+    if gain.is_conclusive:
+        compared = f"points ({interval}) compared with {name}"
+        return _Finding(
+            f"Final model: test macro-F1 {f1} {n}, {points} {compared}.",
+            f"{final}: **{points}** {compared}, which has {of_first}.",
         )
-        for wanted in (True, False)
+    compared = f"{NOT_SHOWN} than {name}"
+    return _Finding(
+        f"Final model: test macro-F1 {f1} {n}, {compared} ({points} points; {interval}).",
+        f"{final}: {compared}, which has {of_first} ({points} points; {interval}).",
     )
-    if budget.seeds == 1:
+
+
+def _verdicts(tuning: Tuning, choices: Sequence[StageResult]) -> list[_Finding]:
+    """Return which choices are conclusive, which are inconclusive, and in which a trial has not learned."""
+    conclusive, inconclusive, not_learned = group_choices(tuning, choices)
+    verdicts = [f"{titles([result])} ({verdict_text(tuning, result)})" for result in not_learned]
+    start = "Stages in which a trial has not learned:"
+    warning = f" {start} {titles(not_learned)}." if not_learned else ""
+    details = _Finding("", text(f"{start} {'; '.join(verdicts)}.") if not_learned else "")
+    if tuning.budget.seeds == 1:
         reason = "With one run per trial, every verdict is inconclusive."
-        return [_Finding(reason, f"{reason} {text(inconclusive)}")]
-    titles = _titles([result for result in choices if not _is_conclusive(result)])
-    conclusive = better or "No choice has a conclusive verdict."
+        return [_Finding(reason + warning, f"{reason} {text(by_outcome(inconclusive))}".strip()), details]
+    better = by_outcome(conclusive) or "No choice has a conclusive verdict."
     return [
-        _Finding(conclusive, text(conclusive)),
-        _Finding(f"Inconclusive: {titles}.", text(inconclusive)),
+        _Finding(better, text(better)),
+        _Finding(f"Inconclusive: {titles(inconclusive)}.{warning}", text(by_outcome(inconclusive))),
+        details,
     ]
 
 
-def _outcome(result: StageResult) -> str:
-    """Return what a stage did, with its verdict, to follow "Stages that"."""
-    act = "kept the incumbent" if result.selected.incumbent else "selected a new trial"
-    if result.decision.rule == Rule.PUBLISHED_CHOICE:
-        act = "selected the published choice"
-    if not result.decision.evidence or not result.decision.evidence.is_conclusive:
-        return f"{act} (inconclusive)"
-    other = result.trial(result.decision.evidence.against)
-    return f"{act} ({result.decision.verdict} than {'the incumbent' if other.incumbent else 'the best other trial'})"
-
-
-def findings(results: Sequence[StageResult], budget: Budget) -> list[str]:
+def findings(tuning: Tuning, results: Sequence[StageResult]) -> list[str]:
     """Return the results of the study as Markdown sentences, most important first."""
-    texts = [finding.short if finding.long is None else finding.long for finding in _findings(results, budget)]
+    texts = [finding.short if finding.long is None else finding.long for finding in _findings(tuning, results)]
     return [line for line in texts if line]
 
 
-def terminal_summary(results: Sequence[StageResult], claim_results: Sequence[ClaimResult], budget: Budget) -> list[str]:
+def terminal_summary(tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult]) -> list[str]:
     """Return the results of the study in at most five lines of plain text, most important first."""
-    lines = [finding.short for finding in _findings(results, budget, claim_results) if finding.short]
+    lines = [finding.short for finding in _findings(tuning, results, claim_results) if finding.short]
     return lines[:5]
 
 
