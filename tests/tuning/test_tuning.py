@@ -337,7 +337,7 @@ def test_a_trial_with_the_incumbents_runs_is_named_and_not_compared(tuning):
 def test_a_stage_whose_trials_are_all_the_same_has_no_verdict(tuning):
     tried = tuning.compare_custom_trials("combination", {"patient": {"patience": 10}})
     assert (tried.decision.selected, tried.decision.comparisons) == ("unchanged", ())
-    [nothing] = words.comparisons(tried)
+    [nothing] = words.comparisons(tuning, tried)
     assert "the others are the same in this budget, so there is nothing to compare" in nothing.data
 
 

@@ -30,7 +30,7 @@ def test_a_verdict_names_the_trials_that_have_not_learned(tuning):
     assert words.verdict_text(tuning, learned) == "worse"
     assert words.verdict_text(tuning, new) == f"worse, but {of_new}"
     assert words.verdict_text(tuning, change_runs(new, "old", scores=scores)) == f"worse, but {of_both}"
-    assert f"But {of_new}." in words.decision_summary(tuning, new).data
+    assert f"the incumbent, but {of_new}; difference" in words.decision_summary(tuning, new).data
     assert "learned" not in words.decision_summary(tuning, learned).data
 
 

@@ -11,7 +11,13 @@ from nbconvert.filters import markdown2html
 from cnnlab.evidence import Rule, Verdict
 from cnnlab.report import plots, words
 from cnnlab.study import PROFILES, PROTOCOLS, published_fits
+from cnnlab.tuning import Tuning
 from conftest import make_record, make_result
+
+
+@pytest.fixture
+def tuning(folder, tmp_path):
+    return Tuning(folder, tmp_path)
 
 
 def test_the_rule_is_that_of_the_profile_and_the_protocol():
@@ -100,59 +106,61 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
         ),
     ],
 )
-def test_a_decision_is_a_selection_its_rule_and_its_verdict(stage, scores, summary):
+def test_a_decision_is_a_selection_its_rule_and_its_verdict(tuning, stage, scores, summary):
     result = make_result(stage, **scores)
     if one := result.decision.evidence:
         summary = summary.replace("INTERVAL", f"95 % interval {one.low:+.3f} to {one.high:+.3f}")
         summary = summary.replace("SEEDS", f"{one.seeds_needed:.0f}")
-    assert words.decision_summary(result).data == summary
+    assert words.decision_summary(tuning, result).data == summary
 
 
 def with_evidence(result, **changes):
     return replace(result, decision=replace(result.decision, **changes))
 
 
-def test_a_decision_against_a_conclusive_difference_says_why():
+def test_a_decision_against_a_conclusive_difference_says_why(tuning):
     """The one-standard-error rule can prefer a trial that is conclusively worse: only if it has fewer parameters."""
     result = make_result("dense", old=(0.5, 0.7), new=(0.52, 0.72))
     better = replace(result.decision.evidence, low=0.01, high=0.03, verdict=Verdict.BETTER)
-    assert words.decision_summary(with_evidence(result, evidence=better)).data.endswith(
+    assert words.decision_summary(tuning, with_evidence(result, evidence=better)).data.endswith(
         "Verdict: the best other trial (**new**) is **better** than the incumbent; difference +0.020 (95 % "
         "interval +0.010 "
         "to +0.030). The rule prefers the smaller trial."
     )
     worse = replace(better, trial="old", against="new", difference=-0.02, low=-0.03, high=-0.01, verdict=Verdict.WORSE)
-    assert words.decision_summary(with_evidence(result, evidence=worse)).data.endswith("prefers the smaller trial.")
+    assert words.decision_summary(tuning, with_evidence(result, evidence=worse)).data.endswith(
+        "prefers the smaller trial."
+    )
 
 
-def test_a_pinned_choice_is_selected_whatever_its_verdict():
+def test_a_pinned_choice_is_selected_whatever_its_verdict(tuning):
     result = make_result("dense", old=NEW, new=OLD)
     result = with_evidence(result, selected="new", rule=Rule.PUBLISHED_CHOICE, selected_params=101)
-    summary = words.decision_summary(result).data
+    summary = words.decision_summary(tuning, result).data
     assert "It is the published choice, which this protocol selects whatever the scores are." in summary
     assert "Verdict: **new** is **worse** than the incumbent (**old**); difference -0.400" in summary
     assert "smaller" not in summary
 
 
-def test_trials_of_equal_size_are_not_selected_by_their_size():
+def test_trials_of_equal_size_are_not_selected_by_their_size(tuning):
     result = make_result("dropout", old=OLD, new=NEW)
     for key, record in result.runs.items():
         result.runs[key] = replace(record, params=100)
-    summary = words.decision_summary(result).data
+    summary = words.decision_summary(tuning, result).data
     assert "It has the best mean; all trials have the same number of parameters." in summary
     assert "standard error of" not in summary
 
 
-def test_a_decision_names_the_published_choice():
+def test_a_decision_names_the_published_choice(tuning):
     result = make_result("dense", **{"64": (0.5, 0.51), "128": (0.9, 0.91)})
     fit = next(fit for fit in published_fits() if (fit.stage, fit.trial) == ("dense", "128"))
     result = replace(
         result, trials=tuple(replace(t, published=fit if t.name == "128" else None) for t in result.trials)
     )
     score = f"(test F1 {fit.test_f1:.3f})"
-    assert f"The published study chose the same trial {score}." in words.decision_summary(result).data
+    assert f"The published study chose the same trial {score}." in words.decision_summary(tuning, result).data
     other = replace(result, decision=replace(result.decision, selected="64", agrees=False))
-    assert f"The published study chose the trial 128 {score}." in words.decision_summary(other).data
+    assert f"The published study chose the trial 128 {score}." in words.decision_summary(tuning, other).data
 
 
 @pytest.mark.parametrize(
@@ -173,28 +181,28 @@ def test_overfitting_is_read_from_the_accuracies_at_the_best_epoch(train, val, s
     assert "It was the last epoch" in summary
 
 
-def test_the_comparisons_have_a_row_for_each_trial_but_the_reference():
+def test_the_comparisons_have_a_row_for_each_trial_but_the_reference(tuning):
     result = make_result("dense", a=(0.5, 0.52), b=(0.9, 0.92), c=(0.7, 0.72))
-    basis, rows, _ = words.comparisons(result)
+    basis, rows, _ = words.comparisons(tuning, result)
     assert [row[0] for row in cells(rows.data)] == ["b", "c"]
     assert "less that of the incumbent (**a**)." in basis.data
     assert "A mean is over 2 seeds, all with the same 20 training and 6 validation images." in basis.data
     assert "but the same training images" in basis.data
     assert basis.data.count("\n- ") <= 3
-    [nothing] = words.comparisons(make_result("base", base=(0.5, 0.6)))
+    [nothing] = words.comparisons(tuning, make_result("base", base=(0.5, 0.6)))
     assert "nothing to compare" in nothing.data
-    basis, *_ = words.comparisons(make_result("colour", first=(0.5, 0.6), second=(0.7, 0.8)))
+    basis, *_ = words.comparisons(tuning, make_result("colour", first=(0.5, 0.6), second=(0.7, 0.8)))
     assert "less that of the first trial (**first**; this stage has no incumbent)." in basis.data
-    basis, *_ = words.comparisons(make_result("dense", a=(0.5,), b=(0.6,)))
+    basis, *_ = words.comparisons(tuning, make_result("dense", a=(0.5,), b=(0.6,)))
     assert "inconclusive for all trials" in basis.data
     assert "95 %" not in basis.data
 
 
-def test_what_the_intervals_cover_follows_from_the_images_of_the_seeds():
+def test_what_the_intervals_cover_follows_from_the_images_of_the_seeds(tuning):
     result = make_result("dense", a=(0.5, 0.52), b=(0.9, 0.92))
     for (name, seed), record in result.runs.items():
         result.runs[name, seed] = replace(record, split={**record.split, "digest": f"{seed}"})
-    basis, *_ = words.comparisons(result)
+    basis, *_ = words.comparisons(tuning, result)
     assert "2 seeds, each with its own 20 training and 6 validation images (the same for all trials)." in basis.data
     assert "repetitions with other seeds and other training and validation images, all intervals" in basis.data
 
@@ -202,14 +210,14 @@ def test_what_the_intervals_cover_follows_from_the_images_of_the_seeds():
 @pytest.mark.parametrize(
     ("old", "new"), [((0.50, 0.51, 0.50), (0.80, 0.81, 0.82)), ((0.6, 0.61, 0.6), (0.5, 0.51, 0.5))]
 )
-def test_a_difference_has_the_same_sign_and_numbers_wherever_it_is_shown(old, new):
+def test_a_difference_has_the_same_sign_and_numbers_wherever_it_is_shown(tuning, old, new):
     """In the sentence, the table and both pictures: the trial less the incumbent."""
     result = make_result("dense", old=old, new=new)
     one = result.decision.evidence
     difference = f"{np.mean(new) - np.mean(old):+.3f}"
     low, high = f"{one.low:+.3f}", f"{one.high:+.3f}"
-    _, rows, picture = words.comparisons(result)
-    assert f"difference {difference} (95 % interval {low} to {high})" in words.decision_summary(result).data
+    _, rows, picture = words.comparisons(tuning, result)
+    assert f"difference {difference} (95 % interval {low} to {high})" in words.decision_summary(tuning, result).data
     assert cells(rows.data) == [["new", difference, f"{low} to {high}", one.verdict, "-"]]
     assert "mean val_f1, less that of the incumbent: new" in picture.alt
     assert f"new {difference}, {low} to {high}, {one.verdict}." in picture.alt
@@ -281,8 +289,8 @@ def test_trials_have_a_column_of_published_scores_only_if_there_are_some():
     assert "a test macro-F1 of the published study" in words.published_differences(result).data
 
 
-def test_names_of_trials_are_not_markup():
+def test_names_of_trials_are_not_markup(tuning):
     result = make_result("dense", **{"a|_b_ $x$": (0.5, 0.51), "<b>": (0.9, 0.91)})
-    assert "**&lt;b&gt;** is selected" in words.decision_summary(result).data
+    assert "**&lt;b&gt;** is selected" in words.decision_summary(tuning, result).data
     skipped = words.stage_intro(tuning_with(), replace(result, skipped=("*c*",))).data
     assert "&#42;c&#42;." in skipped
