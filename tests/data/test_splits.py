@@ -23,6 +23,18 @@ def test_stratified(gray):
     assert data.split(gray, "stratified", 100, 40, 50).digest == split.digest
 
 
+def test_draws(gray):
+    """Each draw has other training and validation images, in the same numbers, and the same test images."""
+    draws = [data.split(gray, "stratified", 100, 40, 50, draw) for draw in range(3)]
+    assert len({split.digest for split in draws}) == 3
+    for split in draws:
+        assert not set(split.train) & set(split.val)
+        assert np.bincount(gray.train_labels[split.train]).tolist() == [10] * 10
+        assert np.bincount(gray.train_labels[split.val]).tolist() == [4] * 10
+        np.testing.assert_array_equal(split.test, draws[0].test)
+    assert data.split(gray, "stratified", 100, 40, 50).digest == draws[0].digest, "the fixed split"
+
+
 def test_digest(gray):
     """Stored runs are found by these digests: the same split must have the same digest in every version."""
     parts = [np.arange(3, dtype=np.int64), np.arange(3, 5, dtype=np.int64), np.arange(4, dtype=np.int64)]

@@ -42,7 +42,7 @@ def test_a_run_leaves_scores_history_and_probabilities(done, tiny, split):
     record, arrays = done
     assert record.epochs == 4
     assert set(record.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert record.split == {"digest": split.digest, "train": 20, "val": 6, "test": 10}
+    assert record.split == {"digest": split.digest, "train": 20, "val": 6, "test": 10, "pool": 30}
     assert arrays["val_probs"].shape == (6, 2)
     np.testing.assert_allclose(arrays["test_probs"].sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(arrays["test_labels"], tiny.test_labels[split.test])
@@ -107,11 +107,12 @@ HARD = SMALL.change(batch_norm=True, augmentation="flip-shift", epochs=3)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamax", "nadam"])
-def test_a_model_that_was_traced_for_another_run_gives_bit_identical_weights(fit, monkeypatch, optimizer):
-    """Another seed, rate and batch size went before, with dropout, batch normalisation and augmentation."""
+def test_a_model_that_was_traced_for_another_run_gives_bit_identical_weights(fit, tiny, monkeypatch, optimizer):
+    """Another seed, rate, batch size and draw went before, with dropout, batch normalisation and augmentation."""
     trial = HARD.change(optimizer=optimizer)
     monkeypatch.setattr(fits, "_idle", {})
-    fit(trial.change(batch_size=7, learning_rate=0.5), seed=9)
+    other = data.split(tiny, "stratified", 20, 8, 10, draw=3)
+    fit(trial.change(batch_size=7, learning_rate=0.5), seed=9, split=other)
     traced = next(iter(fits._idle.values()))
     record, arrays = fit(trial)
     assert next(iter(fits._idle.values())) is traced
@@ -120,6 +121,14 @@ def test_a_model_that_was_traced_for_another_run_gives_bit_identical_weights(fit
     assert record.history == alone.history
     for name, values in its_arrays.items():
         np.testing.assert_array_equal(arrays[name], values)
+
+
+def test_a_run_with_fewer_images_does_not_share_a_traced_model(fit, tiny, monkeypatch):
+    monkeypatch.setattr(fits, "_idle", {})
+    fit()
+    traced = next(iter(fits._idle.values()))
+    fit(split=data.split(tiny, "stratified", 10, 8, 10))
+    assert next(iter(fits._idle.values())) is not traced
 
 
 def test_a_run_that_failed_leaves_no_traced_model_behind(fit, monkeypatch):

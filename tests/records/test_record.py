@@ -59,7 +59,7 @@ def test_other_code_and_other_line_ends_leave_the_digests_as_they_are(tmp_path):
     assert copied(tmp_path, changes) == [fit_code_digest(), RUN.digest]
 
 
-def test_runs_that_differ_in_seed_rate_and_batch_size_share_a_trace():
-    other = Run(Trial().change(learning_rate=0.5, batch_size=3, epochs=7), 2, "data", "split")
+def test_runs_that_differ_in_seed_split_rate_and_batch_size_share_a_trace():
+    other = Run(Trial().change(learning_rate=0.5, batch_size=3, epochs=7), 2, "data", "other split")
     assert RUN.trace_key == other.trace_key
     assert RUN.trace_key != Run(Trial().change(dense_units=65), 1, "data", "split").trace_key

@@ -234,10 +234,26 @@ def test_a_callback_is_called_for_stages_epochs_and_runs(tuning):
     assert calls == [("base", 3, 3), *runs, "base"]
 
 
-def test_all_trials_of_a_stage_share_its_split(tuning):
+def test_each_seed_has_images_of_its_own_which_all_trials_share(tuning):
     result = tuning.result("depth")
-    assert len({record.split["digest"] for record in result.runs.values()}) == 1
+    splits = {seed: set() for seed in (1, 2, 3)}
+    for (_, seed), record in result.runs.items():
+        splits[seed].add(record.split["digest"])
+    assert [len(of_seed) for of_seed in splits.values()] == [1, 1, 1]
+    assert len(set.union(*splits.values())) == 3
     assert result.trials == plan_trials(result.stage, tuning.incumbent(result.stage), tuning.budget)
+
+
+def test_with_fixed_splits_all_seeds_share_their_images(folder, tmp_path):
+    study = Tuning(folder, tmp_path, budget={"splits": "fixed"})
+    fake_runs(study, lambda trial: 0.5)
+    assert len({record.split["digest"] for record in study.result("depth").runs.values()}) == 1
+
+
+def test_the_published_protocol_has_one_split(folder, tmp_path):
+    assert Tuning(folder, tmp_path, protocol="published").budget.splits == "fixed"
+    with pytest.raises(ConfigError, match=r"one split under the published protocol. Received: resampled splits"):
+        Tuning(folder, tmp_path, protocol="published", budget={"splits": "resampled"})
 
 
 def test_no_decision_depends_on_test_scores_or_predictions(folder, tmp_path):
@@ -294,8 +310,8 @@ def test_mistakes_share_the_corrected_model_and_are_compared_with_it(cifar10, tm
     found = {result.mistake.name: result for result in tuning.mistake_results()}
     base = [record.digest for record in found["last-weights"].records_by_trial["corrected"]]
     assert [record.digest for record in found["aug-unused"].records_by_trial["not augmented"]] == base
-    assert [cost.against for cost in found["colour"].effects] == ["scrambled", "unscaled", "both"]
-    assert all(cost.trial == "corrected" for cost in found["colour"].effects)
+    assert [effect.trial for effect in found["colour"].effects] == ["scrambled", "unscaled", "both"]
+    assert all(effect.against == "corrected" for effect in found["colour"].effects)
     frame = tables.mistakes_table(tuning.mistake_results())
     assert len(frame) == sum(len(of) for result in found.values() for of in result.records_by_trial.values())
 
@@ -324,7 +340,7 @@ def test_a_trial_with_the_incumbents_runs_is_named_and_not_compared(tuning):
     }  # fmt: skip
     digests = {name: [record.digest for record in tried.records(name)] for name in tried.records_by_trial}
     assert digests["no dropout"] == digests["64"] == [run.digest for run in usual.records("64")]
-    compared = {comparison.against for comparison in tried.decision.comparisons} | {tried.decision.selected}
+    compared = {comparison.trial for comparison in tried.decision.comparisons} | {tried.incumbent.name}
     assert compared == {*usual.records_by_trial, "other"}
     shown = words.trials_table(tried).data
     assert shown.count("<td>same as the incumbent in this budget</td>") == 3
