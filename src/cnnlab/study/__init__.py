@@ -51,6 +51,7 @@ from cnnlab.study.stages import (
     ALL_MISTAKES,
     FINAL,
     INCUMBENT,
+    LEARNING_CURVE,
     SELECTED,
     UNCHANGED,
     Claim,
@@ -61,7 +62,7 @@ from cnnlab.study.stages import (
 )
 
 __all__ = [
-    "ALL_MISTAKES", "CIFAR10_NAMES", "CIFAR10_SIDE", "DEFAULT_RATES", "FINAL", "INCUMBENT", "NUMBERS", "PRECISIONS",
+    "ALL_MISTAKES", "CIFAR10_NAMES", "CIFAR10_SIDE", "DEFAULT_RATES", "FINAL", "INCUMBENT", "LEARNING_CURVE", "NUMBERS", "PRECISIONS",
     "PROFILES", "PROTOCOLS", "PUBLISHED_RATE", "SELECTED", "SPARSE_LOSS", "STAGES", "STUDY_PARTS", "UNCHANGED",
     "Architecture", "Budget", "Claim", "Input", "Mistake", "OwnModel", "Protocol", "PublishedFit", "Stage",
     "StageTrial", "Study", "Training", "Trial", "TrialSpec", "built_in", "cnn_number", "find_protocol", "has_trials",
