@@ -133,7 +133,7 @@ def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
     values = {
         "trial": trial.canonical(), "seed": seed,
         "data": {"digest": "d", "class_names": ["a", "b"], "shape": [12, 12, 1]},
-        "split": {"digest": "s", "train": 20, "val": 6, "test": 10},
+        "split": {"digest": "s", "pool": 26, "train": 20, "val": 6, "test": 10},
         "params": 100, "history": history, "best_epoch": 2, "train_seconds": 1.0, "scores": scores,
         "provenance": {}, "code": records.fit_code_digest(),
     }  # fmt: skip
@@ -153,14 +153,14 @@ def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
         seeds = tuple(range(1, len(values) + 1))
         trials.append(StageTrial(name, trial, seeds, place == 0 and row.keeps_incumbent, None))
         for seed, value in zip(seeds, values, strict=True):
-            scores = {"val_f1": value, "test_f1": value}
             digest = f"{place:032x}{seed:032x}"
-            runs[name, seed] = make_record(trial, seed, digest=digest, params=100 + place, scores=scores)
-    frame = pd.DataFrame([{"trial": name, **records.run_row(record)} for (name, _), record in runs.items()])
-    draws = np.zeros((len(frame), 5))  # images that add no noise
+            run_scores = {"val_f1": value, "test_f1": value}
+            runs[name, seed] = make_record(trial, seed, digest=digest, params=100 + place, scores=run_scores)
+    scores = {name: evidence.Scores(np.array(values)) for name, values in val_f1.items()}
+    params = {name: 100 + place for place, name in enumerate(val_f1)}
     incumbent = trials[0].name if row.keeps_incumbent else None
     return StageResult(
-        row, tuple(trials), runs, evidence.decide(stage, frame, draws, incumbent, published_choice(stage)), ()
+        row, tuple(trials), runs, evidence.decide(stage, scores, params, incumbent, published_choice(stage)), ()
     )
 
 
@@ -178,7 +178,10 @@ def make_arrays(val_labels: np.ndarray, test_labels: np.ndarray, rng: np.random.
 def write_report(path, selected, scores, *, keras="3.15.1", images="abc", first_digest=0):
     """A report's folder with what `diff` reads: one run a score."""
     path.mkdir()
-    manifest = {"versions": {"keras": keras}, "data": {"gray_digest": images}, "splits": ["s"], "wall_seconds": 1.5}
+    manifest = {
+        "versions": {"keras": keras}, "data": {"gray_digest": images}, "protocol": {"split": "stratified"},
+        "budget": {"test": 10}, "wall_seconds": 1.5,
+    }  # fmt: skip
     (path / "manifest.json").write_text(json.dumps(manifest))
     pd.DataFrame({"stage": list(selected), "selected": list(selected.values())}).to_csv(
         path / "decisions.csv", index=False
