@@ -15,7 +15,8 @@ from typing import Any
 
 import nh3
 
-from cnnlab.tuning import ClaimResult, StageResult, Tuning
+from cnnlab.tuning import ClaimResult, NextStep, StageResult, Tuning
+from cnnlab.tuning.advice.next_steps import MOST_LINES
 
 _OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 """Types of output that the page shows, the best one first. None contains or needs a script."""
@@ -115,6 +116,7 @@ def render(
     results: Sequence[StageResult],
     chapters: list[Chapter],
     claim_results: Sequence[ClaimResult],
+    steps: Sequence[NextStep],
     manifest: Mapping[str, Any],
 ) -> str:
     """Return the report as one HTML page that loads nothing from elsewhere and runs no script but its own.
@@ -152,6 +154,7 @@ def render(
         script=script,
         script_hash=_hash(script),
         chapters=chapters,
+        next_steps=_words().next_steps_list(steps[:MOST_LINES]).data,
         manifest=manifest,
         **overview,
     )

@@ -42,8 +42,8 @@ class Tuning:
         study: A study file; "" for the built-in study.
         budget: What differs from the profile, as `{"seeds": 2, "epochs": 10}`: `seeds`, `epochs`, `patience`, `train`,
             `val`, `test`, `precision`, `halving` and `splits` as in `Budget`; `stages` and `skip` are names of stages,
-            as a list or with commas between them, "learning-curve", "mistakes" or "all". The stage after a skipped one starts from
-            the trial that was selected before it.
+            "learning-curve", "mistakes" or "all", as a list or with commas between them. After a skipped stage, the
+            next one starts from the trial that was selected before.
         scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
         fresh: Repeat stored runs too.
         accept: Kinds of warnings about the images that the user accepts: they are not shown.

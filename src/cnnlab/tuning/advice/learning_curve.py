@@ -1,7 +1,7 @@
 """The learning curve: the final model with a quarter, a half and all of its training images."""
 
 from cnnlab import evidence
-from cnnlab.records import RecordError, RunStore
+from cnnlab.records import RunStore
 from cnnlab.study import LEARNING_CURVE
 from cnnlab.tuning.results import CurvePoint, LearningCurve, StageResult, read_scores
 from cnnlab.tuning.runner import Runner
@@ -35,9 +35,7 @@ def measure_curve(runner: Runner, store: RunStore, scope: Scope, final: StageRes
     runs = runner.run(LEARNING_CURVE, parts)
     records = {part.name: [runs[part.name, seed] for seed in part.seeds] for part in parts}
     records[ALL_IMAGES] = final.selected_records
-    scores = {
-        name: {of: read_scores(store, group, of) for of in ("val", "test")} for name, group in records.items()
-    }
+    scores = {name: {of: read_scores(store, group, of) for of in ("val", "test")} for name, group in records.items()}
     points = tuple(
         CurvePoint(
             name,

@@ -1,0 +1,11 @@
+"""What the results of a study are worth within its budget, and what to do next."""
+
+from cnnlab.tuning.advice.command import make_command
+from cnnlab.tuning.advice.enough import BudgetNote, NoteKind, budget_notes
+from cnnlab.tuning.advice.learning_curve import measure_curve
+from cnnlab.tuning.advice.next_steps import NextStep, next_lines, next_steps, notes_by_stage
+
+__all__ = [
+    "BudgetNote", "NextStep", "NoteKind", "budget_notes", "make_command", "measure_curve", "next_lines", "next_steps",
+    "notes_by_stage",
+]  # fmt: skip
