@@ -99,7 +99,7 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
 def _write(tuning: Tuning, study: StudyResults, chapters: list[Chapter], started: float, out: Path) -> Report:
     """Write model, page and manifest. A part that fails is added to the chapters, with the reason."""
     claim_results: list[ClaimResult] = []
-    steps: list[NextStep] = []
+    steps: list[NextStep] | None = None
     curve = [study.curve] if study.curve else []
     manifest = make_manifest(tuning, [*study.stages, *study.mistakes, *curve], started, out)
     manifest |= {"model": {}, "page": {"key": "", "sha256": "", "findings": []}}
@@ -193,7 +193,7 @@ def _write_page(
     results: Sequence[StageResult],
     chapters: list[Chapter],
     claim_results: Sequence[ClaimResult],
-    steps: Sequence[NextStep],
+    steps: Sequence[NextStep] | None,
     manifest: Mapping[str, Any],
     out: Path,
 ) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def _write_page(
     with guarded(chapters, "findings", "The findings in the terminal"):
         from cnnlab.report import words  # imports Matplotlib, which takes seconds
 
-        findings = [*words.terminal_summary(results, claim_results, tuning.budget), *next_lines(steps)]
+        findings = [*words.terminal_summary(results, claim_results, tuning.budget), *next_lines(steps or ())]
     is_complete = not any(chapter.error for chapter in chapters)  # rendering may have failed for some
     return {
         "key": key if is_complete else "",  # so that the next command tries again

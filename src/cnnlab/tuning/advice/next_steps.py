@@ -89,7 +89,7 @@ def next_steps(
 
 def next_lines(steps: Sequence[NextStep]) -> list[str]:
     """Return the first steps as lines for a terminal, at most `MOST_LINES`."""
-    lines = [f"next: {step.what} ({step.cost}) {step.command}" for step in steps[:MOST_LINES]]
+    lines = [f"next: {step.what} ({step.cost}): {step.command}" for step in steps[:MOST_LINES]]
     return lines or [f"next: {NOTHING}"]
 
 
@@ -166,7 +166,7 @@ def _more_seeds(basis: _Basis) -> Iterator[NextStep]:
     numbers = sorted({int(one.seeds_needed) for one in needed.values()})
     parts = list[str]()
     for number in numbers:
-        stages = [f"{name} ({one.difference:+.3f})" for name, one in needed.items() if one.seeds_needed == number]
+        stages = [f"{name} ({one.difference:+z.3f})" for name, one in needed.items() if one.seeds_needed == number]
         parts.append(f"{number} {'also ' if parts else ''}{', '.join(stages)}")
     parts[0] = parts[0].replace(" ", f" seeds per trial instead of {n} would probably settle ", 1)
     at_stake = max(abs(one.difference) for one in needed.values() if one.seeds_needed == numbers[0])
@@ -182,10 +182,12 @@ def _more_epochs(basis: _Basis) -> Iterator[NextStep]:
     rise = float(np.mean([_last_rise(record) for record in selected.values()]))
     if len(unfinished) < UNFINISHED_SHARE * len(runs) or rise <= 0:
         return
-    since = "over the last quarter of their epochs" if epochs > 1 else "above chance in their one epoch"
+    rose = f"rose by {rise:.3f} over the last quarter of their epochs"
+    if epochs == 1:
+        rose = f"is {rise:.3f} above that of guessing after one epoch"
     what = (
         f"{len(unfinished)} of {len(runs)} runs were best in their last epoch; the val_accuracy of the selected "
-        f"trials rose by {rise:.3f} {since}. Try {2 * epochs} epochs."
+        f"trials {rose}. Try {2 * epochs} epochs."
     )
     seconds = basis.study_seconds(lambda record: 1.0 + (record.epochs == epochs))
     yield NextStep(what, basis.command(EPOCHS=2 * epochs), rise, seconds)
@@ -201,7 +203,7 @@ def _more_training_images(basis: _Basis) -> Iterator[NextStep]:
         return
     interval = "one run, so no interval"
     if gain.has_interval:
-        interval = f"95 % interval {gain.low:+.3f} to {gain.high:+.3f}"
+        interval = f"95 % interval {gain.low:+z.3f} to {gain.high:+z.3f}"
     wanted = min(2 * n_train, n_train + n_left)
     what = (
         f"{n_train:,} training images instead of {basis.curve.points[-2].images:,} raised the final model's "
