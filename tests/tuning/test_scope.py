@@ -51,7 +51,7 @@ def test_stages_and_skip(folder, tmp_path, budget, names, n_mistakes):
     found = scope(folder, tmp_path, budget=budget)
     assert stages(found) == names
     assert len(found.mistake_trials()) == n_mistakes
-    curve = [] if "stages" in budget and "all" not in budget["stages"] else ["learning-curve"]
+    curve = ["learning-curve"] if not budget.get("stages") or "all" in budget["stages"] else []
     assert list(found.expected_trials()) == [*names, *curve, *(["mistakes"] if n_mistakes else [])]
 
 
@@ -160,7 +160,7 @@ def test_other_study_under_the_published_protocol(folder, tmp_path):
 
 def test_mistakes_of_another_study(folder, tmp_path):
     """It has none, so they cannot be asked for."""
-    with pytest.raises(ConfigError, match=r"Expected a stage named a, b, all\. Received: 'mistakes'"):
+    with pytest.raises(ConfigError, match=r"Expected a stage named a, b, learning-curve, all\. Received: 'mistakes'"):
         Tuning(folder, tmp_path, study=mine(), budget={"stages": "all,mistakes"})
 
 

@@ -33,7 +33,7 @@ def store(tuning, runs, epochs=4):
         record = make_record(
             run.trial, run.seed, history=history,
             data={"digest": run.data_digest, "class_names": list(dataset.class_names), "shape": [32, 32, 1]},
-            split={"digest": run.split_digest, "train": 1, "val": 1, "test": 1},
+            split={"digest": run.split_digest, "pool": 200, "train": 1, "val": 1, "test": 1},
         )  # fmt: skip
         assert record.digest == run.digest
         tuning.store.put(record, make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], rng))
