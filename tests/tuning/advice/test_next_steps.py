@@ -82,6 +82,12 @@ def test_the_fewest_seeds_that_settle_a_stage_are_named_with_what_more_would_set
     assert step.cost == "estimated 2 s"
 
 
+def test_a_long_list_of_stages_is_shortened(tuning):
+    names = ("dropout", "dense", "loss", "optimizer", "batch-size", "activation")
+    [step] = next_steps(tuning, [inconclusive(name, 0.031, 9) for name in names], None, {})
+    assert "settle dropout (+0.031), dense (+0.031), loss (+0.031), optimizer (+0.031) and 2 more." in step.what
+
+
 def test_no_more_than_thirty_seeds_are_suggested(folder, tmp_path):
     many = Tuning(folder, tmp_path, budget={"seeds": 20})
     assert next_steps(many, [inconclusive("dense", 0.03, 31)], None, {}) == []
@@ -138,7 +144,7 @@ def test_more_validation_images_are_suggested_where_they_are_too_few(tuning):
     note = BudgetNote(NoteKind.FEW_IMAGES, "Too few.", ("old", "new"), {"images": 15})
     result = inconclusive("dense", 0.03, math.inf)
     [step] = next_steps(tuning, [result], None, {"dense": (note,)})
-    assert step.what == "6 validation images are too few to show a difference of 0.02 in: dense. Try 15."
+    assert step.what == "6 validation images are too few to show a difference of 0.02 in dense. Try 15."
     assert " VAL=15 " in step.command
     assert step.gain == 0.03
     many = replace(note, detail={"images": 4_000})

@@ -1,7 +1,7 @@
 """What to do next: steps that could settle a verdict or improve the final model, with their costs and commands."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ MORE_TRIALS = 2  # that a wider range is expected to have
 LEAST_SECONDS = 60.0  # of a command: a shorter one is not ranked higher
 MATTERS = 0.02  # a difference of macro-F1 that matters, unless the study says otherwise
 MOST_LINES = 5
+MOST_NAMES = 4  # of stages in a sentence
 NOTHING = "These results suggest no next step."
 Notes = Mapping[str, Sequence[BudgetNote]]
 
@@ -167,7 +168,7 @@ def _more_seeds(basis: _Basis) -> Iterator[NextStep]:
     parts = list[str]()
     for number in numbers:
         stages = [f"{name} ({one.difference:+z.3f})" for name, one in needed.items() if one.seeds_needed == number]
-        parts.append(f"{number} {'also ' if parts else ''}{', '.join(stages)}")
+        parts.append(f"{number} {'also ' if parts else ''}{_listed(stages)}")
     parts[0] = parts[0].replace(" ", f" seeds per trial instead of {n} would probably settle ", 1)
     at_stake = max(abs(one.difference) for one in needed.values() if one.seeds_needed == numbers[0])
     seconds = basis.study_seconds() * (numbers[0] - n) / n
@@ -223,8 +224,8 @@ def _more_validation_images(basis: _Basis) -> Iterator[NextStep]:
     if wanted <= n_val:
         return
     what = (
-        f"{n_val:,} validation images are too few to show a difference of {basis.matters:g} in: {', '.join(few)}. "
-        f"Try {wanted:,}."
+        f"{n_val:,} validation images are too few to show a difference of {basis.matters:g} in "
+        f"{_listed(few)}. Try {wanted:,}."
     )
     evidence = [one for name, one in basis.inconclusive().items() if name in few]
     at_stake = max((abs(one.difference) for one in evidence), default=0.0)
@@ -261,7 +262,7 @@ def _stages_to_skip(basis: _Basis) -> Iterator[NextStep]:
     own = [record for name in names for record in basis.stage_records[name].values()]
     saved = sum({record.digest: record.train_seconds for record in own if record.digest not in others}.values())
     what = (
-        f"Skip next time: {', '.join(names)}. All their intervals lie within -{basis.matters:g} and +{basis.matters:g}."
+        f"Skip next time: {_listed(names)}. All their intervals lie within -{basis.matters:g} and +{basis.matters:g}."
     )
     skip = ",".join(sorted({*names, *basis.tuning.scope.not_wanted}))
     yield NextStep(what, basis.command(SKIP=skip), 0.0, -saved / basis.workers)
@@ -286,6 +287,12 @@ def _distinct(results: Sequence[StageResult | LearningCurve]) -> dict[str, Recor
         for records in result.records_by_trial.values()
         for record in records
     }
+
+
+def _listed(names: Collection[str]) -> str:
+    """Return names as a list within a sentence: the first ones, and how many more there are."""
+    first, more = list(names)[:MOST_NAMES], len(names) - MOST_NAMES
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def _last_rise(record: Record) -> float:
