@@ -268,14 +268,7 @@ def _stages_to_skip(basis: _Basis) -> Iterator[NextStep]:
     yield NextStep(what, basis.command(SKIP=skip), 0.0, -saved / basis.workers)
 
 
-_KINDS = (
-    _more_seeds,
-    _more_epochs,
-    _more_training_images,
-    _more_validation_images,
-    _wider_ranges,
-    _stages_to_skip,
-)
+_KINDS = (_more_seeds, _more_epochs, _more_training_images, _more_validation_images, _wider_ranges, _stages_to_skip)
 """Each finds steps of one kind."""
 
 
