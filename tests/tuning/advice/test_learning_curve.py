@@ -1,10 +1,11 @@
 """The learning curve: the final model with a quarter, a half and all of its training images."""
 
+import io
 import math
 
 import pytest
 
-from cnnlab.errors import ConfigError
+from cnnlab.errors import ConfigError, RunError
 from cnnlab.records import SCORES
 from cnnlab.study import make_budget
 from cnnlab.tuning import Tuning, progress, run_study
@@ -102,6 +103,26 @@ def test_no_stage_may_have_its_name(folder, tmp_path):
     path.write_text('[[stage]]\nname = "learning-curve"\nvary = "epochs"\nvalues = [1, 2]\n')
     with pytest.raises(ConfigError, match="learning-curve"):
         Tuning(folder, tmp_path, study=path)
+
+
+def test_a_failed_learning_curve_costs_no_stage(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    tuning = Tuning(folder, tmp_path, budget={"stages": STAGES, "seeds": 2})
+    fake_runs(tuning, lambda trial: 0.5)
+    usual, chapters, failed = tuning.engine.run_all, [], []
+
+    def fail_on_parts(work, *others):
+        if any(len(split.train) < 160 for _, _, split in work):
+            raise RunError("Expected 4 runs to finish. Received: 1 failed.")
+        return usual(work, *others)
+
+    tuning.engine.run_all = fail_on_parts
+    with progress.Bar(tuning.planned_runs()) as bar:
+        done = run_study(tuning, bar, lambda name, _: chapters.append(name), lambda name, _: failed.append(name))
+    assert failed == list(done.failures) == ["learning-curve"]
+    assert done.curve is None
+    assert chapters == ["data", "base", "dense", "comparison", "noise", "published"]
+    assert tuning.learning_curve() is None, "the notebook of the comparison does not try again"
 
 
 @pytest.mark.slow
