@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ import pytest
 from cnnlab import data, evidence, records
 from cnnlab.data import Dataset, sample
 from cnnlab.engine import Engine
-from cnnlab.records import SCORES, Record
+from cnnlab.records import SCORES, Record, Run
 from cnnlab.study import CIFAR10_NAMES, StageTrial, Trial, built_in, published_choice
 from cnnlab.surroundings import ADDRESS
-from cnnlab.tuning import StageResult
+from cnnlab.tuning import CurvePoint, LearningCurve, StageResult, Tuning
 
 ROOT = Path(__file__).parents[1]
 
@@ -173,6 +173,52 @@ def make_arrays(val_labels: np.ndarray, test_labels: np.ndarray, rng: np.random.
         "val_probs": rng.dirichlet(np.ones(n_classes), len(val_labels)).astype(np.float32),
         "test_probs": rng.dirichlet(np.ones(n_classes), len(test_labels)).astype(np.float32),
     }
+
+
+def fake_runs(study: Tuning, scores: Callable[[Trial], float], test_seed: int = 0) -> list[Run]:
+    """Replace a study's workers: each run gets a record whose val_f1 comes from its trial. Returns the runs made."""
+    made: list[Run] = []
+
+    def run_all(work, store, on_run_end, on_epoch):
+        records = {}
+        for run, dataset, split in work:
+            made.append(run)
+            values = dict.fromkeys(SCORES, scores(run.trial) + run.seed / 1000)
+            rng = np.random.default_rng([run.seed, test_seed])
+            values |= {"test_f1": rng.random(), "test_loss": rng.random()}
+            size = sum(run.trial.architecture.filters)
+            about = {
+                "data": {"digest": run.data_digest, "class_names": ["a", "b"]},
+                "split": {
+                    "digest": run.split_digest, "pool": len(dataset.train_labels), "train": len(split.train),
+                    "val": len(split.val), "test": len(split.test),
+                },
+            }  # fmt: skip
+            curve = [scores(run.trial)] * min(run.trial.training.epochs, 6)
+            history = {"loss": curve, "accuracy": curve, "val_loss": curve, "val_accuracy": curve}
+            record = make_record(run.trial, run.seed, scores=values, params=size, history=history, **about)
+            arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], rng)
+            fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
+            records[run.digest] = store.put(record, arrays | {"val_probs": fixed["val_probs"]})
+            on_epoch(run, 1)
+            on_run_end(records[run.digest], False)
+        return records
+
+    study.engine.run_all = run_all
+    return made
+
+
+def make_curve(n_seeds: int) -> LearningCurve:
+    """A learning curve on 1,000, 2,000 and 4,000 images whose second half brings 0.1."""
+    points = []
+    for images, mean in ((1_000, 0.3), (2_000, 0.4), (4_000, 0.5)):
+        split = {"digest": "s", "pool": 9_000, "train": images, "val": 6, "test": 10}
+        records = [make_record(Trial(), seed, split=split) for seed in range(1, n_seeds + 1)]
+        interval = (mean - 0.05, mean + 0.05) if n_seeds > 1 else (np.nan, np.nan)
+        points.append(CurvePoint(f"{images}", records, mean, interval, mean, interval))
+    noise = np.linspace(0, 0.01, n_seeds)
+    [gain] = evidence.compare({"half": evidence.Scores(0.4 + noise), "all": evidence.Scores(0.5 + noise)})
+    return LearningCurve(tuple(points), gain)
 
 
 def write_report(path, selected, scores, *, keras="3.15.1", images="abc", first_digest=0):

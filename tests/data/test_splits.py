@@ -103,3 +103,15 @@ def test_many_classes_of_few_images(gray):
     split = data.split(few, "stratified", 40_000, 10_000, 10_000)
     assert np.bincount(few.train_labels[split.val]).tolist() == [1] * 100
     assert np.bincount(few.train_labels[split.train]).tolist() == [1] * 100
+
+
+def test_a_smaller_split_has_part_of_the_training_images_with_the_shares_of_the_classes(gray):
+    split = data.split(gray, "stratified", 160, 40, 50, draw=2)
+    smaller = data.smaller(gray, split, 80, draw=2)
+    assert len(smaller.train) == 80
+    assert set(smaller.train) < set(split.train)
+    counts, of_half = (np.bincount(gray.train_labels[part.train]) for part in (split, smaller))
+    assert np.abs(counts / 2 - of_half).max() < 1
+    assert (smaller.val.tolist(), smaller.test.tolist()) == (split.val.tolist(), split.test.tolist())
+    with pytest.raises(DataError, match="classes"):
+        data.smaller(gray, split, 5)

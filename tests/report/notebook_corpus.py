@@ -20,7 +20,7 @@ from cnnlab.errors import DataError
 from cnnlab.report import page, tables, words
 from cnnlab.report.page import Chapter
 from cnnlab.study import PROFILES, PROTOCOLS, Claim
-from cnnlab.tuning import ClaimResult, ClaimStatus
+from cnnlab.tuning import ClaimResult, ClaimStatus, NextStep
 from conftest import make_arrays, make_result
 
 RUN = "top.postMessage(`ran`,`*`)"
@@ -330,4 +330,6 @@ def report(payload: Payload, folder: Path) -> str:
         "repeat": {"command": name("command", "make report")},
     }  # fmt: skip
     claim = Claim(name("claim", "x"), ("base", name("claim", "x")), ("base", "y"))
-    return page.render(tuning, results, chapters, [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None)], manifest)
+    steps = [NextStep(name("trial", "x"), name("command", "make report"), 0.1, 60.0)]
+    claims = [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None)]
+    return page.render(tuning, results, chapters, claims, steps, manifest)

@@ -20,6 +20,7 @@ from cnnlab.evidence import Rule
 from cnnlab.report import words
 from cnnlab.study import PROFILES, STAGES, published_fits
 from cnnlab.tuning import Tuning
+from cnnlab.tuning.scope import CURVE_PARTS
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,10 @@ def page(made):
 def test_the_page_shows_every_stage_and_starts_with_the_findings(page):
     links = [link["href"] for link in page.select("nav a")]
     chapters = ["data", *(stage.name for stage in STAGES), "comparison", "noise", "published"]
-    parts = [f"#overview-{part}" for part in ("path", "best")]  # with one run a trial, nothing is compared
+    parts = [
+        "#next-steps",
+        *(f"#overview-{part}" for part in ("path", "best")),
+    ]  # with one run a trial, nothing is compared
     assert links == ["#answer", *parts, *(f"#{name}" for name in chapters), "#how"]
     for link in links:
         assert page.select_one(link)
@@ -258,7 +262,7 @@ def test_the_tables_and_the_manifest_agree(made):
     assert manifest["missing"] == {}
     assert (made[0] / "mistakes.csv").read_text().splitlines() == ["mistake,trial"]
     digests = {row["digest"] for row in rows}
-    assert manifest["runs"] == manifest["runs_made_now"] == len(digests)
+    assert manifest["runs"] == manifest["runs_made_now"] == len(digests) + len(CURVE_PARTS)
     with (made[0] / "comparisons.csv").open(newline="") as stream:
         assert {row["stage"] for row in csv.DictReader(stream)} <= {stage.name for stage in STAGES}
     assert len(list(made[1].glob("*.run"))) == manifest["runs"]
@@ -295,15 +299,20 @@ def test_without_a_terminal_progress_is_a_line_an_event(made):
     assert [line.rpartition("[")[2] for line in warnings] == ["small-classes]"]
     assert accept.endswith("(ACCEPT=small-classes).")
     lines = made[2].stderr.splitlines()[2:]
-    assert len(lines) == 2 * len(STAGES), made[2].stderr
+    assert len(lines) == 2 * len(STAGES) + 1, made[2].stderr
     assert lines[0] == "base: 1 run"
+    assert lines[-1] == "learning-curve: 2 runs"
 
 
 def test_the_command_ends_with_the_findings_and_the_path(made):
     *brief, path = made[2].stdout.splitlines()
+    steps = [line for line in brief if line.startswith("next: ")]
+    brief = brief[: -len(steps)]
     assert path == str(made[0] / "index.html")
     assert brief[0].startswith("Final model: test macro-F1 0.")
     assert 3 <= len(brief) <= 5
+    assert 1 <= len(steps) <= 5
+    assert any("SEEDS=3" in line for line in steps), "one seed gives no interval"
 
 
 def test_a_second_report_repeats_nothing(made):
@@ -515,4 +524,7 @@ def test_the_published_protocol_runs_the_published_fits_with_their_repeats(cifar
 def test_run_makes_all_runs_without_notebooks(made, folder):
     done = command("run", "--profile", "smoke", "--data", folder, "--runs", made[1])
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [stage.name for stage in STAGES]
+    lines = [line.split()[0] for line in done.stdout.splitlines()]
+    stages = [stage.name for stage in STAGES]
+    assert lines[: len(stages)] == stages
+    assert set(lines[len(stages) :]) == {"next:"}

@@ -272,7 +272,7 @@ def test_every_fragment_of_html_goes_through_the_sanitiser_last():
     template = (Path(page.__file__).parent / "templates" / "page.html.j2").read_text(encoding="utf-8")
     assert re.findall(r"\{\{ *(\S+) *\| *safe *\}\}", template) == ["style", "script"]
     assert re.findall(r"\{\{ *(\S+) *\| *sanitise *\}\}", template) == [
-        "finding", "path.folded", "stages", "leaderboard", "inconclusive", "claims", "chapter.body",
+        "finding", "next_steps", "path.folded", "stages", "leaderboard", "inconclusive", "claims", "chapter.body",
     ]  # fmt: skip
 
 

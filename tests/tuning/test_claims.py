@@ -1,13 +1,14 @@
-"""Claims are result by the interval of a difference on the test images."""
+"""Claims are checked by the interval of a difference on the test images."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cnnlab.evidence import Scores
 from cnnlab.study import FINAL, INCUMBENT, SELECTED, Claim
-from cnnlab.tuning import Tuning, check_claim, check_claims, claims
+from cnnlab.tuning import Tuning, check_claims, claims
 from conftest import make_result
 
 
@@ -16,9 +17,19 @@ def images_without_noise(monkeypatch):
     """Scores of records made up by hand, on images that add no noise."""
 
     def read_scores(_store, records, part):
-        return Scores(np.array([record.scores[f"{part}_f1"] for record in records]), np.zeros((len(records), 5)))
+        return Scores(np.array([record.scores[f"{part}_f1"] for record in records]))
 
     monkeypatch.setattr(claims, "read_scores", read_scores)
+
+
+def check(*declared, results):
+    """The claims of a study, checked by results made by hand."""
+    return check_claims(SimpleNamespace(scope=SimpleNamespace(claims=declared), store=None), results)
+
+
+def check_one(declared, results):
+    [result] = check(declared, results=results)
+    return result
 
 
 RESULTS = [
@@ -40,21 +51,21 @@ RESULTS = [
     ],
 )
 def test_a_claim_is_supported_or_refuted_only_beyond_its_interval(trial, over, by, status):
-    result = check_claim(Claim("", ("dense", trial), ("dense", over), by), None, RESULTS)
+    result = check_one(Claim("", ("dense", trial), ("dense", over), by), RESULTS)
     assert result.status == status
     assert (result.comparison.low > by, result.comparison.high < by) == (status == "supported", status == "refuted")
 
 
 def test_a_claim_about_two_stages_takes_the_selected_trial_of_each():
-    result = check_claim(Claim("", ("dense", SELECTED), ("base", SELECTED), 0.05), None, RESULTS)
+    result = check_one(Claim("", ("dense", SELECTED), ("base", SELECTED), 0.05), RESULTS)
     assert (result.comparison.trial, result.comparison.against) == ("128", "base")
     assert result.status == "supported"
 
 
 def test_a_model_beats_itself_by_nothing():
     same = ("base", SELECTED)
-    assert check_claim(Claim("", same, same, 0.05), None, RESULTS).status == "refuted"
-    assert check_claim(Claim("", same, same), None, RESULTS).status == "inconclusive"
+    assert check_one(Claim("", same, same, 0.05), RESULTS).status == "refuted"
+    assert check_one(Claim("", same, same), RESULTS).status == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -68,26 +79,26 @@ def test_a_model_beats_itself_by_nothing():
 def test_a_claim_about_something_that_was_not_run_is_skipped_with_the_reason(missing, reason):
     run = ("base", SELECTED)
     for declared in (Claim("", missing, run), Claim("", run, missing)):
-        result = check_claim(declared, None, RESULTS)
-        assert (result.status, result.comparison, result.reason) == ("skipped", None, reason)
+        result = check_one(declared, RESULTS)
+        assert (result.status, result.comparison, result.reason) == ("skipped", reason)
 
 
 def test_without_a_grayscale_stage_there_is_no_final_model():
     final = ("final", SELECTED)
-    assert check_claim(Claim("", final, final), None, [make_result("colour", a=(0.9, 0.91))]).status == "skipped"
+    assert check_one(Claim("", final, final), [make_result("colour", a=(0.9, 0.91))]).status == "skipped"
 
 
 def test_a_claim_about_two_trials_with_the_same_runs_has_no_interval():
     one = make_result("dense", **{"32": (0.50, 0.51), "128": (0.60, 0.61)})
     for seed in (1, 2):
         one.runs["128", seed] = replace(one.runs["32", seed], digest=f"other {seed}")
-    result = check_claim(Claim("", ("dense", "128"), ("dense", "32")), None, [one])
+    result = check_one(Claim("", ("dense", "128"), ("dense", "32")), [one])
     assert (result.status, result.comparison.difference, result.comparison.low) == ("inconclusive", 0, 0)
 
 
 def test_the_final_model_is_that_of_the_last_grayscale_stage():
     results = [*RESULTS, make_result("colour", a=(0.9, 0.91, 0.92))]
-    result = check_claim(Claim("", (FINAL, SELECTED), ("base", SELECTED)), None, results)
+    result = check_one(Claim("", (FINAL, SELECTED), ("base", SELECTED)), results)
     assert result.comparison.trial == "128"
 
 
@@ -101,4 +112,23 @@ def test_claims_are_checked_only_where_they_concern_the_study(folder, cifar10, t
 
 def test_one_run_of_each_decides_nothing():
     results = [make_result("dense", **{"32": (0.1,), "128": (0.9,)})]
-    assert check_claim(Claim("", ("dense", "128"), ("dense", "32")), None, results).status == "inconclusive"
+    assert check_one(Claim("", ("dense", "128"), ("dense", "32")), results).status == "inconclusive"
+
+
+def test_the_intervals_of_all_claims_that_are_checked_hold_together():
+    """One more claim makes them wider; a claim that is skipped does not."""
+    claim, other = Claim("", ("dense", "128"), ("dense", "32")), Claim("", ("dense", "64"), ("dense", "32"))
+    skipped = Claim("", ("loss", SELECTED), ("dense", "32"))
+    alone, with_skipped, with_other = (
+        check(*declared, results=RESULTS)[0].comparison.margin
+        for declared in ([claim], [claim, skipped], [claim, other])
+    )
+    assert alone == with_skipped
+    assert with_other > alone
+
+
+def test_the_spread_of_a_claim_is_that_of_its_whole_stage():
+    pair = make_result("dense", **{"32": (0.50, 0.53, 0.52), "128": (0.58, 0.61, 0.59)})
+    stage = make_result("dense", **{"32": (0.50, 0.53, 0.52), "128": (0.58, 0.61, 0.59), "64": (0.5, 0.52, 0.53)})
+    declared = Claim("", ("dense", "128"), ("dense", "32"))
+    assert check_one(declared, [stage]).comparison.margin < check_one(declared, [pair]).comparison.margin

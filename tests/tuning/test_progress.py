@@ -163,7 +163,7 @@ def test_in_a_notebook_the_bar_counts_the_stages_that_have_runs_to_make(stderr):
 def test_the_plan_counts_the_runs_of_every_stage(folder, tmp_path):
     tuning = Tuning(folder, tmp_path, "quick")
     plan = tuning.planned_runs()
-    assert list(plan) == [stage.name for stage in tuning.stages]
+    assert list(plan) == [*(stage.name for stage in tuning.stages), "learning-curve"]
     assert plan["base"] == 3
     assert plan["activation"] == 12
 

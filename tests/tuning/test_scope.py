@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_tuning import fake_runs
 
 from cnnlab import surroundings
 from cnnlab.data import sample
 from cnnlab.errors import ConfigError, DataError, StudyError
 from cnnlab.study import CIFAR10_NAMES, INCUMBENT, STAGES, built_in, parse, stage_fits
 from cnnlab.tuning import Tuning, check_claims, check_study, final_stage
+from conftest import fake_runs
 
 MINE = "[[stage]]\nname = 'a'\nvary = 'dense_units'\nvalues = [8, 16]\n[[stage]]\nname = 'b'\n"
 ALL = [stage.name for stage in STAGES]
@@ -51,7 +51,8 @@ def test_stages_and_skip(folder, tmp_path, budget, names, n_mistakes):
     found = scope(folder, tmp_path, budget=budget)
     assert stages(found) == names
     assert len(found.mistake_trials()) == n_mistakes
-    assert list(found.expected_trials()) == [*names, *(["mistakes"] if n_mistakes else [])]
+    curve = ["learning-curve"] if not budget.get("stages") or "all" in budget["stages"] else []
+    assert list(found.expected_trials()) == [*names, *curve, *(["mistakes"] if n_mistakes else [])]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_other_study_under_the_published_protocol(folder, tmp_path):
 
 def test_mistakes_of_another_study(folder, tmp_path):
     """It has none, so they cannot be asked for."""
-    with pytest.raises(ConfigError, match=r"Expected a stage named a, b, all\. Received: 'mistakes'"):
+    with pytest.raises(ConfigError, match=r"Expected a stage named a, b, learning-curve, all\. Received: 'mistakes'"):
         Tuning(folder, tmp_path, study=mine(), budget={"stages": "all,mistakes"})
 
 

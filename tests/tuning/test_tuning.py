@@ -2,47 +2,15 @@
 
 import shutil
 
-import numpy as np
 import pytest
 
 from cnnlab import data
 from cnnlab.errors import ConfigError, DataError
-from cnnlab.records import SCORES
 from cnnlab.report import words
 from cnnlab.study import make_budget, plan_trials
 from cnnlab.tuning import Tuning, tables
 from cnnlab.tuning.progress import Callback
-from conftest import make_arrays, make_record
-
-
-def fake_runs(study, scores, test_seed=0):
-    """Replace the workers: each run gets a record whose val_f1 comes from its trial. Returns the list of runs made."""
-    made = []
-
-    def run_all(work, store, on_run_end, on_epoch):
-        records = {}
-        for run, dataset, split in work:
-            made.append(run)
-            values = dict.fromkeys(SCORES, scores(run.trial) + run.seed / 1000)
-            rng = np.random.default_rng([run.seed, test_seed])
-            values |= {"test_f1": rng.random(), "test_loss": rng.random()}
-            size = sum(run.trial.architecture.filters)
-            data = {
-                "data": {"digest": run.data_digest, "class_names": ["a", "b"]},
-                "split": {"digest": run.split_digest, "pool": 26, "train": 20, "val": 6, "test": 10},
-            }
-            curve = [scores(run.trial)] * min(run.trial.training.epochs, 6)
-            history = {"loss": curve, "accuracy": curve, "val_loss": curve, "val_accuracy": curve}
-            record = make_record(run.trial, run.seed, scores=values, params=size, history=history, **data)
-            arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], rng)
-            fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
-            records[run.digest] = store.put(record, arrays | {"val_probs": fixed["val_probs"]})
-            on_epoch(run, 1)
-            on_run_end(records[run.digest], False)
-        return records
-
-    study.engine.run_all = run_all
-    return made
+from conftest import fake_runs
 
 
 @pytest.fixture

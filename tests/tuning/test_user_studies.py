@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from test_tuning import fake_runs
 
 from cnnlab.errors import ConfigError, RunError, StudyError
 from cnnlab.report import words
@@ -19,6 +18,7 @@ from cnnlab.study import (
     published_trial,
 )
 from cnnlab.tuning import Tuning, check_claims, progress, run_study, tables
+from conftest import fake_runs
 
 FULL, PUBLISHED = PROFILES["full"], PROTOCOLS["published"]
 HEAD, *BLOCKS = re.split(r"^(?=\[\[)", new_text("published"), flags=re.MULTILINE)

@@ -84,16 +84,27 @@ def run(runs: Path, limit: str, **settings: Any) -> None:
     Exits with 1 if runs have failed; the others are stored.
     """
     with long_work(runs, settings["fresh"], settings["scheduler"]):
-        from cnnlab.tuning import TimeLeft, Tuning, fit_time, progress, run_study
+        from cnnlab.tuning import (
+            TimeLeft,
+            Tuning,
+            fit_time,
+            next_lines,
+            next_steps,
+            notes_by_stage,
+            progress,
+            run_study,
+        )
 
         with Tuning(runs=runs, **settings) as tuning:
             if limit:
                 click.echo(fit_time(tuning, limit, report=False), err=True)
             with progress.Bar(tuning.planned_runs(), lambda: TimeLeft(tuning, tuning.calibration, report=False)) as bar:
                 done = run_study(tuning, bar)
+            steps = next_steps(tuning, done.stages, done.curve, notes_by_stage(tuning, done.stages))
     for result in done.stages:
         made = result.decision
         click.echo(f"{made.stage:15} {made.selected:32} val_f1 {made.val_f1_mean:.3f}  (n = {made.n_seeds})")
+    echo(next_lines(steps) if done.stages else [])
     if done.failures:
         click.echo(f"Missing: {', '.join(done.failures)}. Run the same command again.", err=True)
     sys.exit(1 if done.failures else 0)

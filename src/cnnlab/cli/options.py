@@ -75,7 +75,12 @@ def budget_options(command: Callable[..., None]) -> Callable[..., None]:
 
     made: Callable[..., None] = collect
     for option in (
-        click.option("--skip", default="", show_default=False, help='Stages to skip, as dropout,loss; or "mistakes".'),
+        click.option(
+            "--skip",
+            default="",
+            show_default=False,
+            help='Stages to skip, as dropout,loss; or "learning-curve", "mistakes".',
+        ),
         click.option(
             "--stages",
             default="",

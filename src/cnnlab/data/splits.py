@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -83,6 +83,21 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
         received = f"{n_train} training images of {n_classes} classes and {n_test} test images"
         raise unexpected("enough images to train on, to validate on and to test on", received, "Add images.")
     return result
+
+
+def smaller(dataset: Dataset, split: Split, train: int, draw: int = 0) -> Split:
+    """Return a split with fewer training images, drawn with the shares of the classes; the other parts stay.
+
+    Args:
+        dataset: The images that are split.
+        split: The split.
+        train: Images to train on, at least one of each class.
+        draw: Which stratified draw.
+
+    Raises:
+        DataError: There are fewer training images than classes.
+    """
+    return replace(split, train=_draw(dataset.train_labels, split.train, train, draw)[0])
 
 
 def _draw(labels: NDArray[np.int64], indices: NDArray[np.int64], size: int, draw: int) -> list[NDArray[np.int64]]:

@@ -23,12 +23,16 @@ from cnnlab.report.page import Chapter, guarded
 from cnnlab.study import OwnModel
 from cnnlab.tuning import (
     ClaimResult,
+    NextStep,
     StageResult,
     StudyResults,
     TimeLeft,
     Tuning,
     check_claims,
     final_stage,
+    next_lines,
+    next_steps,
+    notes_by_stage,
     progress,
     read_scores,
     run_study,
@@ -95,14 +99,18 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
 def _write(tuning: Tuning, study: StudyResults, chapters: list[Chapter], started: float, out: Path) -> Report:
     """Write model, page and manifest. A part that fails is added to the chapters, with the reason."""
     claim_results: list[ClaimResult] = []
-    manifest = make_manifest(tuning, [*study.stages, *study.mistakes], started, out)
+    steps: list[NextStep] | None = None
+    curve = [study.curve] if study.curve else []
+    manifest = make_manifest(tuning, [*study.stages, *study.mistakes, *curve], started, out)
     manifest |= {"model": {}, "page": {"key": "", "sha256": "", "findings": []}}
     with guarded(chapters, "claims", "The claims"):
         claim_results = check_claims(tuning, study.stages)
+    with guarded(chapters, "next", "What to do next"):
+        steps = next_steps(tuning, study.stages, study.curve, notes_by_stage(tuning, study.stages))
     with guarded(chapters, "model", "model.keras"):
         manifest["model"] = write_model(tuning, study.stages, out)
     with guarded(chapters, "page", "index.html"):
-        manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, manifest, out)
+        manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, steps, manifest, out)
     manifest["missing"] = {chapter.name: chapter.error for chapter in chapters if chapter.error}
     with guarded(chapters, "manifest", "manifest.json"):
         files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
@@ -185,6 +193,7 @@ def _write_page(
     results: Sequence[StageResult],
     chapters: list[Chapter],
     claim_results: Sequence[ClaimResult],
+    steps: Sequence[NextStep] | None,
     manifest: Mapping[str, Any],
     out: Path,
 ) -> dict[str, Any]:
@@ -205,13 +214,13 @@ def _write_page(
         old = sha256(target.read_bytes()).hexdigest()
     if is_complete and before == {"key": key, "sha256": old, "findings": before.get("findings")}:
         return before
-    content = page.render(tuning, results, chapters, claim_results, manifest).encode()
+    content = page.render(tuning, results, chapters, claim_results, steps, manifest).encode()
     files.write(target, content)
     findings: list[str] = []
     with guarded(chapters, "findings", "The findings in the terminal"):
         from cnnlab.report import words  # imports Matplotlib, which takes seconds
 
-        findings = words.terminal_summary(tuning, results, claim_results)
+        findings = [*words.terminal_summary(tuning, results, claim_results), *next_lines(steps or ())]
     is_complete = not any(chapter.error for chapter in chapters)  # rendering may have failed for some
     return {
         "key": key if is_complete else "",  # so that the next command tries again

@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shlex
 import subprocess
 import time
 from collections.abc import Sequence
@@ -19,16 +18,14 @@ from cnnlab.engine import WORKER_ENV
 from cnnlab.records import fit_code_digest
 from cnnlab.report.notebooks import all_records
 from cnnlab.study import OwnModel
-from cnnlab.tuning import MistakeResult, StageResult, Tuning
+from cnnlab.tuning import Result, Tuning, make_command
 
 STUDY_FILE = "study.toml"
 """The copy of the study file in a report."""
 _PACKAGES = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
 
 
-def make_manifest(
-    tuning: Tuning, results: Sequence[StageResult | MistakeResult], started: float, out: Path
-) -> dict[str, Any]:
+def make_manifest(tuning: Tuning, results: Sequence[Result], started: float, out: Path) -> dict[str, Any]:
     """Return the settings, data, code, versions and machines behind some results, as JSON values.
 
     Args:
@@ -40,6 +37,7 @@ def make_manifest(
     folder, budget, protocol = tuning.images.folder, tuning.budget, tuning.protocol
     model = tuning.study.base.architecture
     records = {record.digest: record for record in all_records(results)}
+    study_file = "" if tuning.study.is_built_in else surroundings.relative_path(out / STUDY_FILE)
     return {
         "study": {
             "title": tuning.study.title,
@@ -67,7 +65,7 @@ def make_manifest(
         "run_on": sorted({json.dumps(record.provenance, sort_keys=True) for record in records.values()}),
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         "repeat": {
-            "command": _command(tuning, out),
+            "command": make_command(tuning, study_file),
             "skipped": sorted(tuning.scope.skip),
             "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
             "bit_identical": "on a machine as in run_on, with these environment variables of the workers",
@@ -82,24 +80,6 @@ def _time(tuning: Tuning, wall_seconds: float) -> dict[str, Any]:
         return {}
     asked = {name: value for name, value in tuning.time.items() if name != "spent_before"}
     return {**asked, "took_seconds": round(wall_seconds + tuning.time["spent_before"], 1)}
-
-
-def _command(tuning: Tuning, out: Path) -> str:
-    """Return the command that makes the same report; it names what differs from the defaults."""
-    numbers = {name.upper(): value for name, value in tuning.changes.items()}
-    variables = {
-        "STUDY": "" if tuning.study.is_built_in else surroundings.relative_path(out / STUDY_FILE),
-        "PROFILE": tuning.budget.profile,
-        "PROTOCOL": tuning.protocol.name,
-        "DATA": surroundings.relative_path(tuning.images.path),
-        **{name: "1" if value is True else value for name, value in numbers.items() if value is not False},
-        "STAGES": ",".join(sorted(tuning.scope.asked)),
-        "SKIP": ",".join(sorted(tuning.scope.not_wanted)),
-        "TRUST": "1" if tuning.trust else "",
-    }
-    return " ".join(
-        ["make report", *(f"{name}={shlex.quote(str(value))}" for name, value in variables.items() if value)]
-    )
 
 
 def _versions() -> dict[str, str]:

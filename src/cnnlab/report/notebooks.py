@@ -22,8 +22,8 @@ from cnnlab import files, surroundings
 from cnnlab.engine import code_digest, discard_stderr
 from cnnlab.records import Record, json_digest
 from cnnlab.report.page import Chapter
-from cnnlab.study import ALL_MISTAKES
-from cnnlab.tuning import MistakeResult, StageResult, Tuning, progress
+from cnnlab.study import ALL_MISTAKES, LEARNING_CURVE
+from cnnlab.tuning import Result, Tuning, progress
 
 SILENT_SECONDS = 3600
 """How long a notebook may spend on a cell while no run is in progress, for which it might wait."""
@@ -41,6 +41,7 @@ _CHAPTERS = {
     "data": ("The images", "01-data.ipynb"),
     "comparison": ("Comparison and final model", "04-comparison.ipynb"),
     "noise": ("How noisy are these runs?", "05-noise.ipynb"),
+    LEARNING_CURVE: ("The learning curve", "04-comparison.ipynb"),
     ALL_MISTAKES: ("The effect of each mistake", "06-mistakes.ipynb"),
     "published": ("Appendix: the published study", "07-published.ipynb"),
 }
@@ -72,7 +73,7 @@ class NotebookRunner:
             process.kill()
         self._threads.shutdown(cancel_futures=True)
 
-    def add(self, name: str, results: Sequence[StageResult | MistakeResult]) -> None:
+    def add(self, name: str, results: Sequence[Result]) -> None:
         """Add the chapter of a stage, "data", "comparison", "noise", "mistakes" or "published"; start its notebook.
 
         A notebook that was executed with the same text, parameters, code and results is kept.
@@ -82,7 +83,7 @@ class NotebookRunner:
         except Exception as error:  # for example, no workers can be started; all runs may be stored
             self.add_failed(name, error)
 
-    def _start(self, name: str, results: Sequence[StageResult | MistakeResult]) -> tuple[Chapter, Future[str] | None]:
+    def _start(self, name: str, results: Sequence[Result]) -> tuple[Chapter, Future[str] | None]:
         tuning, (title, notebook) = self._tuning, self._chapter(name)
         source = self._sources / notebook
         parameters: dict[str, Any] = {
@@ -172,7 +173,7 @@ class NotebookRunner:
         return self._out / f"{len(self._chapters) + 1:02d}-{name}.ipynb"
 
 
-def all_records(results: Sequence[StageResult | MistakeResult]) -> list[Record]:
+def all_records(results: Sequence[Result]) -> list[Record]:
     """Return the records behind some results; one that several trials share stands in the list for each."""
     return [record for result in results for records in result.records_by_trial.values() for record in records]
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import nh3
 
-from cnnlab.tuning import ClaimResult, StageResult, Tuning
+from cnnlab.tuning import ClaimResult, NextStep, StageResult, Tuning
+from cnnlab.tuning.advice.next_steps import MOST_LINES
 
 _OUTPUTS = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 """Types of output that the page shows, the best one first. None contains or needs a script."""
@@ -115,6 +116,7 @@ def render(
     results: Sequence[StageResult],
     chapters: list[Chapter],
     claim_results: Sequence[ClaimResult],
+    steps: Sequence[NextStep] | None,
     manifest: Mapping[str, Any],
 ) -> str:
     """Return the report as one HTML page that loads nothing from elsewhere and runs no script but its own.
@@ -129,7 +131,7 @@ def render(
     from markupsafe import Markup
 
     import_matplotlib()
-    overview = _overview(tuning, results, claim_results, chapters)
+    overview = _overview(tuning, results, claim_results, steps, chapters)
     with as_file(files("cnnlab.report") / "templates") as templates:
         _render_chapters(templates, chapters)
         environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
@@ -184,7 +186,11 @@ def _code_style() -> str:
 
 
 def _overview(
-    tuning: Tuning, results: Sequence[StageResult], claim_results: Sequence[ClaimResult], chapters: list[Chapter]
+    tuning: Tuning,
+    results: Sequence[StageResult],
+    claim_results: Sequence[ClaimResult],
+    steps: Sequence[NextStep] | None,
+    chapters: list[Chapter],
 ) -> dict[str, Any]:
     """Return what the page shows before its chapters, without parts that have nothing to show.
 
@@ -218,6 +224,8 @@ def _overview(
             "stages": ("The table of the selections", lambda: _words().stages_table(tuning, results).data),
             "leaderboard": ("Best trials", lambda: _words().leaderboard(results, rows=5).data),
         }
+    if results and steps is not None:
+        parts["next_steps"] = "What to do next", lambda: _words().next_steps_list(steps[:MOST_LINES]).data
     if claim_results:
         parts["claims"] = ("Claims", lambda: _words().claim_table(claim_results).data)
     shown: dict[str, Any] = {}
@@ -229,10 +237,8 @@ def _overview(
 
 def import_matplotlib() -> None:
     """Import Matplotlib from a folder without a `matplotlibrc`: one in the working directory may be broken."""
-    with (
-        suppress(Exception),
-        chdir(Path(__file__).parent),
-    ):  # the part that draws imports it again, and reports the error
+    # The part that draws imports it again, and reports the error.
+    with suppress(Exception), chdir(Path(__file__).parent):
         import matplotlib  # noqa: F401
 
 

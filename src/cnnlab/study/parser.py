@@ -17,6 +17,7 @@ from cnnlab.study.stages import (
     ALL_MISTAKES,
     FINAL,
     INCUMBENT,
+    LEARNING_CURVE,
     SELECTED,
     UNCHANGED,
     Claim,
@@ -35,7 +36,7 @@ LONGEST_STAGE, LONGEST_TRIAL = 50, 100
 LONGEST_LINE = 1_000
 """Characters of a problem: what was received may be long."""
 _NOT_STAGES = (
-    *(ALL_MISTAKES, "all", "search", FINAL),
+    *(ALL_MISTAKES, LEARNING_CURVE, "all", "search", FINAL),
     *("data", "comparison", "noise", "published", "answer", "overview", "how"),
 )
 """Names with another meaning in a report or on the command line."""

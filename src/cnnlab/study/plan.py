@@ -137,6 +137,7 @@ class StageTrial:
         seeds: One run for each.
         incumbent: Whether it is the trial that the previous stage selected.
         published: The published study's fit of this name; None if there is none, or if it does not concern the images.
+        share: Share of the training images that it is fitted to.
     """
 
     name: str
@@ -144,6 +145,7 @@ class StageTrial:
     seeds: tuple[int, ...]
     incumbent: bool = False
     published: PublishedFit | None = None
+    share: float = 1.0
 
 
 def find_protocol(name: str) -> Protocol:

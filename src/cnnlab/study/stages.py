@@ -14,6 +14,7 @@ SELECTED = "selected"  # in a claim, in place of a trial's name: the trial that 
 INCUMBENT = "incumbent"  # in a claim, in place of a trial's name: the trial that the previous stage selected
 FINAL = "final"  # in a claim, in place of a stage's name: the last stage that is not about colour
 ALL_MISTAKES = "mistakes"  # in place of a stage's name: the runs of all mistakes
+LEARNING_CURVE = "learning-curve"  # in place of a stage's name: the final model on parts of its training images
 
 
 @dataclass(frozen=True)

@@ -95,12 +95,68 @@ class MistakeResult:
 
 
 @dataclass(frozen=True)
+class CurvePoint:
+    """The final model, fitted to some of its training images.
+
+    Attributes:
+        name: How many these are, in words.
+        records: Its runs, in the order of their seeds.
+        val_f1: Mean `val_f1`.
+        val_interval: Its 95 % interval; NaN with one seed.
+        test_f1: Mean `test_f1`.
+        test_interval: Its 95 % interval; NaN with one seed.
+    """
+
+    name: str
+    records: list[Record]
+    val_f1: float
+    val_interval: tuple[float, float]
+    test_f1: float
+    test_interval: tuple[float, float]
+
+    @property
+    def images(self) -> int:
+        """Training images of each run."""
+        return int(self.records[0].split["train"])
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """What more training images bring the final model.
+
+    Attributes:
+        points: The model with a quarter, a half and all of its training images.
+        gain: All of them against a half, on `val_f1`.
+    """
+
+    points: tuple[CurvePoint, ...]
+    gain: Comparison
+
+    @property
+    def records_by_trial(self) -> dict[str, list[Record]]:
+        """The records of each point, by its name."""
+        return {point.name: point.records for point in self.points}
+
+
+Result = StageResult | MistakeResult | LearningCurve
+"""What a chapter of a report may be made from."""
+
+
+@dataclass(frozen=True)
 class StudyResults:
-    """The results of a whole study; `failures` has the error of each stage, or of the "mistakes", that failed."""
+    """The results of a whole study.
+
+    Attributes:
+        stages: Those of its stages.
+        mistakes: Those of the mistakes.
+        failures: The error of each stage, of the "learning-curve" or of the "mistakes" that failed.
+        curve: The learning curve of the final model; None without one.
+    """
 
     stages: list[StageResult]
     mistakes: list[MistakeResult]
     failures: dict[str, CnnlabError]
+    curve: LearningCurve | None
 
 
 def have_same_runs(first: Sequence[Record], second: Sequence[Record]) -> bool:

@@ -43,7 +43,7 @@ class StudyImages:
         self.path = Path(path)
         self.accepted = data.accepted_kinds(accept)
         self._budget, self._protocol = budget, protocol
-        self._splits: dict[tuple[str, int], Split] = {}
+        self._splits: dict[tuple[str, int, float], Split] = {}
 
     def within(self, budget: Budget) -> "StudyImages":
         """Return the same images as another budget uses them; they are not read again."""
@@ -76,17 +76,27 @@ class StudyImages:
             )
         return dataset
 
-    def split(self, dataset: Dataset, seed: int = 1) -> Split:
+    def split(self, dataset: Dataset, seed: int = 1, share: float = 1.0) -> Split:
         """Return which of a dataset's images the runs of a seed train on, validate on and test on.
+
+        Args:
+            dataset: The images.
+            seed: The seed.
+            share: Share of the training images: 1, a half, a quarter, and so on. Each part contains the smaller ones,
+                and all have the same validation and test images.
 
         Raises:
             DataError: There are too few of them.
         """
         budget = self._budget
-        key = dataset.digest, seed if budget.splits == "resampled" else 0
-        if key not in self._splits:
+        draw = seed if budget.splits == "resampled" else 0
+        key = dataset.digest, draw, share
+        if key not in self._splits and share < 1:
+            larger = self.split(dataset, seed, 2 * share)
+            self._splits[key] = data.smaller(dataset, larger, len(larger.train) // 2, draw)
+        elif key not in self._splits:
             self._splits[key] = data.split(
-                dataset, self._protocol.split, budget.train, budget.val, budget.test, draw=key[1]
+                dataset, self._protocol.split, budget.train, budget.val, budget.test, draw=draw
             )
         return self._splits[key]
 
@@ -110,12 +120,19 @@ class StudyImages:
             if warning not in both
         ]
 
-    def work(self, trial: Trial, seeds: Sequence[int]) -> list[Work]:
-        """Return a trial's runs with their images."""
+    def work(self, trial: Trial, seeds: Sequence[int], share: float = 1.0) -> list[Work]:
+        """Return a trial's runs with their images; `share` as in `split`."""
         dataset = self.dataset(trial.input.colour)
-        splits = {seed: self.split(dataset, seed) for seed in seeds}
+        splits = {seed: self.split(dataset, seed, share) for seed in seeds}
         trial = trial.for_images(len(splits[seeds[0]].train))
         return [(Run(trial, seed, dataset.digest, split.digest), dataset, split) for seed, split in splits.items()]
+
+
+def image_counts(dataset: Dataset, budget: Budget) -> tuple[int, int, int]:
+    """Return how many images a budget trains on, validates on and tests on, as `data.split` divides them."""
+    n_train, n_test = len(dataset.train_labels), len(dataset.test_labels)
+    n_val = min(budget.val, max(n_train // 5, len(dataset.class_names)))
+    return min(budget.train, n_train - n_val), n_val, min(budget.test, n_test)
 
 
 def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:
@@ -154,7 +171,7 @@ class Runner:
         work = {
             (trial.name, item[0].seed): item
             for trial in trials
-            for item in self._images.work(trial.settings, trial.seeds)
+            for item in self._images.work(trial.settings, trial.seeds, trial.share)
         }
         names: dict[str, str] = {}
         for (trial_name, _), (run, *_) in work.items():

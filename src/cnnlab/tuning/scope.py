@@ -13,6 +13,7 @@ from cnnlab.study import (
     ALL_MISTAKES,
     CIFAR10_NAMES,
     CIFAR10_SIDE,
+    LEARNING_CURVE,
     Architecture,
     Budget,
     Claim,
@@ -23,9 +24,11 @@ from cnnlab.study import (
     Study,
     Trial,
 )
-from cnnlab.tuning.runner import StudyImages
+from cnnlab.tuning.runner import StudyImages, image_counts
 
 ALL = "all"  # in place of the names of stages: all that are run by default
+CURVE_PARTS = {"a quarter of the images": 0.25, "half of the images": 0.5}
+"""Names of the learning curve's trials beside the final model, and their shares of its training images."""
 
 
 def read_study(named: str | Path | Study, *, trust: bool) -> Study:
@@ -66,7 +69,7 @@ class Scope:
     Attributes:
         asked: Names that the user gave as stages to run.
         not_wanted: Names that the user gave as stages to skip.
-        skip: Names of all stages that are skipped, and perhaps "mistakes"; a stage that fails is added.
+        skip: Names of all stages that are skipped, "learning-curve" and "mistakes"; one that fails is added.
 
     Raises:
         ConfigError: A name does not exist.
@@ -85,7 +88,7 @@ class Scope:
     ) -> None:
         self.study, self.budget, self.protocol, self._images = study, budget, protocol, images
         names = {stage.name: stage.name for stage in study.stages}
-        names |= {ALL_MISTAKES: ALL_MISTAKES} if study.mistakes else {}
+        names |= {name: name for name in (LEARNING_CURVE, *([ALL_MISTAKES] if study.mistakes else []))}
         self.not_wanted = {lookup(names, name, "stage") for name in split_names("skip", skip)}
         self.skip = set(self.not_wanted)
         self.asked = {lookup({**names, ALL: ALL}, name, "stage") for name in split_names("stages", stages)}
@@ -205,7 +208,7 @@ class Scope:
             study.require_size(trial.architecture, images.image_shape)
 
     def expected_trials(self) -> dict[str, tuple[StageTrial, ...]]:
-        """Return the trials of each stage as if no stage before changed the model, and those of the mistakes.
+        """Return the trials of each stage as if no stage changed the model, of the learning curve and the mistakes.
 
         A stage whose trials need another model has none.
         """
@@ -213,9 +216,35 @@ class Scope:
         for stage in self.stages:
             with suppress(ConfigError):
                 trials[stage.name] = self.plan(stage, self.start)
+        if any(not stage.on_colour for stage in self.stages) and (parts := self.curve_trials(self.start)):
+            trials[LEARNING_CURVE] = parts
         if by_mistake := self.mistake_trials():
             trials[ALL_MISTAKES] = tuple(trial for pair in by_mistake.values() for trial in pair.values())
         return trials
+
+    def planned_runs(self) -> dict[str, int]:
+        """Return about how many runs each of `expected_trials` will have, before any incumbent is known."""
+        return {
+            name: len({(trial.settings, trial.share, seed) for trial in trials for seed in trial.seeds})
+            for name, trials in self.expected_trials().items()
+            if trials
+        }
+
+    def curve_trials(self, final: Trial) -> tuple[StageTrial, ...]:
+        """Return the trials of the learning curve beside the final model: it, on parts of its training images.
+
+        There are none under the published protocol, and where a part would have fewer images than classes.
+
+        Raises:
+            DataError: The images cannot be used.
+        """
+        dataset = self._images.dataset(final.input.colour)
+        n_train, _, _ = image_counts(dataset, self.budget)
+        too_few = int(n_train * min(CURVE_PARTS.values())) < len(dataset.class_names)
+        if self.protocol.pinned or LEARNING_CURVE in self.skip or too_few:
+            return ()
+        seeds = self.budget.seed_numbers
+        return tuple(StageTrial(name, final, seeds, share=share) for name, share in CURVE_PARTS.items())
 
     def mistake_trials(self) -> dict[str, dict[str, StageTrial]]:
         """Return the trials of each mistake that is run.

@@ -21,8 +21,9 @@ from cnnlab.study import (
     find_protocol,
     make_budget,
 )
+from cnnlab.tuning.advice.learning_curve import measure_curve
 from cnnlab.tuning.progress import Callback
-from cnnlab.tuning.results import MistakeResult, StageResult
+from cnnlab.tuning.results import LearningCurve, MistakeResult, StageResult, final_stage
 from cnnlab.tuning.runner import Runner, StudyImages
 from cnnlab.tuning.scope import Scope, read_study
 
@@ -41,8 +42,8 @@ class Tuning:
         study: A study file; "" for the built-in study.
         budget: What differs from the profile, as `{"seeds": 2, "epochs": 10}`: `seeds`, `epochs`, `patience`, `train`,
             `val`, `test`, `precision`, `halving` and `splits` as in `Budget`; `stages` and `skip` are names of stages,
-            as a list or with commas between them, and "mistakes" or "all". The stage after a skipped one starts from
-            the trial that was selected before it.
+            "learning-curve", "mistakes" or "all", as a list or with commas between them. After a skipped stage, the
+            next one starts from the trial that was selected before.
         scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
         fresh: Repeat stored runs too.
         accept: Kinds of warnings about the images that the user accepts: they are not shown.
@@ -83,6 +84,7 @@ class Tuning:
         parts = {name: numbers.pop(name, None) or () for name in STUDY_PARTS}
         self.study = read_study(study, trust=trust)
         self.trust = trust
+        self.study_file = "" if isinstance(study, Study) else str(study)
         self.protocol = find_protocol(protocol)
         if self.protocol.pinned and numbers.get("splits") is None:
             numbers["splits"] = "fixed"
@@ -291,10 +293,11 @@ class Tuning:
             self._mistake_results = self._runner.run_mistakes(mistakes, by_mistake) if mistakes else []
         return self._mistake_results
 
+    def learning_curve(self) -> LearningCurve | None:
+        """Return the learning curve of the final model; None if it is skipped. It raises what `result` does."""
+        final = final_stage(self.results())
+        return measure_curve(self._runner, self.store, self.scope, final) if final else None
+
     def planned_runs(self) -> dict[str, int]:
-        """Return about how many runs each stage will have, before its incumbent is known, and the mistakes."""
-        return {
-            name: len({(trial.settings, seed) for trial in trials for seed in trial.seeds})
-            for name, trials in self.scope.expected_trials().items()
-            if trials
-        }
+        """Return about how many runs each stage, the learning curve and the mistakes will have."""
+        return self.scope.planned_runs()

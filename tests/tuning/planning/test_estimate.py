@@ -33,7 +33,7 @@ def store(tuning, runs, epochs=4):
         record = make_record(
             run.trial, run.seed, history=history,
             data={"digest": run.data_digest, "class_names": list(dataset.class_names), "shape": [32, 32, 1]},
-            split={"digest": run.split_digest, "train": 1, "val": 1, "test": 1},
+            split={"digest": run.split_digest, "pool": 200, "train": 1, "val": 1, "test": 1},
         )  # fmt: skip
         assert record.digest == run.digest
         tuning.store.put(record, make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], rng))
@@ -54,11 +54,20 @@ def by_name(made):
 
 def test_each_stage_has_its_runs_and_shared_runs_count_once(tuning):
     stages = by_name(estimate(tuning, WORKERS))
-    assert list(stages) == [stage.name for stage in tuning.stages]
+    assert list(stages) == [*(stage.name for stage in tuning.stages), "learning-curve"]
     assert stages["base"].runs == 2
     assert stages["depth"].runs == 2, "the incumbent's runs are those of the stage before"
     assert stages["combination"].runs == 0
     assert stages["batch-size"].runs == 2 * 3
+
+
+def test_the_learning_curve_counts_with_its_smaller_numbers_of_images(tuning):
+    curve = by_name(estimate(tuning, WORKERS))["learning-curve"]
+    assert curve.runs == 2 * 2
+    n_train, n_val, _ = image_counts(tuning.images.dataset(False), tuning.budget)
+    assert curve.images[1] == 9 * 2 * (n_train // 4 + n_train // 2 + 2 * n_val)
+    other = estimate(tuning, WORKERS, replace(tuning.budget, train=32))
+    assert "learning-curve" not in by_name(other), "a quarter would be fewer images than classes"
 
 
 def test_early_stopping_decides_between_patience_and_all_epochs(tuning):

@@ -252,7 +252,7 @@ class TimeLeft:
 
     def end_run(self, record: Record) -> None:
         """A run has been made."""
-        likely = _likely(self._planner.new_run(Trial.from_canonical(record.trial)))
+        likely = _likely(self._planner.new_run(Trial.from_canonical(record.trial), record.split["train"]))
         self._estimated += likely
         self._took += record.train_seconds
         if self._started:

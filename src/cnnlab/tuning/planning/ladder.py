@@ -10,7 +10,7 @@ from cnnlab.errors import ConfigError
 from cnnlab.study import Budget
 from cnnlab.tuning.planning.calibration import Calibration
 from cnnlab.tuning.planning.estimate import Estimate, estimate
-from cnnlab.tuning.planning.planner import image_counts
+from cnnlab.tuning.runner import image_counts
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning

@@ -4,13 +4,12 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnlab.data import Dataset
 from cnnlab.engine.dispatch import RunQueue
 from cnnlab.errors import ConfigError
 from cnnlab.models.cost import RETRACED_SHARE, Speed, TrialSeconds
 from cnnlab.records import Run, RunStore
-from cnnlab.study import ALL_MISTAKES, Budget, OwnModel, StageTrial, Trial
-from cnnlab.tuning.runner import Runner
+from cnnlab.study import ALL_MISTAKES, LEARNING_CURVE, Budget, OwnModel, StageTrial, Trial
+from cnnlab.tuning.runner import Runner, image_counts
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -76,14 +75,14 @@ class Planner:
     def chain(
         self, *, costliest: bool, selected: Mapping[str, Trial] | None = None
     ) -> Iterator[tuple[str, tuple[StageTrial, ...]]]:
-        """Yield the name and the trials of each stage, then of the mistakes.
+        """Yield the name and the trials of each stage, then those of the learning curve and of the mistakes.
 
         Args:
             costliest: Whether each stage selects its costliest trial, else its cheapest.
             selected: The trials that some stages have selected, by stage.
         """
         scope, selected = self._scope, selected or {}
-        incumbent = scope.start
+        incumbent, final = scope.start, None
         for stage in scope.stages:
             try:
                 trials = scope.plan(stage, incumbent)
@@ -96,6 +95,9 @@ class Planner:
                     trials, key=lambda trial: (self._cost(trial.settings, costliest), trial.incumbent == costliest)
                 )
                 incumbent = selected.get(stage.name, chosen.settings)
+                final = final if stage.on_colour else incumbent
+        if final and (parts := scope.curve_trials(final)):
+            yield LEARNING_CURVE, parts
         if by_mistake := scope.mistake_trials():
             yield ALL_MISTAKES, tuple(trial for trials in by_mistake.values() for trial in trials.values())
 
@@ -132,22 +134,27 @@ class Planner:
             for run, record in zip(of_seeds, records, strict=True):
                 epochs = (record.epochs, record.epochs) if record else usual
                 is_stored = record is not None and self._tuning.store.get(run.digest) is not None
-                runs[run] = self._planned(run, trial.settings, epochs, is_stored)
+                runs[run] = self._planned(run, trial.settings, epochs, is_stored, trial.share)
         return runs
 
-    def new_run(self, trial: Trial) -> PlannedRun:
-        """Return what is expected of a run of a trial, whatever is stored."""
-        return self._planned(Run(trial, 1, "", ""), trial, epoch_range(trial), False)
+    def new_run(self, trial: Trial, n_train: int) -> PlannedRun:
+        """Return what is expected of a run of a trial with so many training images, whatever is stored."""
+        of_budget, _, _ = image_counts(self._tuning.images.dataset(trial.input.colour), self._budget)
+        return self._planned(Run(trial, 1, "", ""), trial, epoch_range(trial), False, n_train / of_budget)
 
     def _runs(self, trial: StageTrial) -> list[Run]:
         if self._knows_runs:
-            return [run for run, _, _ in self._tuning.images.work(trial.settings, trial.seeds)]
+            return [run for run, _, _ in self._tuning.images.work(trial.settings, trial.seeds, trial.share)]
         n_train, _, _ = image_counts(self._tuning.images.dataset(trial.settings.input.colour), self._budget)
-        return [Run(trial.settings.for_images(n_train), seed, "", "") for seed in trial.seeds]
+        settings = trial.settings.for_images(int(n_train * trial.share))
+        return [Run(settings, seed, "", f"{trial.share:g}") for seed in trial.seeds]
 
-    def _planned(self, run: Run, trial: Trial, epochs: tuple[int, int], is_stored: bool) -> PlannedRun:
+    def _planned(
+        self, run: Run, trial: Trial, epochs: tuple[int, int], is_stored: bool, share: float = 1.0
+    ) -> PlannedRun:
         dataset, seconds = self._tuning.images.dataset(trial.input.colour), self.seconds(trial)
         n_train, n_val, n_test = image_counts(dataset, self._budget)
+        n_train = round(n_train * share)
         scored, batch_size = n_val + n_test, trial.training.batch_size
         trace = seconds.trace * (1 + RETRACED_SHARE * (n_train % batch_size > 0))
         is_own = isinstance(trial.architecture, OwnModel)  # it is traced for every run: it may have a hidden state
@@ -165,13 +172,6 @@ def epoch_range(trial: Trial) -> tuple[int, int]:
     """Return the smallest and the largest number of epochs of a run; early stopping decides between them."""
     training = trial.training
     return min(training.epochs, (training.patience or training.epochs) + 1), training.epochs
-
-
-def image_counts(dataset: Dataset, budget: Budget) -> tuple[int, int, int]:
-    """Return how many images a budget trains on, validates on and tests on, as `data.split` divides them."""
-    n_train, n_test = len(dataset.train_labels), len(dataset.test_labels)
-    n_val = min(budget.val, max(n_train // 5, len(dataset.class_names)))
-    return min(budget.train, n_train - n_val), n_val, min(budget.test, n_test)
 
 
 def stage_seconds(runs: Sequence[PlannedRun], case: int, keys: list[Hashable]) -> float:

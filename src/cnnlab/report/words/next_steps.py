@@ -1,0 +1,56 @@
+"""What to do next, and the learning curve, as lists, tables and sentences."""
+
+from collections.abc import Sequence
+from html import escape
+
+from IPython.display import HTML, Markdown
+
+from cnnlab.report.tables import count, table
+from cnnlab.report.words.comparison import comparison_text
+from cnnlab.tuning import LearningCurve, NextStep
+from cnnlab.tuning.advice.next_steps import NOTHING
+
+
+def next_steps_list(steps: Sequence[NextStep]) -> HTML:
+    """Return steps as a numbered list: each with its estimated time and its command."""
+    if not steps:
+        return HTML(f"<p>{NOTHING}</p>")
+    items = (
+        f"<li>{escape(step.what)} <em>({escape(step.cost)})</em><br><code>{escape(step.command)}</code></li>"
+        for step in steps
+    )
+    return HTML(f"<ol>{''.join(items)}</ol>")
+
+
+def learning_curve_table(curve: LearningCurve) -> HTML:
+    """Return the points of a learning curve: training images, runs, and the mean scores with their 95 % intervals."""
+    return table(
+        [
+            {
+                "training images": point.images,
+                "runs": len(point.records),
+                "val_f1": _mean(point.val_f1, point.val_interval, len(point.records)),
+                "test_f1": _mean(point.test_f1, point.test_interval, len(point.records)),
+            }
+            for point in curve.points
+        ],
+        {"training images": ",d"},
+    )
+
+
+def _mean(mean: float, interval: tuple[float, float], n_runs: int) -> str:
+    return f"{mean:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if n_runs > 1 else f"{mean:.3f}"
+
+
+def learning_curve_summary(curve: LearningCurve | None) -> Markdown:
+    """Return what the second half of the training images changed, or that this was not measured."""
+    if curve is None:
+        return Markdown(
+            "There is no learning curve: it was skipped, or a quarter of the training images would be fewer images "
+            "than classes."
+        )
+    half, full = curve.points[-2:]
+    return Markdown(
+        f"The mean `val_f1` of the final model with {count(full.images, 'training image')}, less that with "
+        f"{half.images:,}: {comparison_text(curve.gain)}"
+    )

@@ -1,0 +1,292 @@
+"""What to do next: steps that could settle a verdict or improve the final model, with their costs and commands."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab import surroundings
+from cnnlab.errors import CnnlabError
+from cnnlab.evidence import Comparison
+from cnnlab.records import Record
+from cnnlab.study import ALL_MISTAKES
+from cnnlab.tuning.advice.command import make_command
+from cnnlab.tuning.advice.enough import BudgetNote, NoteKind, budget_notes
+from cnnlab.tuning.planning.calibration import unmeasured
+from cnnlab.tuning.planning.estimate import duration
+from cnnlab.tuning.results import LearningCurve, StageResult, final_stage
+
+if TYPE_CHECKING:
+    from cnnlab.tuning.tuning import Tuning
+
+FIRST_SEEDS = 3  # in place of one seed, which gives no interval
+MOST_SEEDS, MOST_FACTOR = 30, 4  # no more seeds are suggested, and no more than so many times the present number
+UNFINISHED_SHARE = 0.25  # of all runs; with fewer that were best in their last epoch, more epochs are not suggested
+MORE_TRIALS = 2  # that a wider range is expected to have
+LEAST_SECONDS = 60.0  # of a command: a shorter one is not ranked higher
+MOST_LINES = 5
+MOST_NAMES = 4  # of stages in a sentence
+NOTHING = "These results suggest no next step."
+Notes = Mapping[str, Sequence[BudgetNote]]
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """Something to do after a study.
+
+    Attributes:
+        what: It, and why, with its figures, as plain text.
+        command: The command that does it.
+        gain: What it could bring, to rank by: a rise of a score, or a difference that could get a verdict, 0 to 1.
+        seconds: Wall time, estimated from that of the study's runs; what is saved is negative; NaN if unknown.
+    """
+
+    what: str
+    command: str
+    gain: float
+    seconds: float
+
+    @property
+    def cost(self) -> str:
+        """The estimated time, as text."""
+        if math.isnan(self.seconds):
+            return "time not estimated"
+        return f"estimated {'to save ' if self.seconds < 0 else ''}{duration(abs(self.seconds))}"
+
+    @property
+    def rate(self) -> float:
+        """What it could bring per second."""
+        return 0.0 if math.isnan(self.seconds) else self.gain / max(self.seconds, LEAST_SECONDS)
+
+
+def notes_by_stage(tuning: "Tuning", results: Sequence[StageResult]) -> Notes:
+    """Return the notes about the budget of each stage. It raises what `budget_notes` does."""
+    return {result.stage.name: budget_notes(tuning, result) for result in results}
+
+
+def next_steps(
+    tuning: "Tuning", results: Sequence[StageResult], curve: LearningCurve | None, notes: Notes
+) -> list[NextStep]:
+    """Return what to do next, first what could bring the most for its cost.
+
+    Args:
+        tuning: The study.
+        results: Its stages.
+        curve: The learning curve of the final model; None without one.
+        notes: The notes about the budget, by stage.
+
+    Raises:
+        DataError: The images cannot be used.
+    """
+    if not results:
+        return []
+    basis = _Basis(tuning, results, curve, notes)
+    return sorted((step for find in _KINDS for step in find(basis)), key=lambda step: -step.rate)
+
+
+def next_lines(steps: Sequence[NextStep]) -> list[str]:
+    """Return the first steps as lines for a terminal, at most `MOST_LINES`."""
+    lines = [f"next: {step.what} ({step.cost}): {step.command}" for step in steps[:MOST_LINES]]
+    return lines or [f"next: {NOTHING}"]
+
+
+class _Basis:
+    """What the steps are found from.
+
+    Attributes:
+        tuning: The study.
+        results: Its stages.
+        curve: The learning curve of the final model; None without one.
+        records: All records, by digest; `stage_records` has those of each stage.
+        workers: How many runs are made at the same time; NaN if unknown.
+    """
+
+    def __init__(
+        self, tuning: "Tuning", results: Sequence[StageResult], curve: LearningCurve | None, notes: Notes
+    ) -> None:
+        self.tuning, self.results, self.curve, self._notes = tuning, results, curve, notes
+        self.stage_records = {result.stage.name: _distinct([result]) for result in results}
+        self.records = _distinct([*results, *([curve] if curve else [])])
+        self.workers = math.nan
+        with suppress(CnnlabError):  # a scheduler that is gone
+            self.workers = unmeasured(tuning).workers
+
+    def command(self, **changes: object) -> str:
+        """Return the command of the study with other values of make's variables."""
+        tuning, study = self.tuning, ""
+        if not tuning.study.is_built_in:
+            study = surroundings.relative_path(tuning.study_file or f"{tuning.study.name}.toml")
+        runs = surroundings.relative_path(tuning.store.path)
+        return make_command(tuning, study, **changes, RUNS="" if runs == "reports/runs" else runs)
+
+    def study_seconds(self, factor: Callable[[Record], float] = lambda _: 1.0) -> float:
+        """Return the wall time of all runs, of which each takes some factor of its present time."""
+        seconds = sum(record.train_seconds * factor(record) for record in self.records.values())
+        n_mistakes = self.tuning.planned_runs().get(ALL_MISTAKES, 0)
+        return seconds * (1 + n_mistakes / len(self.records)) / self.workers
+
+    def is_negligible(self, result: StageResult) -> bool:
+        """Return whether all differences of a stage are too small to matter, with their intervals."""
+        comparisons = result.decision.comparisons
+        return bool(comparisons) and all(
+            one.has_interval and max(abs(one.low), abs(one.high)) <= self.tuning.study.matters for one in comparisons
+        )
+
+    def inconclusive(self) -> dict[str, Comparison]:
+        """Return the evidence of the stages that need a verdict, by stage."""
+        return {
+            result.stage.name: one
+            for result in self.results
+            if (one := result.decision.evidence) and not one.is_conclusive and not self.is_negligible(result)
+        }
+
+    def with_note(self, kind: NoteKind) -> Iterator[tuple[str, BudgetNote]]:
+        """Yield the stages that have a note of some kind, with it."""
+        for name, notes in self._notes.items():
+            yield from ((name, note) for note in notes if note.kind == kind)
+
+
+def _more_seeds(basis: _Basis) -> Iterator[NextStep]:
+    n, inconclusive = basis.tuning.budget.seeds, basis.inconclusive()
+    if n == 1 and inconclusive:
+        what = f"One run per trial gives no verdict. {FIRST_SEEDS} seeds give every difference an interval."
+        at_stake = max(abs(one.difference) for one in inconclusive.values())
+        seconds = basis.study_seconds() * (FIRST_SEEDS - n)
+        yield NextStep(what, basis.command(SEEDS=FIRST_SEEDS), at_stake, seconds)
+        return
+    most = min(MOST_FACTOR * n, MOST_SEEDS)
+    needed = {name: one for name, one in inconclusive.items() if n < one.seeds_needed <= most}
+    if not needed:
+        return
+    numbers = sorted({int(one.seeds_needed) for one in needed.values()})
+    parts = list[str]()
+    for number in numbers:
+        stages = [f"{name} ({one.difference:+z.3f})" for name, one in needed.items() if one.seeds_needed == number]
+        parts.append(f"{number} {'also ' if parts else ''}{_listed(stages)}")
+    parts[0] = parts[0].replace(" ", f" seeds per trial instead of {n} would probably settle ", 1)
+    at_stake = max(abs(one.difference) for one in needed.values() if one.seeds_needed == numbers[0])
+    seconds = basis.study_seconds() * (numbers[0] - n) / n
+    yield NextStep(f"{'; '.join(parts)}.", basis.command(SEEDS=numbers[0]), at_stake, seconds)
+
+
+def _more_epochs(basis: _Basis) -> Iterator[NextStep]:
+    epochs = basis.tuning.budget.epochs
+    runs = list(_distinct(basis.results).values())
+    unfinished = [record for record in runs if record.best_epoch == record.epochs == epochs]
+    selected = {record.digest: record for result in basis.results for record in result.selected_records}
+    rise = float(np.mean([_last_rise(record) for record in selected.values()]))
+    if len(unfinished) < UNFINISHED_SHARE * len(runs) or rise <= 0:
+        return
+    rose = f"rose by {rise:.3f} over the last quarter of their epochs"
+    if epochs == 1:
+        rose = f"is {rise:.3f} above that of guessing after one epoch"
+    what = (
+        f"{len(unfinished)} of {len(runs)} runs were best in their last epoch; the val_accuracy of the selected "
+        f"trials {rose}. Try {2 * epochs} epochs."
+    )
+    seconds = basis.study_seconds(lambda record: 1.0 + (record.epochs == epochs))
+    yield NextStep(what, basis.command(EPOCHS=2 * epochs), rise, seconds)
+
+
+def _more_training_images(basis: _Basis) -> Iterator[NextStep]:
+    final = final_stage(basis.results)
+    if not basis.curve or not final:
+        return
+    split, gain = final.selected_records[0].split, basis.curve.gain
+    n_train, n_left = split["train"], split["pool"] - split["val"] - split["train"]
+    if n_left <= 0 or gain.difference <= 0:
+        return
+    interval = "one run, so no interval"
+    if gain.has_interval:
+        interval = f"95 % interval {gain.low:+z.3f} to {gain.high:+z.3f}"
+    wanted = min(2 * n_train, n_train + n_left)
+    what = (
+        f"{n_train:,} training images instead of {basis.curve.points[-2].images:,} raised the final model's "
+        f"val_f1 by {gain.difference:.3f} ({interval}). The folder has {n_left:,} more."
+    )
+    seconds = basis.study_seconds(lambda _: wanted / n_train)
+    yield NextStep(what, basis.command(TRAIN=wanted), gain.difference, seconds)
+
+
+def _more_validation_images(basis: _Basis) -> Iterator[NextStep]:
+    few = dict(basis.with_note(NoteKind.FEW_IMAGES))
+    if not few:
+        return
+    split = basis.results[0].selected_records[0].split
+    n_train, n_val = split["train"], split["val"]
+    wanted = min(max(note.detail.get("images", 2 * n_val) for note in few.values()), split["pool"] // 5)
+    if wanted <= n_val:
+        return
+    what = (
+        f"{n_val:,} validation images are too few to show a difference of {basis.tuning.study.matters:g} in "
+        f"{_listed(few)}. Try {wanted:,}."
+    )
+    evidence = [one for name, one in basis.inconclusive().items() if name in few]
+    at_stake = max((abs(one.difference) for one in evidence), default=0.0)
+    seconds = basis.study_seconds(lambda _: (n_train + wanted) / (n_train + n_val))
+    yield NextStep(what, basis.command(VAL=wanted), at_stake, seconds)
+
+
+def _wider_ranges(basis: _Basis) -> Iterator[NextStep]:
+    if basis.tuning.protocol.pinned:  # its trials are the published ones
+        return
+    by_name = {result.stage.name: result for result in basis.results}
+    for name, note in basis.with_note(NoteKind.EDGE):
+        result, is_built_in = by_name[name], basis.tuning.study.is_built_in
+        means = {
+            trial.name: float(np.mean([record.scores["val_f1"] for record in result.records(trial.name)]))
+            for trial in result.distinct_trials
+        }
+        selected = means.pop(result.decision.selected)
+        records = basis.stage_records[name].values()
+        seconds = sum(record.train_seconds for record in records) * MORE_TRIALS / len(result.distinct_trials)
+        yield NextStep(
+            f"Stage {name}: {note.text} Add them to the stage in {'a' if is_built_in else 'your'} study file.",
+            "cnnlab study new mine.toml --from published" if is_built_in else basis.command(),
+            max(selected - max(means.values(), default=selected), 0.0),
+            seconds / basis.workers,
+        )
+
+
+def _stages_to_skip(basis: _Basis) -> Iterator[NextStep]:
+    names = [result.stage.name for result in basis.results if basis.is_negligible(result)]
+    if not names:
+        return
+    others = {digest for name, records in basis.stage_records.items() if name not in names for digest in records}
+    own = [record for name in names for record in basis.stage_records[name].values()]
+    saved = sum({record.digest: record.train_seconds for record in own if record.digest not in others}.values())
+    what = f"Skip next time: {_listed(names)}. All their intervals lie within -{basis.tuning.study.matters:g} and +{basis.tuning.study.matters:g}."
+    skip = ",".join(sorted({*names, *basis.tuning.scope.not_wanted}))
+    yield NextStep(what, basis.command(SKIP=skip), 0.0, -saved / basis.workers)
+
+
+_KINDS = (_more_seeds, _more_epochs, _more_training_images, _more_validation_images, _wider_ranges, _stages_to_skip)
+"""Each finds steps of one kind."""
+
+
+def _distinct(results: Sequence[StageResult | LearningCurve]) -> dict[str, Record]:
+    """Return the records behind some results, each once, by digest."""
+    return {
+        record.digest: record
+        for result in results
+        for records in result.records_by_trial.values()
+        for record in records
+    }
+
+
+def _listed(names: Collection[str]) -> str:
+    """Return names as a list within a sentence: the first ones, and how many more there are."""
+    first, more = list(names)[:MOST_NAMES], len(names) - MOST_NAMES
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
+
+
+def _last_rise(record: Record) -> float:
+    """Return by how much the `val_accuracy` of a run rose over the last quarter of its epochs.
+
+    For a run of one epoch, it is how far it lies above that of guessing.
+    """
+    accuracy = [1 / len(record.data["class_names"]), *record.history["val_accuracy"]]
+    return accuracy[-1] - accuracy[record.epochs * 3 // 4]
