@@ -258,7 +258,8 @@ def _stages_to_skip(basis: _Basis) -> Iterator[NextStep]:
     others = {digest for name, records in basis.stage_records.items() if name not in names for digest in records}
     own = [record for name in names for record in basis.stage_records[name].values()]
     saved = sum({record.digest: record.train_seconds for record in own if record.digest not in others}.values())
-    what = f"Skip next time: {_listed(names)}. All their intervals lie within -{basis.tuning.study.matters:g} and +{basis.tuning.study.matters:g}."
+    matters = basis.tuning.study.matters
+    what = f"Skip next time: {_listed(names)}. All their intervals lie within -{matters:g} and +{matters:g}."
     skip = ",".join(sorted({*names, *basis.tuning.scope.not_wanted}))
     yield NextStep(what, basis.command(SKIP=skip), 0.0, -saved / basis.workers)
 
