@@ -14,6 +14,8 @@ import click
 import numpy as np
 
 import cnnlab.data as cnnlab_data
+from benchmarks import coverage as covering
+from benchmarks import simulate
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
 from cnnlab.data import sample
@@ -21,7 +23,7 @@ from cnnlab.engine import Engine, dispatch
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
 from cnnlab.records import SCORES, Record, Run, RunStore, fit_code_digest
-from cnnlab.study import PRECISIONS, Training, Trial, published_architecture
+from cnnlab.study import PRECISIONS, Training, Trial, make_budget, published_architecture
 from cnnlab.tuning import Tuning, progress, read_scores
 from cnnlab.tuning.halving import MIN_TRIALS, rungs, successive_halving, val_accuracy_at
 from cnnlab.tuning.runner import Runner
@@ -371,10 +373,79 @@ def precision(**settings: Any) -> None:
         "precision",
         "Activations of 16 bits (mixed_bfloat16) against 32",
         f"Profile {settings['profile']} on {Path(settings['data']).name}, n = {settings['seeds']} seeds a trial. Test "
-        f"macro-F1 with 32 bits minus that with 16, with the 95 % interval over seeds and images: mean of {len(gaps)} "
+        f"macro-F1 with 16 bits less that with 32, with the 95 % interval over seeds and images: mean of {len(gaps)} "
         f"trials {np.mean(gaps):+.4f}, SD {np.std(gaps, ddof=1):.4f}. Seconds an epoch (median over seeds) with "
         f"32 bits over those with 16: median of all trials {np.median(ratios):.2f}.",
         table(rows, ["trial", "params", "difference", "verdict", "times as fast"]),
+    )
+
+
+@main.command()
+@click.option("--data", default="data/cifar10", show_default=True, help="Folder of images.")
+@click.option("--runs", default="reports/runs", show_default=True, help="Folder of stored runs.")
+@click.option("--draws", default=60, show_default=True, help="Draws of training and validation images.")
+@click.option("--epochs", default=8, show_default=True, help="Epochs of a run of profile quick.")
+def coverage(data: str, runs: str, draws: int, epochs: int) -> None:
+    """Count how often intervals cover a difference over other training images; missing runs are made."""
+    budget = make_budget("quick", {"epochs": epochs})
+    made = covering.make(data, runs, budget, draws)
+    scores = RESULTS / "coverage.csv"
+    made.table().to_csv(scores, index=False, float_format="%.4f")
+    heads = ["covers, fixed", "half-width", "covers, resampled", "half-width"]
+    publish(
+        "coverage",
+        "Intervals over other training images",
+        f"Grayscale images of {Path(data).name}, {budget.train} training, {budget.val} validation and {budget.test} "
+        f"test images, at most {epochs} epochs. {draws} studies of {covering.SEEDS} seeds of each kind; the true "
+        f"difference is the mean over {covering.SEEDS * draws} draws. Each trial less the first model of the built-in "
+        f"study. All {len(made.records):,} scores: {scores.name}.",
+        table(covering.pairs(made), ["trial, pair alone", "on", "true", *heads, "ratio of half-widths"]),
+        table(covering.together(made), ["all three as a stage, on", *heads]),
+    )
+
+
+@main.command()
+@click.option("--stages", default=4000, show_default=True, help="Simulated stages of each kind.")
+def verdicts(stages: int) -> None:
+    """Simulate stages: how often equal trials get a verdict, and a better trial is found."""
+    rng, sizes, seeds = np.random.default_rng(0), (2, 3, 5, 8), (2, 3, 5, 10)
+    false = [
+        [
+            spread,
+            n_seeds,
+            *(
+                " / ".join(
+                    f"{100 * simulate.share(simulate.stages(rng, spread, size, n_seeds, stages, 0.0, draw_sd)):.1f}"
+                    for draw_sd in (0.0, 1.0)
+                )
+                for size in sizes
+            ),
+        ]
+        for spread in simulate.SPREADS
+        for n_seeds in seeds
+    ]
+    power = []
+    for spread in ("equal", "half at chance", "one very noisy trial"):
+        for n_seeds in seeds:
+            cells = []
+            for size, draw_sd in ((size, draw_sd) for size in (3, 5, 8) for draw_sd in (0.0, 1.0)):
+                drawn = list(simulate.stages(rng, spread, size, n_seeds, stages // 4, 3.0, draw_sd))
+                cells.append(
+                    f"{100 * simulate.share(drawn, only_better=True):.0f} / {100 * simulate.share_by_holm(drawn):.0f}"
+                )
+            power.append([spread, n_seeds, *cells])
+    publish(
+        "verdicts",
+        "Verdicts of simulated stages",
+        f"Stages without a difference in which any trial gets a verdict, in %, of {stages:,} of each kind: where the "
+        "images of a seed change no trial / all trials alike.",
+        table(false, ["spread", "seeds", *(f"{size} trials" for size in sizes)]),
+        "Stages in which one trial is better by three SDs of a run and gets that verdict, in %, of "
+        f"{stages // 4:,} of each kind: now / by the rule of version 0.1.0. *Images*: those of a seed change all "
+        "trials alike.",
+        table(
+            power, ["spread", "seeds", *(f"{size} trials{images}" for size in (3, 5, 8) for images in ("", ", images"))]
+        ),
     )
 
 

@@ -16,10 +16,11 @@ from cnnlab.data import Dataset, Split
 from cnnlab.engine import Engine, Work
 from cnnlab.evidence import Comparison, Scores
 from cnnlab.records import Record, Run, RunStore
-from cnnlab.study import PROTOCOLS, SPLITS, Budget, Trial, built_in, start
+from cnnlab.study import PROTOCOLS, Budget, Trial, built_in, start
 from cnnlab.tuning import read_scores
 
 SEEDS = 3
+SPLITS = ("fixed", "resampled")
 BASE = "base"
 CHANGES = {
     "tanh": {"conv_activation": "tanh", "dense_activation": "tanh"},
@@ -107,7 +108,7 @@ def pairs(runs: Runs) -> list[list[str]]:
         true = true_differences(runs, part)
         for trial in CHANGES:
             row = [trial, part, f"{true[trial]:+.3f}"]
-            for splits in reversed(SPLITS):
+            for splits in SPLITS:
                 made = [one for (one,) in _compare(runs, (trial,), part, splits)]
                 covered = np.mean([one.low <= true[trial] <= one.high for one in made])
                 row += [f"{100 * covered:.0f} %", f"{np.mean([one.margin for one in made]):.3f}"]
@@ -120,7 +121,7 @@ def together(runs: Runs) -> list[list[str]]:
     rows = []
     for part in ("val", "test"):
         true, row = true_differences(runs, part), [part]
-        for splits in reversed(SPLITS):
+        for splits in SPLITS:
             made = _compare(runs, tuple(CHANGES), part, splits)
             covered = np.mean([all(one.low <= true[one.trial] <= one.high for one in stage) for stage in made])
             row += [f"{100 * covered:.0f} %", f"{np.mean([one.margin for stage in made for one in stage]):.3f}"]

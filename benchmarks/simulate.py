@@ -1,6 +1,6 @@
 """Simulated stages: how often equal trials get a verdict, and how often a better one does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -42,22 +42,20 @@ def stages(
         yield 0.5 + RUN_SD * runs
 
 
-def share_with_verdict(runs_of_stages: Iterator[NDArray[np.float64]], *, only_better: bool = False) -> float:
+def share(drawn: Iterable[NDArray[np.float64]], *, only_better: bool = False) -> float:
     """Return the share of stages in which any trial gets a verdict, or in which the second is "better"."""
-    verdicts = [
-        [one.verdict for one in compare({str(i): Scores(row) for i, row in enumerate(runs)})] for runs in runs_of_stages
-    ]
+    verdicts = [[one.verdict for one in compare({str(i): Scores(row) for i, row in enumerate(runs)})] for runs in drawn]
     if only_better:
         return float(np.mean([of_stage[0] == "better" for of_stage in verdicts]))
     return float(np.mean([any(one != "inconclusive" for one in of_stage) for of_stage in verdicts]))
 
 
-def share_better_by_holm(runs_of_stages: Iterator[NDArray[np.float64]]) -> float:
+def share_by_holm(drawn: Iterable[NDArray[np.float64]]) -> float:
     """Return the share of stages in which the second trial is better by version 0.1.0's rule.
 
     This was Welch's t test, or that with the pooled variance where it is larger, with Holm's correction over all pairs.
     """
-    return float(np.mean([_is_better_by_holm(runs) for runs in runs_of_stages]))
+    return float(np.mean([_is_better_by_holm(runs) for runs in drawn]))
 
 
 def _is_better_by_holm(runs: NDArray[np.float64]) -> bool:

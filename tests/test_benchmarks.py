@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as commands
-from benchmarks import plain
+from benchmarks import coverage, plain, simulate
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
 from cnnlab import models, study
 from cnnlab.records import RunStore
-from cnnlab.study import Architecture, Training, Trial
+from cnnlab.study import Architecture, Training, Trial, make_budget
 from conftest import make_record
 
 SMALL = Trial(Architecture(filters=(2, 3), dense_units=4), Training(epochs=2, batch_size=16))
@@ -78,3 +78,24 @@ def test_halving_is_held_against_the_whole_stage_with_the_epochs_of_both():
     assert (whole, halved) == ("b", "b")
     assert full == 4 * 2 * 6
     assert cost == 4 * 2 + 2 * 2 * 6  # a rung of two epochs for four, then two seeds of b and d
+
+
+def test_a_simulated_better_trial_is_found_and_equal_ones_are_not():
+    rng = np.random.default_rng(0)
+    for draw_sd in (0.0, 1.0):
+        better = list(simulate.stages(rng, "equal", 4, 5, 50, 6.0, draw_sd))
+        equal = list(simulate.stages(rng, "equal", 4, 5, 50, 0.0, draw_sd))
+        assert simulate.share(better, only_better=True) > 0.9 > 0.2 > simulate.share(equal)
+        assert simulate.share_by_holm(better) > 0.9 > 0.2 > simulate.share_by_holm(equal)
+
+
+@pytest.mark.slow
+def test_coverage_is_counted_over_studies_with_fixed_and_with_resampled_splits(folder, tmp_path, two_workers):
+    budget = make_budget("smoke")
+    made = coverage.make(str(folder), str(tmp_path), budget, n_draws=2)
+    frame = made.table()
+    assert len(frame) == 4 * 2 * (3 + 2)
+    assert frame.groupby("trial")["draw"].nunique().tolist() == [6] * 4
+    rows = coverage.pairs(made)
+    assert [row[:2] for row in rows] == [[name, part] for part in ("val", "test") for name in coverage.CHANGES]
+    assert {row[0] for row in coverage.together(made)} == {"val", "test"}
