@@ -76,6 +76,7 @@ def test_every_command_has_help_with_an_example(command):
         (["run", "--val", ""], "Expected VAL to be a whole number of at least 1. Received: ''."),
         (["run", "--test", "9" * 5000], "Expected TEST to be a whole number of at least 1. Received: '999"),
         (["run", "--train", "²"], "Expected TRAIN to be a whole number of at least 1. Received: '²'."),
+        (["run", "--splits", "random"], "Expected splits to be one of resampled, fixed. Received: 'random'."),
         (["report", "--stages", "base,dens"], "Expected a stage named base, depth,"),
         (["report", "--skip", "all"], "Expected a stage named base, depth,"),
         (["report", "--study", "nowhere.toml"], "Expected a study file at 'nowhere.toml'. Received: No such file"),
@@ -324,12 +325,14 @@ def test_every_option_of_a_study_reaches_it(project, folder, monkeypatch):
     monkeypatch.setattr("cnnlab.report.make", lambda tuning, out: asked.append(tuning) or report.Report([], [], []))
     words = {"study": "mine.toml", "profile": "smoke", "data": folder, "runs": "store", "report": "out",
              "accept": "layout", "seeds": 4, "epochs": 5, "patience": 2, "train": "1_000", "val": 70, "test": 80,
-             "stages": "dense", "precision": "mixed_bfloat16"}  # fmt: skip
+             "stages": "dense", "precision": "mixed_bfloat16", "splits": "fixed"}  # fmt: skip
     options = [word for name, value in words.items() for word in (f"--{name}", value)]
     answer = call("report", *options, "--halving", "--fresh", "--trust")
     assert answer.exit_code == 0, answer.output
     [tuning] = asked
-    assert tuning.budget == Budget("smoke", 4, 5, 1000, 70, 80, patience=2, precision="mixed_bfloat16", halving=True)
+    assert tuning.budget == Budget(
+        "smoke", 4, 5, 1000, 70, 80, patience=2, precision="mixed_bfloat16", halving=True, splits="fixed"
+    )
     assert tuning.scope.asked == {"dense"}
     assert tuning.images.accepted == {"layout"}
     assert (tuning.store.path, tuning.trust) == (project / "store", True)

@@ -31,7 +31,7 @@ RETIRED = {
     r"what came in|model that came in": "incumbent",
     r"(cannot|can not|could not|can) be told": "inconclusive",
     r"not distinguishable|undecided|within noise": "inconclusive",
-    r"worth a word|have been enough": "conclusive, significant",
+    r"worth a word|have been enough": "conclusive",
     r"judgements?": "result of a claim",
     r"defects?|slips?|put back": "mistake, with it",
     r"set[ -]aside|torn": "quarantined, damaged",

@@ -57,6 +57,15 @@ def test_a_stage_that_one_report_lacks(a, tmp_path):
     assert text[text.index("  depth: (none) -> two") + 1] == "    only in B"
 
 
+def test_the_lines_say_the_sign_and_that_the_intervals_hold_together(a, tmp_path):
+    selected = {"base": "base", "dense": "128"}
+    scores = {"base": [0.52, 0.50, 0.53], "dense": [0.8, 0.81, 0.82]}
+    text = "\n".join(diff.lines(a, read_report(tmp_path / "b", selected, scores, first_digest=10)))
+    assert "the difference, B less A, with its 95 % interval" in text
+    assert "The intervals of all stages hold together:\n  base: base\n" in text
+    assert "  dense: 128\n    0.610 -> 0.810, +0.200 (+0." in text
+
+
 def test_a_folder_without_a_manifest_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"with manifest\.json"):
         diff.read(tmp_path)

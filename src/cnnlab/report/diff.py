@@ -150,7 +150,11 @@ def lines(a: Side, b: Side) -> list[str]:
     differing = settings(a, b)
     text = ["Settings that differ:" if differing else "No setting differs."]
     text += [f"  {name}: {old or '(none)'} -> {new or '(none)'}" for name, (old, new) in differing.items()]
-    text += ["", "Mean test_f1, A -> B, with the 95 % interval of the difference over seeds, on these images:"]
+    text += [
+        "",
+        "Mean test_f1, A -> B, and the difference, B less A, with its 95 % interval over seeds, on these images.",
+        "The intervals of all stages hold together:",
+    ]
     for change in scores(a, b):
         text.append(f"  {change.stage}: {' -> '.join(dict.fromkeys(trial or '(none)' for trial in change.trials))}")
         (old, new), one = change.means, change.comparison

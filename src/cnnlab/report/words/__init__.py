@@ -1,6 +1,7 @@
 """Tables and sentences, made from results. Each name says what its function returns."""
 
 from cnnlab.report.words.images import (
+    class_counts_intro,
     class_counts_table,
     data_summary,
     image_warnings,
@@ -59,13 +60,13 @@ from cnnlab.report.words.study import (
 )
 
 __all__ = [
-    "KeyFigure", "agreement_report", "budget_notes", "calibration_plot", "claim_table", "class_counts_table",
-    "classification_report", "comparisons", "confused_pairs_table", "data_summary", "decision_summary", "findings",
-    "gray_and_colour_scores", "image_warnings", "inconclusive_choices", "key_figures", "layers_table", "leaderboard",
-    "learning_curve_summary", "learning_curve_table", "misclassified_images", "mistake_effects_plot",
-    "mistake_effects_table", "mistake_heading", "mistake_trials_table", "mistake_verdicts", "mistakes_intro",
-    "mistakes_without_effect", "model_drawing", "next_steps_list", "our_noise_summary", "overfitting_summary",
-    "pixel_table", "published_choices_report", "published_differences", "published_intro", "published_noise_summary",
-    "replicates_table", "sample_images", "scrambled_images", "selection_noise", "stage_intro", "stages_table",
-    "study_settings", "study_table", "terminal_summary", "trials_table", "verdict_text",
+    "KeyFigure", "agreement_report", "budget_notes", "calibration_plot", "claim_table", "class_counts_intro",
+    "class_counts_table", "classification_report", "comparisons", "confused_pairs_table", "data_summary",
+    "decision_summary", "findings", "gray_and_colour_scores", "image_warnings", "inconclusive_choices", "key_figures",
+    "layers_table", "leaderboard", "learning_curve_summary", "learning_curve_table", "misclassified_images",
+    "mistake_effects_plot", "mistake_effects_table", "mistake_heading", "mistake_trials_table", "mistake_verdicts",
+    "mistakes_intro", "mistakes_without_effect", "model_drawing", "next_steps_list", "our_noise_summary",
+    "overfitting_summary", "pixel_table", "published_choices_report", "published_differences", "published_intro",
+    "published_noise_summary", "replicates_table", "sample_images", "scrambled_images", "selection_noise",
+    "stage_intro", "stages_table", "study_settings", "study_table", "terminal_summary", "trials_table", "verdict_text",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from cnnlab.study import Budget, Protocol
 
 
 def study_settings(budget: Budget, protocol: Protocol) -> Markdown:
-    """Return how much is run, and how trials are selected."""
+    """Return how much is run, on which draws of the images, and how trials are selected."""
     if protocol.pinned:
         rule = "every stage runs the fits of the published study and selects the published choice"
     elif budget.seeds > 1:
@@ -31,12 +31,33 @@ def study_settings(budget: Budget, protocol: Protocol) -> Markdown:
     return Markdown(
         f"Profile **{budget.profile}**: {count(budget.seeds, 'seed')} per trial, at most "
         f"{count(budget.epochs, 'epoch')} with a patience of {budget.patience}. Protocol **{protocol.name}**: "
-        f"{protocol.split} split; {rule}.{halving}{precision}"
+        f"{_splits(budget, protocol)}; {rule}.{halving}{precision}"
     )
 
 
-def data_summary(folder: DataFolder, split: Split) -> Markdown:
-    """Return how many images there are, and how many of them the runs use."""
+def _splits(budget: Budget, protocol: Protocol) -> str:
+    """Return how the training and validation images are drawn, and whether each seed has its own."""
+    share = "the last fifth of the training images is for validation"
+    if protocol.split == "stratified":
+        share = "training and validation images are drawn with the share of each class kept"
+    if budget.seeds == 1:
+        return share
+    return f"{share}, {'other images for each seed' if _has_draws(budget) else 'the same images for all seeds'}"
+
+
+def _has_draws(budget: Budget) -> bool:
+    """Return whether there are several draws of training and validation images: one for each seed."""
+    return budget.splits == "resampled" and budget.seeds > 1
+
+
+def data_summary(folder: DataFolder, split: Split, budget: Budget) -> Markdown:
+    """Return how many images there are, and how many of them the runs use.
+
+    Args:
+        folder: The images.
+        split: Those that the runs of seed 1 use.
+        budget: The budget.
+    """
     images = folder.gray
     height, width, _ = images.image_shape
     origin = (
@@ -46,11 +67,18 @@ def data_summary(folder: DataFolder, split: Split) -> Markdown:
     if folder.colour:
         n_train, n_test = len(folder.colour.train_labels), len(folder.colour.test_labels)
         colour = f"Colour images: {n_train:,} for training, {n_test:,} for testing."
+    of_seed = draws = ""
+    if _has_draws(budget):
+        of_seed = " of seed 1"
+        draws = (
+            " Each seed has its own training and validation images, as many as seed 1; what follows shows those of "
+            "seed 1. The test images are the same for all seeds."
+        )
     return Markdown(
         f"{len(images.train_labels):,} training and {len(images.test_labels):,} test images of {height} x {width} "
         f"pixels in {len(images.class_names)} classes. The grayscale images are {origin}. {colour}\n\n"
         f"The runs use {len(split.train):,} images for `train`, {len(split.val):,} for `val` and {len(split.test):,} "
-        f"for `test`. Data digest `{images.digest[:12]}`, split digest `{split.digest[:12]}`."
+        f"for `test`. Data digest `{images.digest[:12]}`, split digest{of_seed} `{split.digest[:12]}`.{draws}"
     )
 
 
@@ -59,6 +87,17 @@ def image_warnings(warnings: Sequence[DataWarning]) -> Markdown:
     if not warnings:
         return Markdown("All checks of the images passed.")
     return Markdown("\n".join(f"- {text(warning.text)} (`{warning.name}`)" for warning in warnings))
+
+
+def class_counts_intro(budget: Budget) -> Markdown:
+    """Return which images are counted."""
+    of_seed = ""
+    if _has_draws(budget):
+        of_seed = " Those of `train` and `val` are from the draw of seed 1; the other seeds have other images."
+    return Markdown(
+        f"In the files, and in the three parts that the runs use.{of_seed} The stages select by `val` only; `test` is "
+        "scored but influences no choice."
+    )
 
 
 def class_counts_table(dataset: Dataset, split: Split) -> HTML:
