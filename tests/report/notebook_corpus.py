@@ -320,7 +320,11 @@ def report(payload: Payload, folder: Path) -> str:
         changes={"seeds": name("command", "2")},
         protocol=PROTOCOLS["corrected"],
         store=SimpleNamespace(arrays=lambda *_: arrays),
-        images=SimpleNamespace(warnings=[DataWarning("layout", text)] if payload.place == "image warning" else []),
+        images=SimpleNamespace(
+            warnings=[DataWarning("layout", text)] if payload.place == "image warning" else [],
+            dataset=lambda _colour: SimpleNamespace(train_labels=np.arange(10)),
+            split=lambda *_: SimpleNamespace(val=np.arange(10)),
+        ),
     )
     other = name("manifest", "x")
     manifest = {
