@@ -6,6 +6,7 @@ import scipy.stats
 from world import SPREADS, WORLDS, World, certain, stage
 
 from cnnlab.evidence import Scores, Verdict, compare, image_weights, mean_interval, resampled_f1
+from cnnlab.evidence.critical import dunnett
 
 
 def test_a_pair_alone_is_compared_by_welchs_t_test():
@@ -45,6 +46,15 @@ def test_a_trial_that_varies_wildly_does_not_hide_the_differences_of_others(n_se
     low, high = known(a, b, **settings).confidence_interval(0.95 ** (1 / 2))
     one, _ = compare({"b": certain(*b), "a": certain(*a), "wild": wild})
     assert (one.low, one.high) == pytest.approx((low, high))
+
+
+def test_trials_that_hardly_vary_do_not_count_in_the_pooled_variance():
+    """But they are compared, too, so that the family is larger."""
+    runs = {"a": (0.50, 0.52, 0.54), "b": (0.52, 0.53, 0.55), "c": (0.56, 0.55, 0.58)}
+    trials = {name: certain(*of) for name, of in runs.items()}
+    alone, *_ = compare(trials)
+    beside, *_ = compare(trials | {name: certain(0.1, 0.1, 0.1) for name in ("d", "e")})
+    assert beside.margin / alone.margin == pytest.approx(dunnett(4, 4) / dunnett(2, 4))
 
 
 def test_image_noise():

@@ -18,7 +18,7 @@ POWER = 0.8  # probability of finding a true difference with `Comparison.seeds_n
 MAX_SEEDS = 1000  # the largest number of seeds that `Comparison.seeds_needed` considers
 MIN_PAIRED_DOF = 4  # with fewer degrees of freedom, pairing by seed loses more than it gains
 POOLED_TRIALS = 3  # a pooled variance counts as that of at most so many trials: others may have another spread
-NOISY = 16  # a pair is compared alone if the variance of another trial is so many times that of the pair
+NOISY = 16  # so many times the variance of a pair is too different for pooling, and so is 1 / NOISY of it
 _NAN = float("nan")
 
 
@@ -153,16 +153,20 @@ class _Spread(NamedTuple):
 def _spread(runs: NDArray[np.float64], trial: int) -> _Spread:
     """Return how much the runs (n_trials, n_seeds) of the first trial and of another vary.
 
-    The variance is pooled over all trials. Where that leaves enough degrees of freedom, only what differs within a
-    seed counts, because a seed's images change all trials alike. Where the two trials' own variances (Welch 1947,
-    doi:10.1093/biomet/34.1-2.28; within a seed, Shukla's stability variance, Heredity 29, 1972,
-    doi:10.1038/hdy.1972.87) are larger, they are used: trials that stay at chance hardly vary, and pooling would make
-    the others look too stable. Where another trial varies far more than these two, they are compared alone.
+    The variance is pooled over all trials, without those that hardly vary because they stay at chance. Where that
+    leaves enough degrees of freedom, only what differs within a seed counts, because a seed's images change all trials
+    alike. Where the two trials' own variances (Welch 1947, doi:10.1093/biomet/34.1-2.28; within a seed, Shukla's
+    stability variance, Heredity 29, 1972, doi:10.1038/hdy.1972.87) are larger, they are used: pooling would make the
+    two look too stable. Where another trial varies far more than these two, they are compared alone.
     """
     own = runs.var(axis=1, ddof=1)
-    n = runs.shape[1]
-    if n > 2 and own.max() > NOISY * (own[0] + own[trial]) / 2:
-        runs, own, trial = runs[[0, trial]], own[[0, trial]], 1
+    n, of_pair = runs.shape[1], (own[0] + own[trial]) / 2
+    if n > 2:
+        is_pooled = own >= of_pair / NOISY
+        if own.max() > NOISY * of_pair:
+            is_pooled[:] = False
+        is_pooled[[0, trial]] = True
+        runs, own, trial = runs[is_pooled], own[is_pooled], int(is_pooled[:trial].sum())
     k = len(runs)
     pooled, dof = own.mean(), k * (n - 1)
     is_paired = (k - 1) * (n - 1) >= MIN_PAIRED_DOF
