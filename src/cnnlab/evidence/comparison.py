@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def margin(self) -> float:
-        """Half the width of the interval: a larger difference would have been conclusive."""
+        """Half the width of the interval."""
         return (self.high - self.low) / 2
 
 
@@ -118,7 +118,7 @@ def compare(trials: Mapping[str, Scores], family: int = 0) -> tuple[Comparison, 
     made = []
     for i, (other, difference) in enumerate(zip(others, differences, strict=True)):
         half, _, _ = margin(i, n_seeds)
-        low, high = difference - half, difference + half
+        low, high = max(difference - half, -1.0), min(difference + half, 1.0)  # as far as an F1 can differ
         verdict = Verdict.BETTER if low > 0 else Verdict.WORSE if high < 0 else Verdict.INCONCLUSIVE
         needed = _NAN
         if verdict == Verdict.INCONCLUSIVE:

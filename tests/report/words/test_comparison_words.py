@@ -18,7 +18,7 @@ def inconclusive():
 def test_an_inconclusive_comparison_says_how_many_seeds_it_takes(inconclusive):
     assert comparison_text(inconclusive) == (
         f"+0.070 (95 % interval {inconclusive.low:+.3f} to {inconclusive.high:+.3f}): **inconclusive**. "
-        f"To show a difference of 0.070 takes {inconclusive.seeds_needed:.0f} seeds per trial."
+        f"If the true difference is 0.070, {inconclusive.seeds_needed:.0f} seeds per trial would probably show it."
     )
 
 
@@ -40,8 +40,12 @@ def test_one_run_per_trial_claims_nothing():
 @pytest.mark.parametrize(
     ("changes", "sentence", "cell"),
     [
-        ({"seeds_needed": 14.0}, "To show a difference of 0.050 takes 14 seeds per trial.", "14"),
-        ({"seeds_needed": np.inf}, "takes more images, not only more seeds.", "more images"),
+        ({"seeds_needed": 14.0}, "If the true difference is 0.050, 14 seeds per trial would probably show it.", "14"),
+        (
+            {"seeds_needed": np.inf},
+            "More seeds alone cannot show a difference of 0.050; use more images.",
+            "more images",
+        ),
         ({"difference": -0.0004}, "The difference is 0 to three decimals, so more seeds would hardly help.", "-"),
         ({"seeds_needed": np.nan, "verdict": "worse"}, "**worse**.", "-"),
     ],

@@ -63,6 +63,6 @@ def test_notes_are_a_list_of_plain_text(tuning):
     result = change_runs(result, "*new*", scores=scores)
     assert words.budget_notes(tuning, result).data == (
         "**The budget may not be enough for this question:**\n\n"
-        "- This trial is not clearly better than chance, a validation accuracy of 0.10: &#42;new&#42; (0.05)."
+        "- Some runs are no better than guessing, which has a validation accuracy of 0.10: &#42;new&#42; (2 of 2 runs)."
     )
     assert words.budget_notes(tuning, make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51))).data == ""

@@ -123,7 +123,7 @@ def test_more_epochs_are_suggested_where_runs_still_improved(tuning):
 def test_more_training_images_are_suggested_where_the_learning_curve_rises(tuning):
     [step] = next_steps(tuning, [conclusive()], curve((0.4, 0.42, 0.41), (0.5, 0.52, 0.51)), {})
     assert "20 training images instead of 10 raised the final model's val_f1 by 0.100 (95 % interval +0.0" in step.what
-    assert "The folder has 134 more." in step.what
+    assert "Try 40; the folder has 134 more." in step.what
     assert " TRAIN=40 " in step.command
     assert step.gain == pytest.approx(0.1)
     [single] = next_steps(tuning, [conclusive()], curve((0.4,), (0.5,)), {})
@@ -158,7 +158,9 @@ def test_a_selected_value_at_the_edge_of_its_range_asks_for_a_wider_one(tuning, 
     )
     [step] = next_steps(tuning, [conclusive()], None, {"dense": (note,)})
     assert step.what.startswith("Stage dense: The selected dense_units, 512, is the highest")
-    assert step.command == "cnnlab study new mine.toml --from published"
+    new, _, then = step.command.partition("  # then: ")
+    assert new == ".venv/bin/cnnlab study new mine.toml --from published"
+    assert then.startswith("make report STUDY=mine.toml ")
     assert step.gain == pytest.approx(0.3)
     path = tmp_path / "own study.toml"
     path.write_text('[[stage]]\nname = "dense"\nvary = "dense_units"\nvalues = [16, 32]\n')

@@ -32,10 +32,12 @@ def outlook(comparison: Comparison) -> str:
         return " One run per trial says nothing about noise."
     if _is_zero(comparison):
         return " The difference is 0 to three decimals, so more seeds would hardly help."
-    needed = "more images, not only more seeds"
-    if np.isfinite(comparison.seeds_needed):
-        needed = f"{comparison.seeds_needed:.0f} seeds per trial"
-    return f" To show a difference of {abs(comparison.difference):.3f} takes {needed}."
+    if np.isinf(comparison.seeds_needed):
+        return f" More seeds alone cannot show a difference of {abs(comparison.difference):.3f}; use more images."
+    return (
+        f" If the true difference is {abs(comparison.difference):.3f}, {comparison.seeds_needed:.0f} seeds per trial "
+        "would probably show it."
+    )
 
 
 def comparison_columns(comparison: Comparison) -> dict[str, Any]:

@@ -52,5 +52,6 @@ def learning_curve_summary(curve: LearningCurve | None) -> Markdown:
     half, full = curve.points[-2:]
     return Markdown(
         f"The mean `val_f1` of the final model with {count(full.images, 'training image')}, less that with "
-        f"{half.images:,}: {comparison_text(curve.gain)}"
+        f"{half.images:,}: {comparison_text(curve.gain)} The intervals of two points may overlap: the difference has "
+        "one of its own."
     )

@@ -152,7 +152,8 @@ def overfitting_summary(result: StageResult) -> Markdown:
 def decision_summary(tuning: Tuning, result: StageResult) -> Markdown:
     """Return which trial a stage selects, by which rule, and the verdict."""
     decision, selected = result.decision, result.selected
-    se = "" if np.isnan(decision.val_f1_se) else f" (standard error {decision.val_f1_se:.3f})"
+    pooled = ", pooled over the trials" if len(result.distinct_trials) > 1 else ""
+    se = "" if np.isnan(decision.val_f1_se) else f" (standard error {decision.val_f1_se:.3f}{pooled})"
     lines = [
         f"**{text(selected.name)}** is selected: mean `val_f1` {decision.val_f1_mean:.3f}{se}, "
         f"{decision.selected_params:,} parameters."
@@ -265,7 +266,7 @@ def _basis(result: StageResult, against: str) -> Markdown:
         f"- *difference*: mean `val_f1` of the trial less that of the {reference} (**{text(against)}**{why}). Above "
         f"zero, the trial scores higher. A mean is over {seeds}.\n"
         f"- *95 % interval*: in 95 % of repetitions with {varied}, all intervals of the stage contain the true "
-        "differences (Dunnett's method).\n"
+        "differences. They differ in width where some trials vary more than others.\n"
         "- *verdict*: better if the whole interval is above zero, worse if it is below, else inconclusive. "
         "Inconclusive does not mean equal.\n"
         "- *seeds needed*: with so many seeds per trial, a true difference of this size would be found in 80 % of "

@@ -112,11 +112,14 @@ def _test_f1(records: Sequence[Record]) -> list[float]:
 
 
 def inconclusive_choices(results: Sequence[StageResult]) -> HTML | None:
-    """Return the choices with several seeds and an inconclusive verdict; None if there are none."""
+    """Return the choices on grayscale images with several seeds and an inconclusive verdict; None without any."""
     pairs = [
         (result.stage.name, result.decision.evidence)
         for result in results
-        if result.decision.evidence and not is_conclusive(result) and result.decision.n_seeds > 1
+        if result.decision.evidence
+        and not result.stage.on_colour
+        and not is_conclusive(result)
+        and result.decision.n_seeds > 1
     ]
     return comparison_table([pair[1] for pair in pairs], stage=[pair[0] for pair in pairs]) if pairs else None
 
@@ -222,8 +225,9 @@ def _findings(
     )
     if tuning.budget.seeds > 1:
         basis += (
-            " Better or worse means that the 95 % interval of a difference excludes zero. The intervals of a stage are "
-            "simultaneous: they hold for all its comparisons together."
+            " The number after ± is the standard deviation over runs. Better or worse means that the 95 % interval of "
+            "a difference excludes zero. Within a stage, all intervals are right at the same time in 95 % of "
+            "repetitions."
         )
     return [
         _final_model(tuning, first, last),

@@ -159,16 +159,20 @@ def _epochs(number: int) -> str:
 
 
 def _chance(tuning: "Tuning", result: StageResult) -> BudgetNote | None:
-    """Note trials whose accuracy is hardly above that of always naming the most frequent class."""
+    """Note trials with runs whose accuracy is hardly above that of always naming the most frequent class."""
     records = {trial.name: result.records(trial.name) for trial in result.distinct_trials}
-    at_chance = {name: runs for name, runs in records.items() if _is_at_chance(tuning, runs)}
-    if not at_chance:
+    at_chance = {name: sum(_is_at_chance(tuning, [run]) for run in runs) for name, runs in records.items()}
+    names = tuple(name for name, number in at_chance.items() if number)
+    if not names:
         return None
-    share = chance_accuracy(tuning, next(iter(at_chance.values())))
-    start = "This trial is" if len(at_chance) == 1 else "These trials are"
-    names = ", ".join(f"{name} ({val_accuracy(runs):.2f})" for name, runs in at_chance.items())
-    text = f"{start} not clearly better than chance, a validation accuracy of {share:.2f}: {names}."
-    return BudgetNote(NoteKind.CHANCE, text, tuple(at_chance), {"chance": share})
+    share = chance_accuracy(tuning, records[names[0]])
+    counts = ", ".join(f"{name} ({at_chance[name]} of {_runs(len(records[name]))})" for name in names)
+    text = f"Some runs are no better than guessing, which has a validation accuracy of {share:.2f}: {counts}."
+    return BudgetNote(NoteKind.CHANCE, text, names, {"chance": share})
+
+
+def _runs(number: int) -> str:
+    return f"{number} run" if number == 1 else f"{number} runs"
 
 
 def _diverged(result: StageResult) -> BudgetNote | None:

@@ -128,6 +128,10 @@ class _Basis:
         n_mistakes = self.tuning.planned_runs().get(ALL_MISTAKES, 0)
         return seconds * (1 + n_mistakes / len(self.records)) / self.workers
 
+    def stage_seconds(self, name: str) -> float:
+        """Return the time of all runs of a stage, one after the other."""
+        return sum(record.train_seconds for record in self.stage_records[name].values())
+
     def is_negligible(self, result: StageResult) -> bool:
         """Return whether all differences of a stage are too small to matter, with their intervals."""
         comparisons = result.decision.comparisons
@@ -205,7 +209,7 @@ def _more_training_images(basis: _Basis) -> Iterator[NextStep]:
     wanted = min(2 * n_train, n_train + n_left)
     what = (
         f"{n_train:,} training images instead of {basis.curve.points[-2].images:,} raised the final model's "
-        f"val_f1 by {gain.difference:.3f} ({interval}). The folder has {n_left:,} more."
+        f"val_f1 by {gain.difference:.3f} ({interval}). Try {wanted:,}; the folder has {n_left:,} more."
     )
     seconds = basis.study_seconds(lambda _: wanted / n_train)
     yield NextStep(what, basis.command(TRAIN=wanted), gain.difference, seconds)
@@ -217,12 +221,14 @@ def _more_validation_images(basis: _Basis) -> Iterator[NextStep]:
         return
     split = basis.results[0].selected_records[0].split
     n_train, n_val = split["train"], split["val"]
-    wanted = min(max(note.detail.get("images", 2 * n_val) for note in few.values()), split["pool"] // 5)
+    needed, most = max(note.detail.get("images", 2 * n_val) for note in few.values()), split["pool"] // 5
+    wanted = min(needed, most)
     if wanted <= n_val:
         return
+    limit = f", a fifth of the folder's training images; all these stages need {needed:,}" if needed > most else ""
     what = (
         f"{n_val:,} validation images are too few to show a difference of {basis.tuning.study.matters:g} in "
-        f"{_listed(few)}. Try {wanted:,}."
+        f"{_listed(few)}. Try {wanted:,}{limit}."
     )
     evidence = [one for name, one in basis.inconclusive().items() if name in few]
     at_stake = max((abs(one.difference) for one in evidence), default=0.0)
@@ -241,11 +247,18 @@ def _wider_ranges(basis: _Basis) -> Iterator[NextStep]:
             for trial in result.distinct_trials
         }
         selected = means.pop(result.decision.selected)
-        records = basis.stage_records[name].values()
-        seconds = sum(record.train_seconds for record in records) * MORE_TRIALS / len(result.distinct_trials)
+        seconds = basis.stage_seconds(name) * MORE_TRIALS / len(result.distinct_trials)
+        names = list(basis.stage_records)
+        seconds += sum(
+            map(basis.stage_seconds, names[names.index(name) + 1 :])
+        )  # another selection changes their trials
+        command = basis.command()
+        if is_built_in:
+            new = ".venv/bin/cnnlab study new mine.toml --from published"
+            command = f"{new}  # then: {basis.command(STUDY='mine.toml')}"
         yield NextStep(
             f"Stage {name}: {note.text} Add them to the stage in {'a' if is_built_in else 'your'} study file.",
-            "cnnlab study new mine.toml --from published" if is_built_in else basis.command(),
+            command,
             max(selected - max(means.values(), default=selected), 0.0),
             seconds / basis.workers,
         )
