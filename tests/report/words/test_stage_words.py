@@ -38,21 +38,21 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
         (
             "dense",
             {"old": OLD, "new": NEW},
-            "**new** is selected: mean `val_f1` 0.905 (standard error 0.005, POOLED), 101 parameters. It has the best mean, "
+            "**new** is selected: mean `val_f1` 0.905 (SE 0.005, POOLED), 101 parameters. It has the best mean, "
             "and no trial with fewer parameters is within one standard error of it. "
             "Verdict: **new** is **better** than the incumbent (**old**); difference +0.400 (INTERVAL).",
         ),
         (
             "dense",
             {"old": NEW, "new": OLD},
-            "**old** is selected: mean `val_f1` 0.905 (standard error 0.005, POOLED), 100 parameters. It is the incumbent, so "
+            "**old** is selected: mean `val_f1` 0.905 (SE 0.005, POOLED), 100 parameters. It is the incumbent, so "
             "this stage changes nothing. It has the best mean and the fewest parameters. "
             "Verdict: the best other trial (**new**) is **worse** than the incumbent; difference -0.400 (INTERVAL).",
         ),
         (
             "dense",
             {"old": (0.5, 0.6), "new": (0.65, 0.65)},
-            "**new** is selected: mean `val_f1` 0.650 (standard error 0.035, POOLED), 101 parameters. It has the best mean, "
+            "**new** is selected: mean `val_f1` 0.650 (SE 0.035, POOLED), 101 parameters. It has the best mean, "
             "and no trial with fewer parameters is within one standard error of it. "
             "Verdict: the comparison of **new** with the incumbent (**old**) is **inconclusive**; difference +0.100 "
             "(INTERVAL). If the true difference is 0.100, SEEDS seeds per trial would probably show it.",
@@ -60,7 +60,7 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
         (
             "dense",
             {"old": (0.5, 0.7), "new": (0.52, 0.72)},
-            "**old** is selected: mean `val_f1` 0.600 (standard error 0.100, POOLED), 100 parameters. It is the incumbent, so "
+            "**old** is selected: mean `val_f1` 0.600 (SE 0.100, POOLED), 100 parameters. It is the incumbent, so "
             "this stage changes nothing. It has the fewest parameters of the trials within one standard error of the "
             "best mean, which is 0.620 (**new**, 101 parameters). "
             "Verdict: the comparison of the best other trial (**new**) with the incumbent is "
@@ -87,7 +87,7 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
         (
             "colour",
             {"first": OLD, "second": NEW},
-            "**second** is selected: mean `val_f1` 0.905 (standard error 0.005, POOLED), 101 parameters. It has the best mean, "
+            "**second** is selected: mean `val_f1` 0.905 (SE 0.005, POOLED), 101 parameters. It has the best mean, "
             "and no trial with fewer parameters is within one standard error of it. Verdict: **second** is "
             "**better** than "
             "the first trial (**first**); difference +0.400 (INTERVAL).",
@@ -95,7 +95,7 @@ NEW, OLD = (0.90, 0.91), (0.50, 0.51)
         (
             "colour",
             {"first": NEW, "second": OLD},
-            "**first** is selected: mean `val_f1` 0.905 (standard error 0.005, POOLED), 100 parameters. It has the best mean "
+            "**first** is selected: mean `val_f1` 0.905 (SE 0.005, POOLED), 100 parameters. It has the best mean "
             "and the fewest parameters. Verdict: the best other trial "
             "(**second**) is **worse** than the selected trial; difference -0.400 (INTERVAL).",
         ),
@@ -111,7 +111,7 @@ def test_a_decision_is_a_selection_its_rule_and_its_verdict(tuning, stage, score
     if one := result.decision.evidence:
         summary = summary.replace("INTERVAL", f"95 % interval {one.low:+.3f} to {one.high:+.3f}")
         summary = summary.replace("SEEDS", f"{one.seeds_needed:.0f}")
-    summary = summary.replace("POOLED", "pooled over the trials")
+    summary = summary.replace("(SE ", "(standard error ").replace("POOLED", "pooled over the trials")
     assert words.decision_summary(tuning, result).data == summary
 
 
