@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
 
 FIRST_SEEDS = 3  # in place of one seed, which gives no interval
-MOST_SEEDS, MOST_FACTOR = 30, 4  # no more seeds are suggested, and no more than so many times the present number
+MOST_SEEDS = 30  # no more seeds are suggested
 UNFINISHED_SHARE = 0.25  # of all runs; with fewer that were best in their last epoch, more epochs are not suggested
 MORE_TRIALS = 2  # that a wider range is expected to have
 LEAST_SECONDS = 60.0  # of a command: a shorter one is not ranked higher
@@ -161,8 +161,7 @@ def _more_seeds(basis: _Basis) -> Iterator[NextStep]:
         seconds = basis.study_seconds() * (FIRST_SEEDS - n)
         yield NextStep(what, basis.command(SEEDS=FIRST_SEEDS), at_stake, seconds)
         return
-    most = min(MOST_FACTOR * n, MOST_SEEDS)
-    needed = {name: one for name, one in inconclusive.items() if n < one.seeds_needed <= most}
+    needed = {name: one for name, one in inconclusive.items() if n < one.seeds_needed <= MOST_SEEDS}
     if not needed:
         return
     numbers = sorted({int(one.seeds_needed) for one in needed.values()})
