@@ -152,24 +152,31 @@ def test_more_validation_images_are_suggested_where_they_are_too_few(tuning):
     assert " VAL=32 " in step.command, "a fifth of the images at most"
 
 
-def test_a_selected_value_at_the_edge_of_its_range_asks_for_a_wider_one(tuning, folder, tmp_path):
-    note = BudgetNote(
-        NoteKind.EDGE, "The selected dense_units, 512, is the highest of 3 values: try higher ones too.", ("new",)
+def edge(setting, value, side):
+    return BudgetNote(NoteKind.EDGE, "", ("new",), {"setting": setting, "value": value, "side": side})
+
+
+def test_selected_values_at_the_edge_of_their_ranges_ask_for_wider_ones(tuning, folder, tmp_path):
+    notes = {"filters": (edge("filters", [16, 32, 64], "lower"),), "dense": (edge("dense_units", 512, "higher"),)}
+    [step] = next_steps(tuning, [conclusive("filters"), conclusive()], None, notes)
+    assert step.what == (
+        "The selected value is at the edge of the range that was tried: filters 16-32-64 (try lower), dense_units 512 "
+        "(try higher). Add values to these stages in a study file."
     )
-    [step] = next_steps(tuning, [conclusive()], None, {"dense": (note,)})
-    assert step.what.startswith("Stage dense: The selected dense_units, 512, is the highest")
     new, _, then = step.command.partition("  # then: ")
     assert new == ".venv/bin/cnnlab study new mine.toml --from published"
     assert then.startswith("make report STUDY=mine.toml ")
     assert step.gain == pytest.approx(0.3)
+    # Two more trials in each of two stages of two trials, and the second stage again; six seconds each, two workers.
+    assert step.seconds == pytest.approx((6 + 6 + 6) / 2)
     path = tmp_path / "own study.toml"
     path.write_text('[[stage]]\nname = "dense"\nvary = "dense_units"\nvalues = [16, 32]\n')
     own = Tuning(folder, tmp_path, study=path)
-    [step] = next_steps(own, [conclusive()], None, {"dense": (note,)})
+    [step] = next_steps(own, [conclusive()], None, {"dense": notes["dense"]})
     assert "your study file" in step.what
     assert f"STUDY='{path}'" in step.command
     pinned = Tuning(folder, tmp_path, protocol="published")
-    assert next_steps(pinned, [conclusive()], None, {"dense": (note,)}) == []
+    assert next_steps(pinned, [conclusive()], None, {"dense": notes["dense"]}) == []
 
 
 def test_stages_without_a_difference_that_matters_can_be_skipped(tuning):

@@ -1,21 +1,15 @@
 """What to do next: steps that could settle a verdict or improve the final model, with their costs and commands."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab import surroundings
-from cnnlab.errors import CnnlabError
-from cnnlab.evidence import Comparison
 from cnnlab.records import Record
-from cnnlab.study import ALL_MISTAKES
-from cnnlab.tuning.advice.command import make_command
+from cnnlab.tuning.advice.basis import Basis, Notes, distinct_records
 from cnnlab.tuning.advice.enough import BudgetNote, NoteKind, budget_notes
-from cnnlab.tuning.planning.calibration import unmeasured
 from cnnlab.tuning.planning.estimate import duration
 from cnnlab.tuning.results import LearningCurve, StageResult, final_stage
 
@@ -30,7 +24,6 @@ LEAST_SECONDS = 60.0  # of a command: a shorter one is not ranked higher
 MOST_LINES = 5
 MOST_NAMES = 4  # of stages in a sentence
 NOTHING = "These results suggest no next step."
-Notes = Mapping[str, Sequence[BudgetNote]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ def next_steps(
     """
     if not results:
         return []
-    basis = _Basis(tuning, results, curve, notes)
+    basis = Basis(tuning, results, curve, notes)
     return sorted((step for find in _KINDS for step in find(basis)), key=lambda step: -step.rate)
 
 
@@ -93,67 +86,7 @@ def next_lines(steps: Sequence[NextStep]) -> list[str]:
     return lines or [f"next: {NOTHING}"]
 
 
-class _Basis:
-    """What the steps are found from.
-
-    Attributes:
-        tuning: The study.
-        results: Its stages.
-        curve: The learning curve of the final model; None without one.
-        records: All records, by digest; `stage_records` has those of each stage.
-        workers: How many runs are made at the same time; NaN if unknown.
-    """
-
-    def __init__(
-        self, tuning: "Tuning", results: Sequence[StageResult], curve: LearningCurve | None, notes: Notes
-    ) -> None:
-        self.tuning, self.results, self.curve, self._notes = tuning, results, curve, notes
-        self.stage_records = {result.stage.name: _distinct([result]) for result in results}
-        self.records = _distinct([*results, *([curve] if curve else [])])
-        self.workers = math.nan
-        with suppress(CnnlabError):  # a scheduler that is gone
-            self.workers = unmeasured(tuning).workers
-
-    def command(self, **changes: object) -> str:
-        """Return the command of the study with other values of make's variables."""
-        tuning, study = self.tuning, ""
-        if not tuning.study.is_built_in:
-            study = surroundings.relative_path(tuning.study_file or f"{tuning.study.name}.toml")
-        runs = surroundings.relative_path(tuning.store.path)
-        return make_command(tuning, study, **changes, RUNS="" if runs == "reports/runs" else runs)
-
-    def study_seconds(self, factor: Callable[[Record], float] = lambda _: 1.0) -> float:
-        """Return the wall time of all runs, of which each takes some factor of its present time."""
-        seconds = sum(record.train_seconds * factor(record) for record in self.records.values())
-        n_mistakes = self.tuning.planned_runs().get(ALL_MISTAKES, 0)
-        return seconds * (1 + n_mistakes / len(self.records)) / self.workers
-
-    def stage_seconds(self, name: str) -> float:
-        """Return the time of all runs of a stage, one after the other."""
-        return sum(record.train_seconds for record in self.stage_records[name].values())
-
-    def is_negligible(self, result: StageResult) -> bool:
-        """Return whether all differences of a stage are too small to matter, with their intervals."""
-        comparisons = result.decision.comparisons
-        return bool(comparisons) and all(
-            one.has_interval and max(abs(one.low), abs(one.high)) <= self.tuning.study.matters for one in comparisons
-        )
-
-    def inconclusive(self) -> dict[str, Comparison]:
-        """Return the evidence of the stages that need a verdict, by stage."""
-        return {
-            result.stage.name: one
-            for result in self.results
-            if (one := result.decision.evidence) and not one.is_conclusive and not self.is_negligible(result)
-        }
-
-    def with_note(self, kind: NoteKind) -> Iterator[tuple[str, BudgetNote]]:
-        """Yield the stages that have a note of some kind, with it."""
-        for name, notes in self._notes.items():
-            yield from ((name, note) for note in notes if note.kind == kind)
-
-
-def _more_seeds(basis: _Basis) -> Iterator[NextStep]:
+def _more_seeds(basis: Basis) -> Iterator[NextStep]:
     n, inconclusive = basis.tuning.budget.seeds, basis.inconclusive()
     if n == 1 and inconclusive:
         what = f"One run per trial gives no verdict. {FIRST_SEEDS} seeds give every difference an interval."
@@ -175,9 +108,9 @@ def _more_seeds(basis: _Basis) -> Iterator[NextStep]:
     yield NextStep(f"{'; '.join(parts)}.", basis.command(SEEDS=numbers[0]), at_stake, seconds)
 
 
-def _more_epochs(basis: _Basis) -> Iterator[NextStep]:
+def _more_epochs(basis: Basis) -> Iterator[NextStep]:
     epochs = basis.tuning.budget.epochs
-    runs = list(_distinct(basis.results).values())
+    runs = list(distinct_records(basis.results).values())
     unfinished = [record for record in runs if record.best_epoch == record.epochs == epochs]
     selected = {record.digest: record for result in basis.results for record in result.selected_records}
     rise = float(np.mean([_last_rise(record) for record in selected.values()]))
@@ -194,7 +127,7 @@ def _more_epochs(basis: _Basis) -> Iterator[NextStep]:
     yield NextStep(what, basis.command(EPOCHS=2 * epochs), rise, seconds)
 
 
-def _more_training_images(basis: _Basis) -> Iterator[NextStep]:
+def _more_training_images(basis: Basis) -> Iterator[NextStep]:
     final = final_stage(basis.results)
     if not basis.curve or not final:
         return
@@ -214,7 +147,7 @@ def _more_training_images(basis: _Basis) -> Iterator[NextStep]:
     yield NextStep(what, basis.command(TRAIN=wanted), gain.difference, seconds)
 
 
-def _more_validation_images(basis: _Basis) -> Iterator[NextStep]:
+def _more_validation_images(basis: Basis) -> Iterator[NextStep]:
     few = dict(basis.with_note(NoteKind.FEW_IMAGES))
     if not few:
         return
@@ -235,35 +168,49 @@ def _more_validation_images(basis: _Basis) -> Iterator[NextStep]:
     yield NextStep(what, basis.command(VAL=wanted), at_stake, seconds)
 
 
-def _wider_ranges(basis: _Basis) -> Iterator[NextStep]:
-    if basis.tuning.protocol.pinned:  # its trials are the published ones
+def _wider_ranges(basis: Basis) -> Iterator[NextStep]:
+    edges = dict(basis.with_note(NoteKind.EDGE))
+    if not edges or basis.tuning.protocol.pinned:  # whose trials are the published ones
         return
-    by_name = {result.stage.name: result for result in basis.results}
-    for name, note in basis.with_note(NoteKind.EDGE):
-        result, is_built_in = by_name[name], basis.tuning.study.is_built_in
-        means = {
-            trial.name: float(np.mean([record.scores["val_f1"] for record in result.records(trial.name)]))
-            for trial in result.distinct_trials
-        }
-        selected = means.pop(result.decision.selected)
-        seconds = basis.stage_seconds(name) * MORE_TRIALS / len(result.distinct_trials)
-        names = list(basis.stage_records)
-        seconds += sum(
-            map(basis.stage_seconds, names[names.index(name) + 1 :])
-        )  # another selection changes their trials
-        command = basis.command()
-        if is_built_in:
-            new = ".venv/bin/cnnlab study new mine.toml --from published"
-            command = f"{new}  # then: {basis.command(STUDY='mine.toml')}"
-        yield NextStep(
-            f"Stage {name}: {note.text} Add them to the stage in {'a' if is_built_in else 'your'} study file.",
-            command,
-            max(selected - max(means.values(), default=selected), 0.0),
-            seconds / basis.workers,
-        )
+    gains, seconds = list[float](), 0.0
+    for result in basis.results:
+        name = result.stage.name
+        n_trials, is_wider = len(result.distinct_trials), name in edges
+        if is_wider:
+            gains.append(_lead(result))
+        # Another selection changes the trials of all later stages.
+        seconds += basis.stage_seconds(name) * ((len(gains) > is_wider) + is_wider * MORE_TRIALS / n_trials)
+    is_built_in, ranges = basis.tuning.study.is_built_in, ", ".join(map(_edge_text, edges.values()))
+    command = basis.command()
+    if is_built_in:
+        new = ".venv/bin/cnnlab study new mine.toml --from published"
+        command = f"{new}  # then: {basis.command(STUDY='mine.toml')}"
+    yield NextStep(
+        f"The selected value is at the edge of the range that was tried: {ranges}. Add values to these stages in "
+        f"{'a' if is_built_in else 'your'} study file.",
+        command,
+        max(gains),
+        seconds / basis.workers,
+    )
 
 
-def _stages_to_skip(basis: _Basis) -> Iterator[NextStep]:
+def _edge_text(note: BudgetNote) -> str:
+    value = note.detail["value"]
+    values = value if isinstance(value, Sequence) else [value]
+    return f"{note.detail['setting']} {'-'.join(f'{number:g}' for number in values)} (try {note.detail['side']})"
+
+
+def _lead(result: StageResult) -> float:
+    """Return by how much the mean `val_f1` of the selected trial is above that of the best other one, at least 0."""
+    means = {
+        trial.name: float(np.mean([record.scores["val_f1"] for record in result.records(trial.name)]))
+        for trial in result.distinct_trials
+    }
+    selected = means.pop(result.decision.selected)
+    return max(selected - max(means.values(), default=selected), 0.0)
+
+
+def _stages_to_skip(basis: Basis) -> Iterator[NextStep]:
     names = [result.stage.name for result in basis.results if basis.is_negligible(result)]
     if not names:
         return
@@ -278,16 +225,6 @@ def _stages_to_skip(basis: _Basis) -> Iterator[NextStep]:
 
 _KINDS = (_more_seeds, _more_epochs, _more_training_images, _more_validation_images, _wider_ranges, _stages_to_skip)
 """Each finds steps of one kind."""
-
-
-def _distinct(results: Sequence[StageResult | LearningCurve]) -> dict[str, Record]:
-    """Return the records behind some results, each once, by digest."""
-    return {
-        record.digest: record
-        for result in results
-        for records in result.records_by_trial.values()
-        for record in records
-    }
 
 
 def _listed(names: Collection[str]) -> str:
