@@ -162,11 +162,11 @@ def _spread(runs: NDArray[np.float64], trial: int) -> _Spread:
     own = runs.var(axis=1, ddof=1)
     n, of_pair = runs.shape[1], (own[0] + own[trial]) / 2
     if n > 2:
-        is_pooled = own >= of_pair / NOISY
+        is_alike = own >= of_pair / NOISY
         if own.max() > NOISY * of_pair:
-            is_pooled[:] = False
-        is_pooled[[0, trial]] = True
-        runs, own, trial = runs[is_pooled], own[is_pooled], int(is_pooled[:trial].sum())
+            is_alike[:] = False
+        is_alike[[0, trial]] = True
+        runs, own, trial = runs[is_alike], own[is_alike], int(is_alike[:trial].sum())
     k = len(runs)
     pooled, dof = own.mean(), k * (n - 1)
     is_paired = (k - 1) * (n - 1) >= MIN_PAIRED_DOF
