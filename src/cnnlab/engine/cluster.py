@@ -21,6 +21,8 @@ from cnnlab.errors import ConfigError, WorkerError
 
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer, and a cluster may have no workers."""
+GREETING_SECONDS = 60
+"""How long connecting is tried again while other clients are busy with the scheduler."""
 REPLACE_SECONDS = 20
 """How long a worker of this machine may be missing before cnnlab starts another. Dask itself takes a second or two."""
 POLL_SECONDS = 5
@@ -85,15 +87,18 @@ def connect(scheduler: str) -> Client:
         raise ConfigError(
             f"Expected the address of a Dask scheduler, such as tcp://127.0.0.1:8786. Received: {scheduler!r}."
         ) from error
-    end = time.monotonic() + CONNECT_SECONDS
+    end = time.monotonic() + GREETING_SECONDS
     while True:
         try:
             return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except AssertionError:
+        except AssertionError as error:
             # Dask asserts that a scheduler's greeting comes alone, but messages to all clients, such as what another
             # one has cancelled, may come with it (distributed 2026.8, `Client._ensure_connected`).
             if time.monotonic() > end:
-                raise
+                raise ConfigError(
+                    f"Expected a greeting of the Dask scheduler at {scheduler}. Received: only messages to other "
+                    "clients. Run the same command again."
+                ) from error
         except (OSError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"Expected a Dask scheduler at {scheduler}. Received: {type(error).__name__}. Start one "
