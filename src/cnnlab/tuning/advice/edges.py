@@ -30,11 +30,10 @@ class Edge:
     side: str
     n_values: int
 
-    @property
-    def value_text(self) -> str:
-        """The value as in the name of a trial: 0.1, or 32-64-128 for a list."""
-        values = self.value if isinstance(self.value, list) else [self.value]
-        return "-".join(f"{value:g}" for value in values)
+
+def value_text(value: float | list[float]) -> str:
+    """Return a value as in the name of a trial: 0.1, or 32-64-128 for a list."""
+    return "-".join(f"{number:g}" for number in (value if isinstance(value, list) else [value]))
 
 
 def find_edge(result: StageResult) -> Edge | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnlab.evidence import Verdict
 from cnnlab.records import Record
-from cnnlab.tuning.advice.edges import find_edge
+from cnnlab.tuning.advice.edges import find_edge, value_text
 from cnnlab.tuning.results import StageResult, read_predictions
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _edge(result: StageResult) -> BudgetNote | None:
         return None
     extreme = {"lower": "lowest", "higher": "highest"}[edge.side]
     text = (
-        f"The selected value of {edge.setting}, {edge.value_text}, is the {extreme} of {edge.n_values}: try "
+        f"The selected value of {edge.setting}, {value_text(edge.value)}, is the {extreme} of {edge.n_values}: try "
         f"{edge.side} values too."
     )
     detail = {"setting": edge.setting, "value": edge.value, "side": edge.side}

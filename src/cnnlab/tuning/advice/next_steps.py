@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnlab.records import Record
 from cnnlab.tuning.advice.basis import Basis, Notes, distinct_records
+from cnnlab.tuning.advice.edges import value_text
 from cnnlab.tuning.advice.enough import BudgetNote, NoteKind, budget_notes
 from cnnlab.tuning.planning.estimate import duration
 from cnnlab.tuning.results import LearningCurve, StageResult, final_stage
@@ -195,9 +196,7 @@ def _wider_ranges(basis: Basis) -> Iterator[NextStep]:
 
 
 def _edge_text(note: BudgetNote) -> str:
-    value = note.detail["value"]
-    values = value if isinstance(value, Sequence) else [value]
-    return f"{note.detail['setting']} {'-'.join(f'{number:g}' for number in values)} (try {note.detail['side']})"
+    return f"{note.detail['setting']} {value_text(note.detail['value'])} (try {note.detail['side']})"
 
 
 def _lead(result: StageResult) -> float:
