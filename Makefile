@@ -65,7 +65,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables of make report and make plan (now):"
 	@echo "  DATA=$(DATA)    folder or archive of images, see data/README.md"
-	@echo "  STUDY=$(STUDY)    study file, see docs/studies.md; none: the built-in study"
+	@echo "  STUDY=$(STUDY)    study file, see docs/studies.md, or recipe; none: the published study"
 	@echo "  PROFILE=$(PROFILE)    how much is run: smoke, quick, laptop, full"
 	@echo "  SEEDS=$(SEEDS) EPOCHS=$(EPOCHS) PATIENCE=$(PATIENCE) TRAIN=$(TRAIN) VAL=$(VAL) TEST=$(TEST)"
 	@echo "                  numbers that differ from the profile's: seeds, epochs, images"

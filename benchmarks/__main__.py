@@ -15,6 +15,7 @@ import numpy as np
 
 import cnnlab.data as cnnlab_data
 from benchmarks import coverage as covering
+from benchmarks import importance as searches
 from benchmarks import simulate
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
@@ -446,6 +447,35 @@ def verdicts(stages: int) -> None:
         table(
             power, ["spread", "seeds", *(f"{size} trials{images}" for size in (3, 5, 8) for images in ("", ", images"))]
         ),
+    )
+
+
+@main.command()
+@click.option("--noise", default=100, show_default=True, help="Simulated searches of each size without an effect.")
+@click.option("--effects", default=30, show_default=True, help="Simulated searches of each size and kind of effect.")
+def importance(noise: int, effects: int) -> None:
+    """Simulate searches: how often settings that matter are shown, and settings that do not."""
+    rows, began = [], time.process_time()
+    for kind in searches.EFFECTS:
+        n_searches = effects if searches.EFFECTS[kind].settings else noise
+        for n_settings in (4, 10):
+            cells: list[str] = []
+            for n in (12, 24, 48):
+                found = searches.simulate(kind, n, n_settings, n_searches)
+                shares = (found.shown, found.wrong, found.covered)
+                cells.append(" / ".join("-" if np.isnan(share) else f"{100 * share:.0f}" for share in shares))
+            rows.append([kind, n_settings, n_searches, *cells])
+    n_calls = 3 * sum(row[2] for row in rows)
+    publish(
+        "importance",
+        "Which settings matter, in simulated searches",
+        f"Configurations from a scrambled Halton sequence, with a noise of SD {searches.SD} in macro-F1. In %: "
+        "settings that matter and are shown / searches in which another setting is shown / intervals of the "
+        "settings that matter that cover the mean importance over all searches of their kind. Effects: strong, "
+        "0.12 from the ends of the range to its middle; choice, the second of three is better by 0.06; "
+        "interacting, 0.12 times the product of two places in [0, 1]; weak, 0.03 from end to end.",
+        table(rows, ["effect", "settings", "searches", *(f"{n} configurations" for n in (12, 24, 48))]),
+        f"{(time.process_time() - began) / n_calls:.1f} s of one core a search on average.",
     )
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,22 @@ import pytest
 
 from cnnlab import data, evidence, records
 from cnnlab.data import Dataset, sample
-from cnnlab.engine import Engine
-from cnnlab.records import SCORES, Record, Run
-from cnnlab.study import CIFAR10_NAMES, StageTrial, Trial, built_in, published_choice
+from cnnlab.engine import Engine, Work
+from cnnlab.records import HISTORY, SCORES, Record, Run
+from cnnlab.study import (
+    CIFAR10_NAMES,
+    Dimension,
+    OracleKind,
+    Search,
+    StageTrial,
+    Trial,
+    built_in,
+    published_choice,
+)
+from cnnlab.study.stages import with_search
 from cnnlab.surroundings import ADDRESS
 from cnnlab.tuning import CurvePoint, LearningCurve, StageResult, Tuning
+from cnnlab.tuning.search import QUASI_RANDOM, Proposal, SearchResult, Status
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,6 +92,13 @@ def tiny() -> Dataset:
 
 
 @pytest.fixture
+def work(tiny: Dataset) -> Callable[[Trial, int], Work]:
+    """Makes runs of trials on the tiny images, with their images, as engines take them."""
+    split = data.split(tiny, "stratified", 20, 8, 10)
+    return lambda trial, seed: (Run(trial, seed, tiny.digest, split.digest), tiny, split)
+
+
+@pytest.fixture
 def two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let engines of this process start two workers, whatever cores and memory the machine has."""
     start_two(monkeypatch)
@@ -129,7 +147,8 @@ def smoke_report(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 def make_record(trial: Trial, seed: int = 1, **changes: Any) -> Record:
     """A record made up by hand: two epochs, all scores 0.5 unless told."""
     scores = dict.fromkeys(SCORES, 0.5) | changes.pop("scores", {})
-    history = {"loss": [2.0, 1.0], "accuracy": [0.3, 0.6], "val_loss": [2.0, 1.5], "val_accuracy": [0.3, 0.5]}
+    rising = {"accuracy": [0.3, 0.6], "val_f1": [0.3, 0.5], "val_accuracy": [0.3, 0.5]}
+    history = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5], **rising}
     values = {
         "trial": trial.canonical(), "seed": seed,
         "data": {"digest": "d", "class_names": ["a", "b"], "shape": [12, 12, 1]},
@@ -164,6 +183,67 @@ def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
     )
 
 
+SEARCH = Search(OracleKind.BAYESIAN, (Dimension("dense_units", (16, 32, 64)), Dimension("dropout", (0.0, 0.25))))
+"""The search of `make_search`: dense layers with and without dropout."""
+
+
+def make_search(
+    incumbent: tuple[float, ...],
+    winner: tuple[float, ...] = (),
+    found: Sequence[float | tuple[Status, str]] = (0.3, 0.5),
+    **changes: Any,
+) -> SearchResult:
+    """A joint search's result made up from the val_f1 of the incumbent and the winner, and its ledger.
+
+    Each proposal has the val_f1 of its one run, or a status and a reason. The first half is quasi-random.
+    """
+    stage = with_search((), SEARCH)[0]
+    result = make_result("dense", unchanged=incumbent, **({"winner": winner} if winner else {}))
+    scores = {name: scores_of(of, "val") for name, of in result.records_by_trial.items()}
+    params = {name: 100 + place for place, name in enumerate(scores)}
+    decision = evidence.decide("search", scores, params, "unchanged", only_if_better=True)
+    ledger = []
+    for number, one in enumerate(found, 1):
+        part, point = QUASI_RANDOM if 2 * number <= len(found) else SEARCH.oracle, (number / 100, 0.9)
+        row = Proposal(number, part, point, SEARCH.settings(point), Trial().change(dense_units=number), Status.PLANNED)
+        if isinstance(one, tuple):
+            status, reason = one
+            has_settings = status != Status.STOPPED
+            ledger.append(replace(row, status=status, reason=reason, settings=row.settings if has_settings else {}))
+            continue
+        made = {"params": 50 + number, "digest": f"f{number:063x}", "scores": {"val_f1": one, "test_f1": one}}
+        records = (make_record(row.trial, SEARCH.seed_numbers[0], **made),)
+        ledger.append(replace(row, status=Status.RUN, records=records, cost=0.25))
+    fields = {name: getattr(result, name) for name in ("trials", "runs", "skipped")}
+    values = {
+        "stage": stage, "decision": decision, **fields, "search": SEARCH, "ledger": tuple(ledger), "unit": "TFLOP",
+        "path_cost": 1.0, "path_runs": 8, "importance": None,
+    }  # fmt: skip
+    return SearchResult(**values | changes)
+
+
+def scores_of(records: list[Record], part: str = "test") -> evidence.Scores:
+    """The scores of records that are not stored: their images add no noise."""
+    runs = np.array([record.scores[f"{part}_f1"] for record in records])
+    return evidence.Scores(runs, np.zeros((len(runs), 5)))
+
+
+@pytest.fixture
+def made_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of images for results that are made up: their scores are read from the records."""
+    monkeypatch.setattr("cnnlab.report.words.opening.read_scores", lambda _, records, part: scores_of(records, part))
+    return folder
+
+
+def at_chance(result: StageResult, name: str) -> StageResult:
+    """The result as if a trial had the accuracy of guessing."""
+    runs = {
+        key: replace(record, scores=record.scores | {"val_accuracy": 0.05}) if key[0] == name else record
+        for key, record in result.runs.items()
+    }
+    return replace(result, runs=runs)
+
+
 def make_arrays(val_labels: np.ndarray, test_labels: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """A run's arrays made up by hand: probabilities drawn at random."""
     n_classes = int(val_labels.max()) + 1
@@ -195,12 +275,12 @@ def fake_runs(study: Tuning, scores: Callable[[Trial], float], test_seed: int = 
                 },
             }  # fmt: skip
             curve = [scores(run.trial)] * min(run.trial.training.epochs, 6)
-            history = {"loss": curve, "accuracy": curve, "val_loss": curve, "val_accuracy": curve}
+            history = dict.fromkeys(HISTORY, curve)
             record = make_record(run.trial, run.seed, scores=values, params=size, history=history, **about)
             arrays = make_arrays(dataset.train_labels[split.val], dataset.test_labels[split.test], rng)
             fixed = make_arrays(arrays["val_labels"], arrays["test_labels"], np.random.default_rng(run.seed))
             records[run.digest] = store.put(record, arrays | {"val_probs": fixed["val_probs"]})
-            on_epoch(run, 1)
+            on_epoch(run, 1, {name: of_epochs[0] for name, of_epochs in history.items()})
             on_run_end(records[run.digest], False)
         return records
 
@@ -236,3 +316,10 @@ def write_report(path, selected, scores, *, keras="3.15.1", images="abc", first_
     frame = pd.DataFrame(rows, columns=["stage", "trial", "test_f1"])
     frame.assign(digest=[f"d{first_digest + i}" for i in range(len(frame))]).to_csv(path / "results.csv", index=False)
     return path
+
+
+def write_history(folder: Path) -> None:
+    """Make a git repository of a folder, with one commit of all its files."""
+    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
+        subprocess.run(["git", *who, "-C", str(folder), *words], check=True)

@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks import __main__ as commands
 from benchmarks import coverage, plain, simulate
+from benchmarks import importance as searches
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
 from cnnlab import models, study
@@ -87,6 +88,11 @@ def test_a_simulated_better_trial_is_found_and_equal_ones_are_not():
         equal = list(simulate.stages(rng, "equal", 4, 5, 50, 0.0, draw_sd))
         assert simulate.share(better, only_better=True) > 0.9 > 0.2 > simulate.share(equal)
         assert simulate.share_by_holm(better) > 0.9 > 0.2 > simulate.share_by_holm(equal)
+
+
+def test_simulated_searches_find_a_strong_setting_and_nothing_in_noise():
+    strong, none = (searches.simulate(kind, 48, 4, 1) for kind in ("one strong", "none"))
+    assert (strong.shown, strong.wrong, strong.covered, none.wrong) == (1, 0, 1, 0)
 
 
 @pytest.mark.slow

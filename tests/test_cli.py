@@ -27,7 +27,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(surroundings, "project_folder", lambda: tmp_path)
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "02-stage.ipynb").touch()
+    (tmp_path / "notebooks" / "03-stage.ipynb").touch()
     return tmp_path
 
 
@@ -83,6 +83,8 @@ def test_every_command_has_help_with_an_example(command):
         (["report", "--study", "notebooks"], "Expected a study file at 'notebooks'. Received: Is a directory"),
         (["study", "check", "nowhere.toml"], "Expected a study file at 'nowhere.toml'. Received: No such file"),
         (["study", "show", "nowhere.toml"], "Expected a study file at 'nowhere.toml'. Received: No such file"),
+        (["report", "--study", "recipes"], "The built-in studies are published, recipe. Did you mean 'recipe'?"),
+        (["study", "show", "./recipe"], "Expected a study file at 'recipe'. Received: No such file"),
         (["study", "new", "mine.toml", "--from", "quick"], "Received: 'quick'"),
         (["study", "new", "no/folder/mine.toml"], "No such file or directory"),
     ],
@@ -114,7 +116,7 @@ def test_a_broken_batch_ends_a_report_before_it_writes_anything(folder, project)
 
 
 def test_a_report_without_notebooks_says_where_to_run_it(folder, project):
-    (project / "notebooks" / "02-stage.ipynb").unlink()
+    (project / "notebooks" / "03-stage.ipynb").unlink()
     answer = call("report", "--data", folder)
     assert answer.exit_code == 2
     assert "Run cnnlab in the project's folder" in answer.output
@@ -207,7 +209,9 @@ def test_a_sample_can_be_made_anywhere(tmp_path):
 EXAMPLE = 'start = {{ filters = [4] }}\n[[stage]]\nname = "dense"\nvary = "dense_units"\nvalues = [{}]\n'
 
 
-@pytest.mark.parametrize(("source", "stages"), [([], "2 stages"), (["--from", "published"], "14 stages")])
+@pytest.mark.parametrize(
+    ("source", "stages"), [([], "2 stages"), (["--from", "published"], "15 stages"), (["--from", "recipe"], "3 stages")]
+)
 def test_a_new_study_file_passes_its_check_and_an_existing_one_is_kept(project, folder, source, stages):
     assert call("study", "new", "mine.toml", *source).output.startswith("mine.toml: change it, then cnnlab study check")
     content = (project / "mine.toml").read_bytes()
@@ -267,6 +271,23 @@ def test_show_prints_stages_with_their_trials_and_parameters(project):
     for stage in study.STAGES:
         assert f"\n{stage.name}: {stage.question}\n" in built_in
     assert "72,842" in built_in
+
+
+def test_a_built_in_study_is_named_as_it_is_and_has_a_report_of_its_own(project, folder, monkeypatch):
+    checked = call("study", "check", "recipe", "--data", folder)
+    assert checked.output == "recipe: 3 stages, 11 trials, 3 claims. No errors.\n"
+    assert call("study", "show", "recipe").output.startswith("The same size with today's recipe\n")
+    made = {}
+
+    def make(tuning, out):
+        made[out.name] = tuning.study.name
+        return report.Report([], [], [])
+
+    monkeypatch.setattr(report, "make", make)
+    (project / "mine.toml").write_text(EXAMPLE.format("8, 16"))
+    for named in ([], ["--study", "published"], ["--study", "recipe"], ["--study", "mine.toml"]):
+        assert call("report", "--data", folder, *named).exit_code == 0
+    assert made == {"quick": "published", "recipe": "recipe", "mine": "mine"}
 
 
 def test_stored_runs_are_listed_and_removed_only_on_demand(project):
@@ -331,7 +352,7 @@ def test_every_option_of_a_study_reaches_it(project, folder, monkeypatch):
     assert answer.exit_code == 0, answer.output
     [tuning] = asked
     assert tuning.budget == Budget(
-        "smoke", 4, 5, 1000, 70, 80, patience=2, precision="mixed_bfloat16", halving=True, splits="fixed"
+        "smoke", 4, 5, 1000, 70, 80, patience=2, precision="mixed_bfloat16", halving=True, splits="fixed", search=2
     )
     assert tuning.scope.asked == {"dense"}
     assert tuning.images.accepted == {"layout"}

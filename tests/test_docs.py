@@ -91,8 +91,8 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page):
 
 
 ORDER = (
-    "cli", "report", "tuning", "engine", "models", "records", "data", "study", "evidence", "files", "surroundings",
-    "errors",
+    "cli", "lab", "report", "tuning", "engine", "models", "records", "data", "study", "evidence", "files",
+    "surroundings", "errors",
 )  # fmt: skip
 MARKS = "<!-- packages -->", "<!-- /packages -->"
 
@@ -186,25 +186,32 @@ def test_the_table_of_profiles_is_that_of_the_code(page):
 
 
 def test_the_studies_of_the_docs_can_be_read(tmp_path):
-    """All are read but one, whose mistakes are those that the page shows; the function returns a model."""
+    """All are read but one, whose mistakes are those that the page shows; the functions return a model."""
     [source] = [text for text in blocks(STUDIES, "python") if "def build" in text]
     (tmp_path / "my_models.py").write_text(source, encoding="utf-8")
     shown = STUDIES.read_text(encoding="utf-8")
-    flowers, wrong, residual = blocks(STUDIES, "toml")
+    flowers, ingredients, wrong, residual, search = blocks(STUDIES, "toml")
+    assert study.notes(study.parse(ingredients, tmp_path / "ingredients.toml"), study.PROFILES["quick"]) == []
     for text, name in ((flowers, "mine"), (residual, "residual")):
         made = study.parse(text, tmp_path / f"{name}.toml")
         trials = sum(len(stage.trials) for stage in made.stages)
         claims = f"{len(made.claims)} claim{'' if len(made.claims) == 1 else 's'}"
         counts = f"{name}.toml: {len(made.stages)} stages, {trials} trials, {claims}. No errors."
         assert counts in shown
+    found = study.parse(f"{flowers}\n{search}", tmp_path / "search.toml").stage(study.SEARCH).search
+    assert [dimension.setting for dimension in found.space] == [
+        "filters", "dropout", "learning_rate", "dense_units",
+    ]  # fmt: skip
     for text in blocks(ROOT / "README.md", "toml"):
         assert study.parse(text, tmp_path / "short.toml").stages
     with pytest.raises(StudyError) as caught:
         study.parse(wrong, tmp_path / "wrong.toml")
     assert re.findall(r"^cnnlab: wrong\.toml: (.*)$", shown, re.MULTILINE) == caught.value.problems
-    module = {}
-    exec(source, module)
-    assert module["build"](input_shape=(32, 32, 3), n_classes=7).output_shape == (None, 7)
+    [cell] = [text for text in blocks(STUDIES, "python") if "def my_net" in text]
+    for text, name in ((source, "build"), (cell, "my_net")):
+        module = {}
+        exec(text, module)
+        assert module[name](input_shape=(32, 32, 3), n_classes=7).output_shape == (None, 7)
 
 
 def test_the_script_that_converts_pictures_writes_images_that_are_read(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ def test_without_its_project_cnnlab_uses_that_of_the_working_directory(tmp_path,
     monkeypatch.chdir(tmp_path)
     assert surroundings.project_folder() == tmp_path
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "02-stage.ipynb").touch()
+    (tmp_path / "notebooks" / "03-stage.ipynb").touch()
     monkeypatch.chdir(tmp_path / "notebooks")
     assert surroundings.project_folder() == tmp_path
 

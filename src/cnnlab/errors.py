@@ -51,7 +51,15 @@ class RecordError(CnnlabError):
 
 
 class RunError(CnnlabError):
-    """Runs of a stage that failed on their workers."""
+    """Runs of a stage that failed on their workers.
+
+    Attributes:
+        failures: The reason for each run, by its digest.
+    """
+
+    def __init__(self, message: str, failures: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.failures = dict(failures or {})
 
 
 class WorkerError(CnnlabError):

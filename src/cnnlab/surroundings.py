@@ -43,7 +43,8 @@ _KEPT = {
     "PYTHONPYCACHEPREFIX",
     "XDG_RUNTIME_DIR",
 }
-_STAGE_NOTEBOOK = Path("notebooks") / "02-stage.ipynb"
+STAGE_NOTEBOOK = "03-stage.ipynb"
+"""The notebook that is executed once for each stage: the folder `notebooks` of a project contains it."""
 _SOCKET_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a new folder with a random name is made in one
 """Folders with short names: the path of a socket may have about 100 characters, and `TMPDIR` may be longer."""
 
@@ -55,10 +56,10 @@ def project_folder() -> Path:
     directory belongs to; else the working directory.
     """
     installed = Path(__file__).parents[2]
-    if (installed / _STAGE_NOTEBOOK).is_file():
+    if (installed / "notebooks" / STAGE_NOTEBOOK).is_file():
         return installed
     here = Path.cwd()
-    return here.parent if (here.parent / _STAGE_NOTEBOOK).is_file() else here
+    return here.parent if (here.parent / "notebooks" / STAGE_NOTEBOOK).is_file() else here
 
 
 def project_path(path: str | Path) -> Path:
@@ -187,3 +188,18 @@ def takes_sockets(folder: Path) -> bool:
     except (AttributeError, OSError):  # Windows; a path that is too long, or a file system without sockets
         return False
     return True
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Discard what libraries write to stderr whatever their log level. Errors come as exceptions."""
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)

@@ -5,6 +5,7 @@ import pytest
 
 from cnnlab import data
 from cnnlab.data import sample
+from conftest import ROOT
 
 
 def test_seed(colour):
@@ -44,3 +45,19 @@ def test_full_disk(tmp_path, colour, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         sample.write(tmp_path / "sample", colour)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_starts_in_the_project_whatever_the_working_directory_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert data.find_folder("data/mine") == ROOT / "data" / "mine"
+    assert data.find_folder(tmp_path / "mine") == tmp_path / "mine"
+    assert not list(tmp_path.iterdir()), "only the sample is made"
+
+
+def test_the_sample_is_written_if_its_folder_is_missing(tmp_path, colour, monkeypatch):
+    monkeypatch.setattr(sample, "make", lambda: colour)
+    folder = data.find_folder(tmp_path / "data" / "sample")
+    assert data.load(folder).colour.digest == colour.digest
+    written = (folder / "test_batch1.pkl").stat().st_mtime_ns
+    assert data.find_folder(folder) == folder
+    assert (folder / "test_batch1.pkl").stat().st_mtime_ns == written

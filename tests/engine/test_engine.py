@@ -19,14 +19,13 @@ import psutil
 import pytest
 from distributed import Status
 
-from cnnlab import data
 from cnnlab.engine import Engine, workers
 from cnnlab.engine.cluster import connect
 from cnnlab.engine.dispatch import EPOCH_SECONDS, RunQueue, report_epoch
 from cnnlab.engine.images import Images
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.models import fit
-from cnnlab.records import Run, RunStore
+from cnnlab.records import RunStore
 from cnnlab.study import Architecture, Training, Trial
 
 TRIAL = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
@@ -37,16 +36,6 @@ def slow(seconds, error=""):
     if error:
         raise TimeoutError(error)
     return seconds
-
-
-@pytest.fixture
-def work(tiny):
-    split = data.split(tiny, "stratified", 20, 8, 10)
-
-    def make(trial, seed):
-        return Run(trial, seed, tiny.digest, split.digest), tiny, split
-
-    return make
 
 
 def test_equal_runs_are_done_once_and_stored_runs_never_again(engine, work, tmp_path):
@@ -321,15 +310,20 @@ def test_epochs_are_reported_before_the_end_of_the_run_to_the_client_that_sent_i
     def ask(engine, *seeds):
         seen = {seed: [] for seed in seeds}
 
-        def on_epoch(run, number):
-            seen[run.seed].append((number, threading.get_ident()))
+        def on_epoch(run, number, metrics):
+            seen[run.seed].append((number, metrics, threading.get_ident()))
 
         def on_run_end(record, cached):
-            seen[record.seed].append(("end", threading.get_ident()))
+            seen[record.seed].append((record, threading.get_ident()))
 
         items = [work(TRIAL.change(epochs=3), seed) for seed in seeds]
         engine.run_all(items, RunStore(tmp_path / str(seeds)), on_run_end, on_epoch)
-        assert seen == {seed: [(event, threading.get_ident()) for event in (1, 2, 3, "end")] for seed in seeds}
+        for events in seen.values():
+            assert {thread for *_, thread in events} == {threading.get_ident()}
+            record, _ = events.pop()
+            epochs = [(n + 1, {name: values[n] for name, values in record.history.items()}) for n in range(3)]
+            assert [(number, metrics) for number, metrics, _ in events if number] == epochs
+            assert [metrics for number, metrics, _ in events if not number] in ([{}], []), "traced or not"
 
     with Engine(engine.address) as other, ThreadPoolExecutor(2) as threads:
         for answer in (threads.submit(ask, engine, 21, 22), threads.submit(ask, other, 23, 24)):
@@ -340,14 +334,14 @@ def test_a_worker_reports_epochs_only_a_few_times_a_second(engine, work, tmp_pat
     seen = []
     start = time.monotonic()
     items = [work(TRIAL.change(epochs=40), 1)]
-    engine.run_all(items, RunStore(tmp_path), on_epoch=lambda _, number: seen.append(number))
+    engine.run_all(items, RunStore(tmp_path), on_epoch=lambda _, number, __: seen.append(number))
     assert seen == sorted(seen)
     assert 1 <= len(seen) < 40
-    assert len(seen) <= 1 + (time.monotonic() - start) / EPOCH_SECONDS
+    assert len(seen) <= 2 + (time.monotonic() - start) / EPOCH_SECONDS
 
 
 def test_an_epoch_that_is_reported_outside_a_worker_is_no_error():
-    report_epoch("digest", 1)
+    report_epoch("digest", 1, {})
 
 
 def test_no_scheduler_at_the_address_is_one_line(monkeypatch):

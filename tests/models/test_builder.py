@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnlab import models
 from cnnlab.errors import ConfigError
-from cnnlab.study import PROFILES, PROTOCOLS, STAGES, Architecture, published_fits, published_trials
+from cnnlab.study import PROFILES, PROTOCOLS, STAGES, Architecture, Training, published_fits, published_trials
 
 
 def test_every_published_fit_has_exactly_the_published_number_of_parameters():
@@ -67,6 +67,71 @@ def test_augmentation_flips_and_shifts_in_training_and_does_nothing_afterwards()
     plain.set_weights(model.get_weights())
     inputs = np.random.default_rng(0).random((4, 32, 32, 1), dtype=np.float32)
     np.testing.assert_array_equal(model.predict(inputs, verbose=0), plain.predict(inputs, verbose=0))
+
+
+def test_augmentation_shows_parts_of_images_with_a_black_border():
+    images = np.full((64, 12, 9, 1), 200, np.uint8)
+    shown = models.augment(images, "flip-crop")
+    rows = (shown[..., 0] > 0).any(axis=2).sum(axis=1)
+    assert set(rows) == set(range(8, 13))
+    assert set(np.unique(shown)) == {0, 200}
+
+
+def test_without_a_hidden_layer_the_classes_follow_the_means_of_the_channels():
+    model = models.build(Architecture(filters=(4, 8), head="average", batch_norm=True, dropout=0.2))
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds[-5:] == ["MaxPooling2D", "Dropout", "GlobalAveragePooling2D", "Dropout", "Dense"]
+    assert "Flatten" not in kinds
+    assert model.layers[-3].output.shape == (None, 8)
+    assert model.layers[-1].count_params() == (8 + 1) * 10
+
+
+STEPS = 100
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", {0: 0.4, 50: 0.4, 99: 0.4}),
+        ("cosine", {0: 0.4, 50: 0.2, 99: 0.0001, 100: 0.0}),
+        ("one-cycle", {0: 0.0, 10: 0.2, 20: 0.4, 60: 0.2, 99: 0.00015, 100: 0.0}),
+    ],
+)
+def test_a_schedule_gives_the_rate_of_each_step(schedule, rates):
+    model = models.build(Architecture(filters=(1,)))
+    models.compile_model(model, Training(optimizer="sgd", learning_rate=0.4, schedule=schedule), STEPS)
+    for step, rate in rates.items():
+        model.optimizer.iterations.assign(step)
+        assert float(model.optimizer.learning_rate) == pytest.approx(rate, rel=0.03, abs=1e-8), step
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_schedule_of_few_steps_has_rates_from_0_to_the_highest(steps):
+    for schedule in ("cosine", "one-cycle"):
+        model = models.build(Architecture(filters=(1,)))
+        models.compile_model(model, Training(learning_rate=0.4, schedule=schedule), steps)
+        found = []
+        for step in range(steps + 1):
+            model.optimizer.iterations.assign(step)
+            found.append(float(model.optimizer.learning_rate))
+        assert max(found) == pytest.approx(0.4)
+        assert found[-1] == pytest.approx(0, abs=1e-8)
+        assert np.isfinite(found).all()
+
+
+def test_each_setting_of_the_optimizer_reaches_keras():
+    model = models.build(Architecture(filters=(1,)))
+    settings = {"momentum": 0.9, "weight_decay": 5e-4, "averaging": 0.99}
+    models.compile_model(model, Training(optimizer="sgd", **settings))
+    config = model.optimizer.get_config()
+    expected = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4, "use_ema": True, "ema_momentum": 0.99}
+    assert config | expected == config
+    models.compile_model(model, Training(optimizer="adam", **settings))
+    config = model.optimizer.get_config()
+    assert config | {"weight_decay": 5e-4, "use_ema": True, "ema_momentum": 0.99} == config
+    models.compile_model(model, Training(optimizer="sgd"))
+    config = model.optimizer.get_config()
+    assert config | {"momentum": 0.0, "nesterov": False, "weight_decay": None, "use_ema": False} == config
 
 
 def test_a_model_is_described_by_its_layers_and_a_drawing():

@@ -15,6 +15,12 @@ ARCHITECTURES = {
     "same padding, two convolutions": (Architecture(convs_per_block=2, padding="same"), GRAY, 10),
     "colour, batch normalisation": (Architecture(batch_norm=True, batch_norm_momentum=0.9), (32, 32, 3), 10),
     "dropout": (Architecture(dropout=0.3, filters=(4, 8), dense_units=17), (21, 26, 2), 3),
+    "average": (Architecture(filters=(4, 8), head="average", dense_units=17), (21, 26, 2), 3),
+    "average, batch normalisation, dropout": (
+        Architecture(batch_norm=True, batch_norm_momentum=0.9, dropout=0.2, convs_per_block=2, head="average"),
+        (40, 37, 3),
+        7,
+    ),
     "all of it": (
         Architecture(
             filters=(8, 16, 4), convs_per_block=3, padding="same", dropout=0.2, batch_norm=True, batch_norm_momentum=0.9

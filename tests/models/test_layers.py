@@ -9,6 +9,8 @@ from scipy import ndimage
 from cnnlab.models import layers
 
 RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(1, 256, (600, 6, 9, 3)).astype(np.float32)
+"""Images without a black pixel, whose values bfloat16 can hold."""
 
 
 @pytest.mark.parametrize("axis", [1, 2])
@@ -23,13 +25,44 @@ def test_a_shift_is_bilinear_with_edges_repeated(axis):
 
 
 def test_augmentation_keeps_nothing_from_being_compiled_by_xla():
-    assert all(layer.supports_jit for layer in (layers.FlipShift(1), layers.FusedBatchNormalization()))
+    of_ours = (layers.FlipShift(1), layers.FlipCrop(1), layers.FusedBatchNormalization())
+    assert all(layer.supports_jit for layer in of_ours)
 
 
-def test_a_model_with_augmentation_can_be_saved_and_loaded(tmp_path):
-    keras.Sequential([keras.Input((6, 7, 1)), layers.FlipShift(1)]).save(tmp_path / "model.keras")
+@pytest.mark.parametrize("kind", [layers.FlipShift, layers.FlipCrop])
+def test_a_model_with_augmentation_can_be_saved_and_loaded(tmp_path, kind):
+    keras.Sequential([keras.Input((6, 9, 3)), kind(1)]).save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.output_shape == (None, 6, 7, 1)
+    assert loaded.output_shape == (None, 6, 9, 3)
+    assert type(loaded.layers[0]) is kind
+    np.testing.assert_array_equal(loaded.predict_on_batch(IMAGES[:3]), IMAGES[:3])
+
+
+@pytest.mark.parametrize("kind", [layers.FlipShift, layers.FlipCrop])
+def test_the_seed_decides_what_augmentation_shows_and_outside_training_it_changes_nothing(kind):
+    one, same, other = kind(1), kind(1), kind(2)
+    first, second = one(IMAGES, training=True), one(IMAGES, training=True)
+    np.testing.assert_array_equal(first, same(IMAGES, training=True))
+    np.testing.assert_array_equal(second, same(IMAGES, training=True))
+    assert (np.array(first) != np.array(second)).any()
+    assert (np.array(first) != np.array(other(IMAGES, training=True))).any()
+    np.testing.assert_array_equal(one(IMAGES), IMAGES)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_each_crop_is_a_part_of_its_image_or_of_the_flipped_one_with_a_black_border(dtype):
+    """All 2 x 9 x 9 parts occur, about equally often."""
+    shown = ops.convert_to_numpy(ops.cast(layers.FlipCrop(1, dtype=dtype)(IMAGES, training=True), "float32"))
+    bordered = np.pad(IMAGES, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    found = np.zeros((2, 9, 9), int)
+    for flip, images in enumerate((bordered, bordered[:, :, ::-1])):
+        for top, left in np.ndindex(9, 9):
+            parts = images[:, top : top + 6, left : left + 9]
+            found[flip, top, left] = (parts == shown).all(axis=(1, 2, 3)).sum()
+    assert found.sum() == len(IMAGES), "each is exactly one of them"
+    assert (found.sum(axis=(0, 2)) > 30).all(), "67 are expected for each row and column"
+    assert (found.sum(axis=(0, 1)) > 30).all()
+    assert (found.sum(axis=(1, 2)) > 250).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 6, 5, 3), (16, 3)], ids=["images", "units"])

@@ -1,5 +1,6 @@
 """A model that a function of the user builds is fitted, checked, described and saved as any other."""
 
+import inspect
 import io
 import pickle
 import random
@@ -15,6 +16,7 @@ from cnnlab.models import checkpoint as checkpoints
 from cnnlab.models import fit as fits
 from cnnlab.records import Run
 from cnnlab.study import Training, Trial, read_own_model
+from cnnlab.study.own import own_model
 
 BRANCHES = """
 import keras
@@ -134,8 +136,9 @@ def test_interrupted_fit(trial, done, fit, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             fit(trial, checkpoints=str(tmp_path))
     epochs = []
-    record, arrays = fit(trial, checkpoints=str(tmp_path), on_epoch=epochs.append)
-    assert epochs == [3]
+    on_epoch = lambda epoch, _: epochs.append(epoch)  # noqa: E731
+    record, arrays = fit(trial, checkpoints=str(tmp_path), on_epoch=on_epoch)
+    assert epochs == [0, 3]
     assert record.history == done[0].history
     assert same(arrays, done[1])
 
@@ -239,6 +242,50 @@ def test_errors_of_the_function(read, source, words):
     assert "build" in message
     assert "mine.py" in message
     assert caught.value.__cause__ is caught.value.__context__ is None, "Dask would send them too"
+
+
+ADD = """
+class Add(layers.Layer):
+    def call(self, x):
+        return x + {step}
+
+def build(input_shape, n_classes):
+    return keras.Sequential([layers.Flatten(), Add(), {last}])
+"""
+LAST = "layers.Dense(n_classes, activation='softmax')"
+
+
+def test_functions_of_one_name_do_not_mix():
+    """Both are "the notebook": the source of a layer and the line of an error are those of its own text."""
+
+    def read(**parts):
+        return own_model("build", START + ADD.format(**parts), "the notebook", is_function=True)
+
+    one, two, wrong = read(step="1.0", last=LAST), read(step="2.0", last=LAST), read(step="1.0", last="layers.Dense()")
+    first, second = (models.build(model, (2, 2, 1), 2, seed=1) for model in (one, two))
+    for model, step in ((first, "1.0"), (second, "2.0")):
+        assert f"return x + {step}" in inspect.getsource(model.layers[1].call), "TensorFlow rewrites it"
+    with pytest.raises(ConfigError) as caught:
+        models.build(wrong, (2, 2, 1), 2)
+    assert str(caught.value).startswith(
+        "Expected build in the notebook to build a model that works. Received: TypeError in the line "
+        "`return keras.Sequential([layers.Flatten(), Add(), layers.Dense()])`: "
+    )
+
+
+@pytest.mark.parametrize("is_function", [True, False])
+def test_wrong_python_in_a_file_that_the_function_imports(tmp_path, monkeypatch, is_function):
+    """The line is that of the import; the error's own line is one of the other file."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "wrong_python.py").write_text("\n" * 20 + "x = (1,\n")
+    source = "def build(input_shape, n_classes):\n    import wrong_python\n    return wrong_python.x\n"
+    model = own_model("build", source, "mine", is_function=is_function)
+    with pytest.raises(ConfigError) as caught:
+        models.build(model, (2, 2, 1), 2)
+    place = "the line `import wrong_python`" if is_function else "line 2"
+    message = str(caught.value)
+    assert f"Received: SyntaxError in {place}: " in message
+    assert message.endswith("(wrong_python.py, line 21)")
 
 
 def test_error_in_a_fit(read, fit):

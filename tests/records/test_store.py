@@ -12,13 +12,14 @@ import pytest
 
 from cnnlab.errors import RecordError, RecordWarning
 from cnnlab.records import RunStore, sealed, to_frame
-from cnnlab.records.record import FORMAT
+from cnnlab.records.record import FORMAT, HISTORY
 from cnnlab.study import OwnModel, Trial
 from conftest import make_record
 
-RECORD = make_record(Trial(), 3, params=10, history={"loss": [2.0, float("nan")]})
+RECORD = make_record(Trial(), 3, params=10, history={name: [2.0, float("nan")] for name in HISTORY})
 ARRAYS = {"val_probs": np.eye(2, dtype=np.float32)}
 FORM = {"format": FORMAT, **asdict(RECORD)}
+NO_EPOCH: dict[str, list[float]] = {name: [] for name in HISTORY}
 
 
 @pytest.fixture
@@ -54,14 +55,29 @@ def test_a_run_is_one_zip_file_whose_first_member_is_the_record(stored):
         (lambda whole: whole[: len(whole) // 2], "its content has changed"),
         (lambda whole: whole + b"x", "its content has changed"),
         (lambda whole: whole.replace(b'"val_f1": 0.5', b'"val_f1": 0.9'), "its content has changed"),
-        (lambda whole: sealed.pack({}, {}), "its format is None, and this version of cnnlab reads 5"),
-        (lambda whole: sealed.pack({**FORM, "format": 4}, ARRAYS), "its format is 4"),
-        (lambda whole: sealed.pack({**FORM, "more": 1}, ARRAYS), "its format is 5"),
+        (lambda whole: sealed.pack({}, {}), "its format is None, and this version of cnnlab reads 6"),
+        (lambda whole: sealed.pack({**FORM, "format": 5}, ARRAYS), "its format is 5"),
+        (lambda whole: sealed.pack({**FORM, "more": 1}, ARRAYS), "its format is 6"),
         (lambda whole: sealed.pack({**FORM, "seed": 4}, ARRAYS), "the record of another run"),
         (lambda whole: sealed.pack({**FORM, "code": "other"}, ARRAYS), "the record of another run"),
         (lambda whole: sealed.pack({**FORM, "scores": {}}, ARRAYS), "its record is not complete"),
+        (lambda whole: sealed.pack({**FORM, "history": {"loss": [2.0]}}, ARRAYS), "its record is not complete"),
+        (lambda whole: sealed.pack({**FORM, "history": NO_EPOCH}, ARRAYS), "the record of another run"),
     ],
-    ids=["empty", "half", "longer", "score", "no record", "format", "field", "seed", "code", "scores"],
+    ids=[
+        "empty",
+        "half",
+        "longer",
+        "score",
+        "no record",
+        "format",
+        "field",
+        "seed",
+        "code",
+        "scores",
+        "history",
+        "no epoch",
+    ],
 )
 def test_a_file_that_cannot_be_trusted_is_quarantined_with_one_warning(stored, content, reason):
     store, file = stored

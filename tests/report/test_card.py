@@ -70,6 +70,34 @@ def test_a_card_of_a_plain_model_is_shorter():
         assert sentence in content
 
 
+def test_a_card_names_todays_ingredients_in_words():
+    trial = Trial().change(
+        head="average", dropout=0.2, batch_norm=True, batch_norm_momentum=0.9, optimizer="sgd", learning_rate=0.4,
+        schedule="one-cycle", momentum=0.9, weight_decay=5e-4, label_smoothing=0.1, averaging=0.99,
+        augmentation="flip-crop",
+    )  # fmt: skip
+    content = card_of(make_result("base", base=(0.5,)), trial)
+    for sentence in (
+        "each followed by 2x2 max pooling; the mean of each channel (global average pooling); softmax.\n",
+        "- Dropout of 0.2, 0.2, 0.2 after the pooling layers and 0.2 after the mean.\n",
+        "- Batch normalisation after every convolution (momentum 0.9).\n",
+        "- Trained with sgd with Nesterov momentum 0.9, learning rate 0.4 (one-cycle), weight decay 0.0005, batches of "
+        "64, loss `sparse_categorical_crossentropy` (label smoothing 0.1), precision float32; augmentation: flips, and "
+        "random crops after a black border of 4 pixels is added.\n",
+        "which had the lowest `val_loss`. Each is a moving average, with 0.99 of the past at each step.\n- Run `",
+    ):
+        assert sentence in content
+    assert "dense layer" not in content
+
+
+def test_a_card_leaves_out_settings_without_an_effect():
+    content = card_of(make_result("base", base=(0.5,)), Trial().change(momentum=0.9, loss="hinge", label_smoothing=0.1))
+    assert "Trained with adam, learning rate 0.001, batches of 64, loss `hinge` (one-hot labels), precision" in content
+    assert "momentum" not in content
+    assert "smoothing" not in content
+    assert "moving average" not in content
+
+
 def test_a_card_has_the_scores_of_its_run_and_of_all_runs_of_its_trial():
     result = make_result("dense", old=(0.2, 0.3, 0.1), new=(0.5, 0.6, 0.7))
     content = card_of(result, seed=3)
@@ -95,6 +123,19 @@ def test_a_card_has_the_f1_of_each_class_and_its_number_of_test_images():
     assert "There was no test image of b: the macro-F1 is the mean of the other classes." in card_of(
         make_result("base", base=(0.5,)), labels=np.zeros(4, int)
     )
+
+
+def test_a_card_of_a_model_for_colour_images_says_so():
+    about = {"digest": "d", "class_names": ["a", "b"], "shape": [12, 12, 3]}
+    content = card_of(make_result("base", base=(0.5,)), Trial().change(colour=True), data=about)
+    assert "A classifier of colour images" in content
+    assert "All of these images were in colour, of 12 x 12 pixels." in content
+    assert '.convert("RGB")' in content
+    assert "model.predict(pixels[None])[0]" in content
+    gray = card_of(make_result("base", base=(0.5,)))
+    assert "All of these images were gray, of 12 x 12 pixels." in gray
+    assert '.convert("L")' in gray
+    assert "model.predict(pixels[None, ..., None])[0]" in gray
 
 
 def test_names_from_data_are_no_markup():

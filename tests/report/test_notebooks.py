@@ -1,33 +1,17 @@
-"""Notebooks are executed in processes of their own, and their kernels do not get in each other's way."""
+"""Notebooks are executed in processes of their own."""
 
 import json
-import os
-import sys
-import tempfile
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from cnnlab import surroundings
-from cnnlab.report import notebooks
-from cnnlab.report.notebooks import KernelManager, NotebookRunner
+from cnnlab.report import kernels, notebooks
+from cnnlab.report.notebooks import NotebookRunner
 from cnnlab.study import PROFILES
 from cnnlab.tuning import progress
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no sockets in the file system")
-def test_every_kernel_has_its_own_sockets_and_leaves_none_behind():
-    first, second = KernelManager(), KernelManager()
-    assert first.transport == second.transport == "ipc"
-    assert first.ip != second.ip
-    for manager in (first, second):
-        folder = Path(manager.ip).parent
-        assert folder.is_dir()
-        manager.cleanup_ipc_files()
-        assert not folder.exists()
 
 
 @pytest.fixture
@@ -121,14 +105,13 @@ def test_a_notebook_that_was_executed_is_kept_and_one_that_is_no_longer_needed_i
 
 @pytest.mark.slow
 def test_a_notebook_has_the_parameters_of_its_report(execute, tmp_path):
-    names = "data, runs, study, profile, protocol, budget, accept"
     execute.tuning.changes = {"seeds": 2, "precision": "mixed_bfloat16"}
     execute.tuning.scope.skip = {"loss", "dense"}
-    assert execute(data=f"print(*map(repr, ({names})))\nprint('trust' in dir())") == {"data": ""}
+    assert execute(data="print(data, repr(study), budget, more)\nprint('stage' in dir())") == {"data": ""}
     [cell] = [cell for cell in nbformat.read(tmp_path / "out" / "01-data.ipynb", as_version=4).cells if cell.outputs]
-    budget = {"seeds": 2, "precision": "mixed_bfloat16", "skip": "dense,loss"}
-    values = [str(tmp_path / "data"), str(tmp_path / "runs"), "", "smoke", "corrected", budget, ""]
-    assert cell.outputs[0].text.splitlines() == [" ".join(map(repr, values)), "False"]
+    budget = {"profile": "smoke", "seeds": 2, "precision": "mixed_bfloat16", "skip": "dense,loss"}
+    more = {"runs": str(tmp_path / "runs"), "protocol": "corrected"}
+    assert cell.outputs[0].text.splitlines() == [f"{tmp_path / 'data'} '' {budget} {more}", "False"]
 
 
 SLEEPS = "import time\ntime.sleep(1000)"
@@ -136,7 +119,7 @@ SLEEPS = "import time\ntime.sleep(1000)"
 
 @pytest.mark.slow
 def test_a_notebook_that_does_not_answer_is_given_up_and_the_others_are_kept(execute, monkeypatch):
-    monkeypatch.setattr(notebooks, "SILENT_SECONDS", 25)
+    monkeypatch.setattr(kernels, "SILENT_SECONDS", 25)
     execute.tuning.engine.idle_seconds = 1000.0
     errors = execute(data="1 + 1", noise=SLEEPS)
     assert errors["data"] == ""
@@ -145,7 +128,7 @@ def test_a_notebook_that_does_not_answer_is_given_up_and_the_others_are_kept(exe
 
 @pytest.mark.slow
 def test_a_notebook_may_wait_as_long_as_a_run_is_under_way(execute, monkeypatch):
-    monkeypatch.setattr(notebooks, "SILENT_SECONDS", 0)
+    monkeypatch.setattr(kernels, "SILENT_SECONDS", 0)
     assert execute(data="import time\ntime.sleep(3)") == {"data": ""}
 
 
@@ -183,34 +166,3 @@ def test_a_report_in_a_folder_of_any_name_is_executed_there(execute, tmp_path, p
     assert chapter.error == ""
     executed = nbformat.read(out / "01-data.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == f"{out / 'data'}\n"
-
-
-def test_a_kernel_has_sockets_whatever_the_length_of_tmpdir(tmp_path, monkeypatch):
-    long = tmp_path / ("x" * 93)
-    long.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(long))
-    manager = KernelManager()
-    assert manager.transport == "ipc"
-    assert not list(long.iterdir())
-    manager.cleanup_ipc_files()
-
-
-def test_a_kernel_uses_tcp_where_no_folder_takes_sockets(tmp_path, monkeypatch):
-    long = tmp_path / ("x" * 93)
-    long.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(long))
-    monkeypatch.setattr(surroundings, "_SOCKET_FOLDERS", (str(tmp_path / "missing"), str(long)))
-    manager = KernelManager()
-    assert manager.transport == "tcp"
-    manager.cleanup_ipc_files()
-    assert not list(long.iterdir())
-
-
-def test_a_kernel_is_of_this_interpreter_whatever_kernels_the_user_has(tmp_path, monkeypatch):
-    spec = tmp_path / "kernels" / "python3"
-    spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text('{"argv": ["false"], "display_name": "mine", "language": "python"}')
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    manager = KernelManager(kernel_name="python3")
-    assert manager.kernel_spec.argv[0] == sys.executable
-    manager.cleanup_ipc_files()

@@ -22,8 +22,21 @@ def test_a_missing_value_is_a_dash(missing):
     """Also in a column of which nothing else is known, and between texts and numbers."""
     for others in ([], [0.5], ["x"], [0.5, "x"]):
         shown = tables.table([{"name": value} for value in (missing, *others)]).data
-        assert shown.count(f"<td>{tables.NOTHING}</td>") == 1
+        assert shown.count(f">{tables.NOTHING}</td>") == 1
         assert "None" not in shown
+
+
+def test_texts_are_aligned_to_the_left_and_numbers_to_the_right():
+    assert "text-align: right" in tables.table([{"trial": "a", "score": 0.5}]).data
+    assert "right" not in tables.table([{"stage": "a", "question": "b?"}]).data
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0434, "+0.043"), (-0.000136, "-0.0001"), (0.0004, "+0.0004"), (0.0, "+0.000"), (-1.0, "-1.000")],
+)
+def test_an_end_of_an_interval_shows_on_which_side_of_zero_it_is(value, shown):
+    assert tables.interval_end(value) == shown
 
 
 def test_columns_may_share_a_name():
@@ -59,3 +72,20 @@ def test_a_standard_deviation_needs_several_runs():
 
 def test_a_count_has_a_plural():
     assert [tables.count(number, "run") for number in (0, 1, 2, 1234)] == ["0 runs", "1 run", "2 runs", "1,234 runs"]
+
+
+def test_a_cell_of_markup_is_shown_as_it_is_and_every_other_text_is_escaped():
+    rows = [
+        {"<b>": tables.trial_cell("<i>", "c3"), "verdict": tables.verdict_cell("better"), "note": "<u>"},
+        {"<b>": tables.trial_cell("plain"), "verdict": tables.verdict_cell(""), "note": None},
+    ]
+    soup = BeautifulSoup(tables.table(rows).data, "html.parser")
+    assert [str(cell.next_element).strip() for cell in soup.select("td")] == [
+        '<span class="trial c3">&lt;i&gt;</span>',
+        '<span class="verdict better">better</span>',
+        "<u>",
+        '<span class="trial">plain</span>',
+        "-",
+        "-",
+    ]
+    assert soup.th.get_text() == "<b>"

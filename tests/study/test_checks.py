@@ -63,6 +63,11 @@ LONG = "a fit of at most 20 epochs never waits so long (EPOCHS)."
         ("vary = 'dropout'\nvalues = [0.1, 0]", ["'0': dropout = 0: a rate of 0 is no dropout."]),
         ("vary = 'dropout'\nvalues = [0.1, []]", []),
         ("vary = 'one_hot'\nvalues = [false]", [f"'false': one_hot = False: {IDLE}"]),
+        ("vary = 'momentum'\nvalues = [0, 0.9]", [f"'0.9': momentum = 0.9: {IDLE}"]),  # of adam
+        ("trials = { x = { optimizer = 'sgd', momentum = 0.9 }, y = { optimizer = 'sgd' } }", []),
+        ("trials = { x = { head = 'average', dense_units = 9 } }", [f"'x': dense_units = 9: {IDLE}"]),
+        ("trials = { x = { loss = 'hinge', label_smoothing = 0.1 } }", [f"'x': label_smoothing = 0.1: {IDLE}"]),
+        ("vary = 'schedule'\nvalues = ['cosine', 'one-cycle']", []),
         ("vary = 'layout'\nvalues = ['published']", [f"'published': layout = 'published': {IDLE}"]),
         ("trials = { x = { epochs = 9 }, y = { epochs = 9 } }", ["'y': it is equal to the trial 'x'."]),
         ("incumbent = false\ntrials = { x = {}, y = {} }", []),  # the incumbent under two names

@@ -9,10 +9,14 @@ import pytest
 
 from cnnlab.errors import ConfigError, StudyError
 from cnnlab.study import (
+    BUNDLED,
     PROFILES,
     STAGES,
     Claim,
     built_in,
+    bundled,
+    is_bundled,
+    name_or_file,
     new_text,
     notes,
     parse,
@@ -143,8 +147,8 @@ def test_built_in_study():
     """It is the study of 14 stages with the trials, claims and mistakes that it has had from the beginning."""
     study = built_in()
     assert study.is_built_in
-    assert STAGES is study.stages
-    names = {stage.name: " ".join(trial.name.replace(" ", "_") for trial in stage.trials) for stage in study.stages}
+    assert [stage for stage in study.stages if not stage.search] == list(STAGES)
+    names = {stage.name: " ".join(trial.name.replace(" ", "_") for trial in stage.trials) for stage in STAGES}
     assert names == {
         "base": "base",
         "depth": "two",
@@ -191,7 +195,36 @@ def test_published_figures_fit_the_built_in_study():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("source", ["", "published"])
+def test_studies_with_which_cnnlab_comes(write, tmp_path, monkeypatch):
+    """Each is read by its name, even where a file has this name, and a copy of its file is that study."""
+    monkeypatch.chdir(tmp_path)
+    for name in BUNDLED:
+        write("no study", name)
+        study = read(name)
+        assert study is bundled(name)
+        assert (study.name, is_bundled(study)) == (name, True)
+        assert read(write(study.text, "copy.toml")) is study
+    assert not is_bundled(parse(EXAMPLE, Path("recipe.toml").with_stem("mine")))
+    assert [read(name).is_built_in for name in BUNDLED] == [True, False]
+    assert name_or_file(built_in(), "x.toml") == ""
+    assert name_or_file(bundled("recipe"), "x.toml") == "recipe"
+    assert name_or_file(parse(EXAMPLE, MINE), "x.toml") == "x.toml"
+
+
+def test_a_name_of_no_study(tmp_path):
+    """The error names the built-in studies; that of a missing file does not."""
+    [problem] = problems_of(tmp_path / "recipes")
+    assert problem.endswith("The built-in studies are published, recipe. Did you mean 'recipe'?")
+    [problem] = problems_of(tmp_path / "recipe.toml")
+    assert problem.endswith("`cnnlab study new FILE` writes one.")
+
+
+def test_a_file_with_the_name_of_the_recipes_report(write):
+    [problem] = problems_of(write(EXAMPLE, "recipe.toml"))
+    assert problem.startswith("Expected a file with another name than runs, smoke, quick, laptop, full, recipe, which")
+
+
+@pytest.mark.parametrize("source", ["", *BUNDLED])
 def test_new_text(write, source):
     """What `cnnlab study new` writes has comments, can be read, and gives rise to no notes."""
     text = new_text(source)
@@ -199,13 +232,15 @@ def test_new_text(write, source):
     assert text.startswith("# ")
     assert not study.is_built_in
     assert notes(study, PROFILES["laptop"]) == []
+    assert not is_bundled(study)
     if source:
-        assert (study.stages, study.claims, study.start) == (STAGES, built_in().claims, built_in().start)
+        copied = bundled(source)
+        assert (study.stages, study.claims, study.start) == (copied.stages, copied.claims, copied.start)
         assert study.mistakes == ()
 
 
 def test_new_text_of_an_unknown_study():
-    with pytest.raises(ConfigError, match="Expected the study to start from to be published"):
+    with pytest.raises(ConfigError, match="Expected the study to start from to be one of published, recipe"):
         new_text("mine")
 
 

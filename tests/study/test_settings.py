@@ -37,6 +37,16 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
         (lambda: Architecture(dense_units=None), "whole number"),
         (lambda: Architecture(dense_units=np.array([64, 64])), "whole number"),
         (lambda: Architecture(padding=["same"]), "valid, same"),
+        (lambda: Architecture(head="flatten"), "head to be one of dense, average"),
+        (lambda: Training(schedule="linear"), "schedule to be one of constant, cosine, one-cycle"),
+        (lambda: Training(momentum=1), "momentum to be a number of at least 0 and below 1"),
+        (lambda: Training(momentum=-0.1), "momentum to be"),
+        (lambda: Training(weight_decay=1.0), "weight_decay to be"),
+        (lambda: Training(weight_decay="5e-4"), "weight_decay to be"),
+        (lambda: Training(label_smoothing=-1e-9), "label_smoothing to be"),
+        (lambda: Training(label_smoothing=True), "label_smoothing to be"),
+        (lambda: Training(averaging=float("nan")), "averaging to be"),
+        (lambda: Training(averaging=None), "averaging to be"),
         (lambda: Training(optimizer="adam2"), "sgd"),
         (lambda: Training(learning_rate=-1), "above 0"),
         (lambda: Training(learning_rate=float("nan")), "above 0"),
@@ -44,7 +54,7 @@ from cnnlab.study import DEFAULT_RATES, Architecture, Input, Training, Trial
         (lambda: Training(loss="huber"), "hinge"),
         (lambda: Training(patience=0), "at least 1"),
         (lambda: Training(precision="float8"), "mixed_bfloat16"),
-        (lambda: Input(augmentation="mixup"), "flip-shift"),
+        (lambda: Input(augmentation="mixup"), "none, flip-shift, flip-crop"),
         (lambda: Trial().change(dropuot=()), r"'dropuot'\. Did you mean 'dropout'\?"),
         (lambda: Trial().change(self=1), "'self'"),
         (lambda: Trial().change(optimizer=None), "optimizer"),
@@ -76,6 +86,8 @@ def test_one_dropout_rate():
         ({"scale": False}, {"scale": np.bool_(False)}),
         ({"optimizer": "sgd"}, {"optimizer": "SGD"}),
         ({"conv_activation": "tanh"}, {"conv_activation": "Tanh"}),
+        ({"schedule": "one-cycle", "head": "average"}, {"schedule": "One-Cycle", "head": "Average"}),
+        ({"momentum": 0.0, "averaging": 0.5}, {"momentum": 0, "averaging": np.float64(0.5)}),
     ],
 )
 def test_spelling(plain, other):
@@ -100,12 +112,39 @@ def test_spelling(plain, other):
         ({"layout": "published", "colour": True}, False),
         ({"restore_best_weights": False}, False),
         ({"restore_best_weights": False, "epochs": 1}, False),
+        ({"momentum": 0.9}, True),
+        ({"optimizer": "sgd", "momentum": 0.9}, False),
+        ({"label_smoothing": 0.1}, False),
+        ({"schedule": "cosine"}, False),
+        ({"schedule": "one-cycle"}, False),
+        ({"weight_decay": 1e-4}, False),
+        ({"averaging": 0.9}, False),
+        ({"head": "average"}, False),
+        ({"augmentation": "flip-crop"}, False),
     ],
 )
 def test_settings_without_effect(changes, same):
     """A setting that cannot have an effect in a trial does not count in its effective settings."""
     trial = Trial().change(epochs=7, patience=7)
     assert (trial.change(**changes).effective() == trial.effective()) == same
+
+
+@pytest.mark.parametrize(
+    ("start", "changes", "same"),
+    [
+        ({"optimizer": "sgd"}, {"momentum": 0.9}, False),
+        ({"loss": "mean_squared_error"}, {"label_smoothing": 0.1}, True),
+        ({"head": "average"}, {"dense_units": 96}, True),
+        ({"head": "average"}, {"dense_activation": "tanh"}, True),
+        ({"head": "average"}, {"conv_activation": "tanh"}, False),
+        ({"head": "average"}, {"dropout": 0.1}, False),
+    ],
+)
+def test_settings_that_another_one_switches_off(start, changes, same):
+    trial = Trial().change(**start)
+    changed = trial.change(**changes)
+    assert (changed.effective() == trial.effective()) == same
+    assert (json_digest(changed.effective().canonical()) == json_digest(trial.effective().canonical())) == same
 
 
 def test_default_rate():
@@ -151,8 +190,10 @@ def test_canonical_form_is_stable():
     """Digests of stored runs are made from this form."""
     assert json.dumps(Trial().canonical()) == (
         '{"architecture": {"filters": [32, 64, 64], "convs_per_block": 1, "padding": "valid", "dropout": [], '
-        '"batch_norm": false, "batch_norm_momentum": null, "dense_units": 64, "conv_activation": "relu", '
-        '"dense_activation": "relu"}, "training": {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 64, '
+        '"batch_norm": false, "batch_norm_momentum": null, "head": "dense", "dense_units": 64, '
+        '"conv_activation": "relu", "dense_activation": "relu"}, "training": {"optimizer": "adam", '
+        '"learning_rate": 0.001, "schedule": "constant", "momentum": 0.0, "weight_decay": 0.0, '
+        '"label_smoothing": 0.0, "averaging": 0.0, "batch_size": 64, '
         '"loss": "sparse_categorical_crossentropy", "one_hot": true, "epochs": 500, "patience": 5, '
         '"restore_best_weights": true, "precision": "float32"}, "input": {"colour": false, "layout": "channels_last", '
         '"scale": true, "augmentation": "none"}}'
@@ -191,6 +232,38 @@ def test_trace_key():
         {"loss": "hinge"},
         {"scale": False},
         {"one_hot": False},
+        {"schedule": "cosine"},
+        {"weight_decay": 0.1},
+        {"label_smoothing": 0.1},
+        {"averaging": 0.9},
+        {"head": "average"},
+        {"augmentation": "flip-crop"},
     ):
         assert replace(run, trial=run.trial.change(**other)).trace_key != run.trace_key
     assert replace(run, data_digest="e").trace_key != run.trace_key
+
+
+@pytest.mark.parametrize(
+    ("changes", "shared"),
+    [
+        ({"patience": 2}, True),
+        ({"label_smoothing": 0.2}, True),  # the smoothed labels are given to the model
+        ({"label_smoothing": 0.0}, False),
+        ({"momentum": 0.8}, False),
+        ({"weight_decay": 1e-3}, False),
+        ({"averaging": 0.8}, False),
+        ({"schedule": "constant"}, False),
+        ({"schedule": "cosine"}, False),
+        # They are part of a schedule, which is traced with the model.
+        ({"learning_rate": 0.2}, False),
+        ({"batch_size": 8}, False),
+        ({"epochs": 9}, False),
+    ],
+)
+def test_trace_key_of_a_schedule(changes, shared):
+    trial = Trial().change(
+        optimizer="sgd", learning_rate=0.1, schedule="one-cycle", momentum=0.9, weight_decay=5e-4, label_smoothing=0.1,
+        averaging=0.9,
+    )  # fmt: skip
+    run = Run(trial, 1, "d", "s")
+    assert (replace(run, trial=trial.change(**changes), seed=2).trace_key == run.trace_key) == shared

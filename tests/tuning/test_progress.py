@@ -19,6 +19,7 @@ from conftest import make_record, make_result
 
 RESULT = make_result("dense", old=(0.5,), new=(0.9,))
 RECORD = make_record(RESULT.selected.settings, 2)
+METRICS = {"loss": 1.5, "accuracy": 0.25, "val_loss": 1.2042, "val_f1": 0.5118, "val_accuracy": 0.5}
 COLUMNS = 80
 
 
@@ -36,9 +37,9 @@ def stderr(monkeypatch):
 class Terminal:
     """A real terminal; `stream` writes to it."""
 
-    def __init__(self):
+    def __init__(self, columns=COLUMNS):
         self._ours, end = pty.openpty()
-        termios.tcsetwinsize(end, (24, COLUMNS))
+        termios.tcsetwinsize(end, (24, columns))
         self.stream = os.fdopen(end, "w")
 
     def shown(self):
@@ -57,7 +58,7 @@ def test_without_a_terminal_a_stage_is_two_lines(stderr):
     with progress.Bar({"dense": 2}) as bar:
         bar.on_stage_start(RESULT.stage.name, 2, 1)
         bar.on_run_end("new", RECORD, True)
-        bar.on_epoch("new", 2, 1, 7)
+        bar.on_epoch("new", 2, 1, 7, METRICS)
         bar.on_run_end("new", RECORD, False)
         bar.on_stage_end(RESULT)
     assert stream.getvalue().splitlines() == [
@@ -76,20 +77,23 @@ def test_a_stage_starts_with_its_runs_and_how_many_are_stored(stderr, runs, miss
     assert stream.getvalue() == f"dense: {told}\n"
 
 
-def test_in_a_terminal_a_bar_shows_runs_done_of_runs_planned(stderr):
-    terminal = Terminal()
+def test_in_a_terminal_a_bar_shows_runs_done_of_runs_planned_and_the_run_in_progress(stderr):
+    terminal = Terminal(120)
     stderr(terminal.stream)
     with progress.Bar({"base": 4, "dense": 6}) as bar:
         bar.on_stage_start("dense", 2, 1)
         bar.on_run_end("new", RECORD, True)
-        bar.on_epoch("new", 2, 4, 7)
+        bar.on_epoch("new", 2, 0, 7, {})
+        bar.on_epoch("new", 2, 4, 7, METRICS)
         bar.on_run_end("new", RECORD, False)
     shown = [line.rstrip() for line in terminal.shown()]
     assert re.fullmatch(r" *0%\|.{10}\| 0/10 \[00:\d\d<\?\]", shown[1])
-    assert re.fullmatch(r"dense: +0%\|.{10}\| 0/6 \[00:\d\d<\?\]", shown[2])
-    assert re.fullmatch(r"dense: +17%\|.{10}\| 1/6 \[00:\d\d<\?\]", shown[3])
-    assert re.fullmatch(r"dense: +17%\|.{10}\| 1/6 \[00:\d\d<\?\] new, seed 2, epoch 4/7", shown[4])
-    assert re.fullmatch(r"dense: +33%\|.{10}\| 2/6 \[00:\d\d<\d\d:\d\d\] new, val_f1 0.500", shown[5])
+    assert re.fullmatch(r"dense: +0%\|.{10}\| 0/6 \[00:\d\d<\?\] waiting for workers", shown[2])
+    rest = r"dense: +17%\|.{10}\| 1/6 \[00:\d\d<\?\] "
+    assert re.fullmatch(rest + "waiting for workers", shown[3]), "a stored run changes only the number"
+    assert re.fullmatch(rest + "new, seed 2, tracing the model", shown[4])
+    assert re.fullmatch(rest + "new, seed 2, epoch 4/7, val_loss 1.204, val_f1 0.512", shown[5])
+    assert re.fullmatch(r"dense: +33%\|.{10}\| 2/6 \[00:\d\d<\d\d:\d\d\] new, val_f1 0.500", shown[6])
 
 
 def test_a_long_name_shortens_the_bar_then_is_cut(stderr):
@@ -100,7 +104,7 @@ def test_a_long_name_shortens_the_bar_then_is_cut(stderr):
         for stage in ("mistakes", "dense"):
             bar.on_stage_start(stage, 200, 200)
             for name in names:
-                bar.on_epoch(name, 3, 4, 7)
+                bar.on_epoch(name, 3, 4, 7, {})
     shown = terminal.shown()
     lines = [line.rstrip() for line in shown if "seed" in line]
     assert lines[0].endswith("] colour: both, seed 3, epoch 4/7")
@@ -108,6 +112,31 @@ def test_a_long_name_shortens_the_bar_then_is_cut(stderr):
     assert lines[2].endswith("] colour: scrambled, seed 3, epoch 4/7")
     assert [len(re.search(r"\|(.*)\|", line)[1]) for line in lines] == [10, 1, 1, 10, 1, 1]
     assert {len(line) for line in shown if "seed" in line} == {COLUMNS - 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "width", "told"),
+    [
+        (100, 10, "small, seed 2, epoch 4/7, val_loss 1.204, val_f1 0.512"),
+        (90, 5, "small, seed 2, epoch 4/7, val_loss 1.204, val_f1 0.512"),
+        (80, 10, "small, seed 2, epoch 4/7, val_f1 0.512"),
+        (70, 1, "small, seed 2, epoch 4/7, val_f1 0.512"),
+        (60, 5, "small, seed 2, epoch 4/7"),
+        (55, 1, "sm.., seed 2, epoch 4/7"),
+    ],
+)
+def test_a_narrow_terminal_shows_fewer_metrics(stderr, columns, width, told):
+    terminal = Terminal(columns)
+    stderr(terminal.stream)
+    with progress.Bar({}) as bar:
+        bar.on_stage_start("dense", 200, 200)
+        for _ in range(2):
+            bar.on_epoch("small", 2, 4, 7, METRICS)
+    lines = [line for line in terminal.shown() if "seed" in line]
+    assert lines[0] == lines[1]
+    assert lines[0].rstrip().endswith(f"] {told}")
+    assert len(lines[0]) == columns - 1
+    assert len(re.search(r"\|(.*)\|", lines[0])[1]) == width
 
 
 def test_a_notebook_whose_runs_are_stored_shows_no_bar(stderr):
@@ -138,8 +167,10 @@ def test_in_a_real_study_the_bar_shows_stage_trial_seed_epoch_and_time_left(fold
     shown = [line.rstrip() for line in terminal.shown()]
     assert process.wait(300) == 0
     run = r"base: +\d+%\|.{10}\| [0-2]/3 \[\d\d:\d\d<(?:\?|\d\d:\d\d)\] base, seed [123], "
-    epochs = [match[1] for line in shown if (match := re.fullmatch(run + r"epoch (\d+)/\d+", line))]
+    epochs = [match[1] for line in shown if (match := re.fullmatch(run + r"epoch (\d+)/\d+, val_f1 \d\.\d{3}", line))]
     assert len(set(epochs)) > 1
+    assert any("waiting for workers" in line for line in shown)
+    assert any(re.fullmatch(run + "tracing the model", line) for line in shown)
     assert any(re.search(r"<\d\d:\d\d\]", line) for line in shown), "how long it will take is known after a run"
     assert all(len(line) < COLUMNS for line in shown)
     assert "3/3" in shown[-2]
@@ -160,6 +191,19 @@ def test_in_a_notebook_the_bar_counts_the_stages_that_have_runs_to_make(stderr):
     assert "4/4" in shown[-1]
 
 
+def test_the_parts_of_a_stage_count_as_its_runs(stderr):
+    """In the planned 10 runs of a search: 6 in its first part, 3 in the next, then 2 more."""
+    terminal = Terminal()
+    stderr(terminal.stream)
+    totals = []
+    with progress.Bar({"dense": 2, "search": 10}) as bar:
+        for name, runs in (("search, quasi-random", 6), ("search, trials 7 to 9", 3), ("search", 2)):
+            bar.on_stage_start(name, runs, runs)
+            totals.append(bar._bar.total)
+    assert totals == [12, 12, 13]
+    terminal.shown()
+
+
 def test_the_plan_counts_the_runs_of_every_stage(folder, tmp_path):
     tuning = Tuning(folder, tmp_path, "quick")
     plan = tuning.planned_runs()
@@ -175,7 +219,7 @@ def test_a_terminal_of_any_encoding_shows_progress(encoding):
         "from cnnlab.tuning import progress\n"
         "with progress.Bar({'dense': 1}) as bar:\n"
         "    bar.on_stage_start('dense', 1, 1)\n"
-        "    bar.on_epoch('\\u732b', 1, 1, 7)\n"
+        "    bar.on_epoch('\\u732b', 1, 1, 7, {})\n"
         "    bar.write('\\u732b: failed')\n"
     )
     ours, end = pty.openpty()

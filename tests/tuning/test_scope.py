@@ -1,5 +1,6 @@
 """Names say which stages are run; the images say what of the published study concerns them."""
 
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from cnnlab import surroundings
 from cnnlab.data import sample
 from cnnlab.errors import ConfigError, DataError, StudyError
-from cnnlab.study import CIFAR10_NAMES, INCUMBENT, STAGES, built_in, parse, stage_fits
-from cnnlab.tuning import Tuning, check_claims, check_study, final_stage
+from cnnlab.study import CIFAR10_NAMES, INCUMBENT, STAGES, built_in, bundled, parse, stage_fits
+from cnnlab.tuning import Tuning, check_claims, check_study, final_stage, progress, run_study
 from conftest import fake_runs
 
 MINE = "[[stage]]\nname = 'a'\nvary = 'dense_units'\nvalues = [8, 16]\n[[stage]]\nname = 'b'\n"
@@ -258,5 +259,47 @@ def test_start_on_colour_images(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "gray")
     for path in (tmp_path / "gray").glob("*.tar.gz"):
         path.unlink()
-    with pytest.raises(DataError, match="for the colour stage"):
+    with pytest.raises(DataError, match="Received: grayscale batches only"):
         Tuning(tmp_path / "gray", tmp_path, study=mine(text)).check()
+
+
+def test_the_recipe_runs_to_its_end(folder, tmp_path, monkeypatch):
+    """Its images are colour images from the first stage; its final model and learning curve too."""
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    tuning = Tuning(folder, tmp_path, study="recipe", budget={"seeds": 2})
+    assert tuning.study is bundled("recipe")
+    made = fake_runs(tuning, lambda trial: 0.5 + (trial.training.optimizer == "sgd") / 10)
+    with progress.Bar(tuning.planned_runs()) as bar:
+        done = run_study(tuning, bar)
+    assert (done.failures, done.mistakes) == ({}, [])
+    assert [result.stage.name for result in done.stages] == ["plain", "ingredients", "together"]
+    assert {run.data_digest for run in made} == {tuning.images.dataset(colour=True).digest}
+    assert [name for name, runs in tuning.planned_runs().items() if runs] == [*stages(tuning), "learning-curve"]
+    assert {str(claim.status) for claim in check_claims(tuning, done.stages)} <= {
+        "supported",
+        "refuted",
+        "inconclusive",
+    }
+    assert done.curve.points[-1].images == 2 * done.curve.points[1].images
+    assert "This is a demo." in tuning.scope.about_images
+
+
+def test_all_ingredients_together_against_the_plain_model_alone(folder, tmp_path):
+    """As is done with all of CIFAR-10, where the other trials would take days."""
+    found = scope(folder, tmp_path, study="recipe", budget={"stages": "plain,together"})
+    plain, together = found.stages
+    assert found.previous(together) == plain
+    assert [trial.name for trial in found.plan(together, found.start)] == ["unchanged", "all together"]
+    tuning = Tuning(folder, tmp_path, study="recipe", budget={"seeds": 2, "stages": "plain,together"})
+    fake_runs(tuning, lambda trial: 0.5)
+    statuses = [str(claim.status) for claim in check_claims(tuning, tuning.results())]
+    assert statuses[0] != "skipped"
+    assert statuses[1:] == ["skipped", "skipped"]
+
+
+def test_a_study_of_colour_images_needs_them(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "gray")
+    for path in (tmp_path / "gray").glob("*.tar.gz"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"colour.* Received: grayscale batches only\."):
+        Tuning(tmp_path / "gray", tmp_path, study="recipe").check()

@@ -6,6 +6,7 @@ import pytest
 
 from cnnlab import data
 from cnnlab.errors import ConfigError, DataError
+from cnnlab.records import HISTORY
 from cnnlab.report import words
 from cnnlab.study import make_budget, plan_trials
 from cnnlab.tuning import Tuning, tables
@@ -187,8 +188,8 @@ def test_a_callback_is_called_for_stages_epochs_and_runs(tuning):
         def on_stage_start(self, name, runs, missing):
             calls.append((name, runs, missing))
 
-        def on_epoch(self, trial, seed, epoch, epochs):
-            calls.append((trial, seed, f"{epoch}/{epochs}"))
+        def on_epoch(self, trial, seed, epoch, epochs, metrics):
+            calls.append((trial, seed, f"{epoch}/{epochs}", metrics))
 
         def on_run_end(self, trial, record, cached):
             calls.append((trial, record.seed))
@@ -198,7 +199,7 @@ def test_a_callback_is_called_for_stages_epochs_and_runs(tuning):
 
     tuning.callback = Notes()
     tuning.result("base")
-    runs = [call for seed in (1, 2, 3) for call in (("base", seed, "1/6"), ("base", seed))]
+    runs = [call for seed in (1, 2, 3) for call in (("base", seed, "1/6", dict.fromkeys(HISTORY, 0.5)), ("base", seed))]
     assert calls == [("base", 3, 3), *runs, "base"]
 
 
@@ -255,8 +256,8 @@ def test_halving_keeps_the_incumbent_and_the_best_and_names_the_dropped(folder, 
     units = [run.trial.architecture.dense_units for run in made if run.trial.training.epochs == 6]
     assert 32 not in units
     shown = words.stage_intro(study, result).data
-    assert "- 32: `val_accuracy` 0.032 after 2 epochs; the best trial had 0.512" in shown
-    assert "- 128: `val_accuracy` 0.128 after a full fit" in shown
+    assert "“32” (`val_accuracy` 0.032, that of the best trial 0.512, epoch 2)" in shown
+    assert "“128” (`val_accuracy` 0.128, that of the best trial 0.512, full fit)" in shown
 
 
 def test_a_study_takes_a_precision_and_halving(folder, tmp_path):
@@ -310,19 +311,18 @@ def test_a_trial_with_the_incumbents_runs_is_named_and_not_compared(tuning):
     assert digests["no dropout"] == digests["64"] == [run.digest for run in usual.records("64")]
     compared = {comparison.trial for comparison in tried.decision.comparisons} | {tried.incumbent.name}
     assert compared == {*usual.records_by_trial, "other"}
-    shown = words.trials_table(tried).data
-    assert shown.count("<td>same as the incumbent in this budget</td>") == 3
-    assert shown.count("<td>same as other in this budget</td>") == 1
-    summary = words.decision_summary(tuning, tried).data
-    assert "patient is the same as the incumbent in this budget, so it is not compared." in summary
-    assert "other twice is the same as other in this budget, so it is not compared." in summary
+    shown = words.trials_table(tuning, tried).data
+    assert shown.count("same as the incumbent</small>") == 3
+    assert shown.count("same as “other”</small>") == 1
+    details = words.decision_details(tried).data
+    assert "“patient” is the same as the incumbent in this budget, so it is not compared." in details
+    assert "“other twice” is the same as “other” in this budget, so it is not compared." in details
 
 
 def test_a_stage_whose_trials_are_all_the_same_has_no_verdict(tuning):
     tried = tuning.compare_custom_trials("combination", {"patient": {"patience": 10}})
     assert (tried.decision.selected, tried.decision.comparisons) == ("unchanged", ())
-    [nothing] = words.comparisons(tuning, tried)
-    assert "the others are the same in this budget, so there is nothing to compare" in nothing.data
+    assert "All trials have the same runs in this budget" in words.decision_details(tried).data
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_stage_whose_trials_are_all_the_same_has_no_verdict(tuning):
     [
         (
             {"dropout": 0.2},
-            r"Expected a name for each trial and its settings, as \{'96 units': .* Received: \{'dropout'",
+            r"Expected a name for each trial and its settings, as \{'96 units': .* Received for 'dropout': 0\.2\. Give",
         ),
         (["dropout"], "Expected a name for each trial and its settings"),
         (None, "Expected a name for each trial and its settings"),
@@ -365,11 +365,11 @@ def test_one_dropout_rate_of_a_custom_trial_is_that_rate_everywhere(tuning):
         ({"profile": None}, "Expected a profile named"),
         ({"profile": ["quick"]}, "Expected a profile named"),
         ({"protocol": {}}, "Expected a protocol named"),
-        ({"scheduler": 8786}, "Expected scheduler to be an address"),
+        ({"scheduler": 8786}, "Expected scheduler to be an address, an engine, or None"),
         ({"fresh": "no"}, "Expected fresh to be True or False"),
         ({"trust": 1}, "Expected trust to be True or False"),
-        ({"study": 3}, "Expected study to be a study file, or ''"),
-        ({"study": None}, "Expected study to be a study file, or ''"),
+        ({"study": 3}, "Expected study to be a study file, one of published, recipe, or ''"),
+        ({"study": None}, "Expected study to be a study file, one of published, recipe, or ''"),
         ({"budget": ["seeds"]}, "Expected budget to be numbers by names"),
         ({"budget": {"seed": 3}}, "Expected a part of a budget named .* Received: 'seed'"),
         ({"budget": {3: 3}}, "Expected a part of a budget named .* Received: 3"),
@@ -402,7 +402,7 @@ def test_a_wrong_stage_is_a_config_error(tuning, stage):
 
 def test_names_may_stand_in_one_text_with_commas_between(folder, tmp_path):
     study = Tuning(folder, tmp_path, budget={"skip": "dropout, loss,"}, trials={"dense": "32, 64", "loss": ""})
-    assert study.scope.skip == {"dropout", "loss"}
+    assert study.scope.skip == {"dropout", "loss", "search"}, "a search must be asked for"
     assert study.scope.trials == {"dense": ("32", "64")}
 
 
@@ -410,3 +410,12 @@ def test_what_is_no_callback_is_refused(tuning):
     for callback in (None, Callback):
         with pytest.raises(ConfigError, match=r"Expected callback to be a Callback, as progress.Bar\(\)"):
             tuning.callback = callback
+
+
+def test_an_engine_that_a_study_is_given_stays_open_and_its_own_ends(folder, tmp_path, engine):
+    with Tuning(folder, tmp_path, "smoke", scheduler=engine) as tuning:
+        assert tuning.engine is engine
+    assert engine.client.status == "running"
+    with Tuning(folder, tmp_path, "smoke", scheduler=engine.address) as tuning:
+        client = tuning.engine.client
+    assert client.status == "closed"

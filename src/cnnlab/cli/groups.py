@@ -10,6 +10,7 @@ from cnnlab import files, study, surroundings
 from cnnlab.cli.options import (
     FILE_OR_FOLDER,
     FOLDER,
+    STUDY,
     accept_option,
     budget_options,
     data_option,
@@ -26,7 +27,13 @@ def study_group() -> None:
 
 @study_group.command("new", epilog="Example: cnnlab study new mine.toml --from published")
 @click.argument("file", type=FILE_OR_FOLDER)
-@click.option("--from", "source", default="", show_default="a short example", help="Study to start from: published.")
+@click.option(
+    "--from",
+    "source",
+    default="",
+    show_default="a short example",
+    help=f"Study to start from: {', '.join(study.BUNDLED)}.",
+)
 def study_new(file: Path, source: str) -> None:
     """Write a study file with comments, to be changed. An existing file is kept."""
     content = study.new_text(source)
@@ -40,19 +47,19 @@ def study_new(file: Path, source: str) -> None:
 
 
 @study_group.command("check", epilog="Example: cnnlab study check mine.toml --epochs 10")
-@click.argument("file", type=FILE_OR_FOLDER)
+@click.argument("named", metavar="STUDY", type=STUDY)
 @data_option
 @budget_options
 @trust_option
-def study_check(file: Path, data: Path, profile: str, budget: dict[str, Any], trust: bool) -> None:
-    """Check a study file for some images and a budget; nothing is trained.
+def study_check(named: Path | str, data: Path, profile: str, budget: dict[str, Any], trust: bool) -> None:
+    """Check a study for some images and a budget; nothing is trained.
 
-    Names everything that is wrong, and exits with 2. Notes about equal trials and settings without effect are no
-    errors.
+    STUDY is a study file, or "recipe" or "published". Names everything that is wrong, and exits with 2. Notes about
+    equal trials and settings without effect are no errors.
     """
     try:
-        made = study.read(file)
-        with long_work(file.parent):
+        made = study.read(named)
+        with long_work(Path(named).parent):
             from cnnlab.tuning import check_study
 
             notes = check_study(made, data, profile, budget, trust=trust)
@@ -67,19 +74,19 @@ def study_check(file: Path, data: Path, profile: str, budget: dict[str, Any], tr
             ("claim", len(made.claims)),
         )
     )
-    echo([*notes, f"{file.name}: {', '.join(counts)}. No errors."])
+    echo([*notes, f"{Path(named).name}: {', '.join(counts)}. No errors."])
 
 
 @study_group.command("show", epilog="Example: cnnlab study show mine.toml")
-@click.argument("name", default="published")
-def study_show(name: str) -> None:
+@click.argument("named", metavar="STUDY", type=STUDY, default="published")
+def study_show(named: Path | str) -> None:
     """Print the stages of a study with their trials and parameters.
 
-    NAME is a study file, or "published".
+    STUDY is a study file, or "recipe" or "published".
     """
     from cnnlab.tuning import study_lines
 
-    echo(study_lines(study.built_in() if name == "published" else study.read(Path(name).absolute())))
+    echo(study_lines(study.read(named)))
 
 
 @click.group()

@@ -19,8 +19,17 @@ class AbsolutePath(click.Path):
         return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
 
 
+class StudyName(AbsolutePath):
+    """The name of a study with which cnnlab comes, or else the absolute path of a study file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what `study.read` reads."""
+        return value if value in study.BUNDLED else super().convert(value, param, ctx)
+
+
 FOLDER = AbsolutePath(file_okay=False)
 FILE_OR_FOLDER = AbsolutePath()
+STUDY = StudyName()
 
 
 def in_project(path: str) -> dict[str, Any]:
@@ -102,7 +111,7 @@ def study_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def collect(
-        budget: dict[str, Any], precision: str, halving: bool, splits: str, study: Path | None, **settings: Any
+        budget: dict[str, Any], precision: str, halving: bool, splits: str, study: Path | str | None, **settings: Any
     ) -> None:
         budget |= {"precision": precision, "halving": halving, "splits": splits or None}
         command(budget=budget, study=study or "", **settings)
@@ -133,7 +142,9 @@ def study_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Use the largest budget that fits this time, as 2h or 90m.",
         ),
         click.option(
-            "--study", type=FILE_OR_FOLDER, help="Study file (docs/studies.md).  [default: the built-in study]"
+            "--study",
+            type=STUDY,
+            help=f"Study file (docs/studies.md), or {study.BUNDLED[1]}.  [default: {study.BUNDLED[0]}]",
         ),
     ):
         made = option(made)

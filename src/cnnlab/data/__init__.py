@@ -5,9 +5,10 @@ from cnnlab.data.dataset import Dataset, gray, luma
 from cnnlab.data.finding import ARCHIVE
 from cnnlab.data.folder import DataFolder, load, load_cifar10, load_gray_batches, write_gray_batches
 from cnnlab.data.messages import DataWarning
+from cnnlab.data.sample import find_folder
 from cnnlab.data.splits import Split, smaller, split
 
 __all__ = [
-    "ARCHIVE", "DataFolder", "DataWarning", "Dataset", "Split", "accepted_kinds", "check", "gray", "load",
-    "load_cifar10", "load_gray_batches", "luma", "smaller", "split", "write_gray_batches",
+    "ARCHIVE", "DataFolder", "DataWarning", "Dataset", "Split", "accepted_kinds", "check", "find_folder", "gray",
+    "load", "load_cifar10", "load_gray_batches", "luma", "smaller", "split", "write_gray_batches",
 ]  # fmt: skip

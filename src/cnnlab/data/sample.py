@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnlab import surroundings
 from cnnlab.data.dataset import Dataset, gray
 from cnnlab.data.finding import ARCHIVE
 from cnnlab.data.folder import write_gray_batches
@@ -98,6 +99,18 @@ def write(directory: str | Path, colour: Dataset | None = None, n_batches: int =
         except OSError:  # the folder exists and has files
             for path in sorted(temporary.iterdir()):
                 path.replace(directory / path.name)
+
+
+def find_folder(path: str | Path) -> Path:
+    """Return the absolute path of a folder of images. The built-in sample is written if its folder is missing.
+
+    Args:
+        path: The folder. A relative path starts in the project's folder, whatever the working directory is.
+    """
+    folder = surroundings.project_path(path)
+    if folder.parts[-2:] == PLACE and not folder.exists():
+        write(folder)
+    return folder
 
 
 def _write_archive(colour: Dataset, path: Path, n_batches: int) -> None:

@@ -119,13 +119,13 @@ class Cluster:
         self._name = scheduler or "this machine"
         self._local = None if scheduler else LocalWorkers()
         self._known: set[str] | None = None
-        self.client = Client(self._local.cluster, set_as_default=False) if self._local else connect(self._name)
-        self.images = Images(self.client, is_shared=self._local is None)
         self.trace_keys: dict[str, Hashable] = {}
         self.restart_clock()
         try:
+            self.client = Client(self._local.cluster, set_as_default=False) if self._local else connect(self._name)
+            self.images = Images(self.client, is_shared=self._local is None)
             self.look()
-        except Exception:
+        except BaseException:  # also Ctrl-C: nobody else knows these workers
             self.close()
             raise
 

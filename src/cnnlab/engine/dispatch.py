@@ -22,10 +22,14 @@ from cnnlab.records import Record, Run, RunStore
 KILLED_WORKERS = 3
 """Workers that a run may kill before it has failed."""
 EPOCHS = "cnnlab-epochs"
-"""Dask's topic for events that say which epoch of which run starts."""
+"""Dask's topic for events that say which epoch of which run has ended."""
 EPOCH_SECONDS = 0.25
 """Least time between two such events of a worker: nobody reads faster."""
 Work = tuple[Run, Dataset, Split]
+# Not `distributed.as_completed`: its timeout is for the whole iteration, but epochs must be reported and workers looked
+# at meanwhile. Dask puts into this queue from other threads; callbacks run in the caller's.
+Events = SimpleQueue[Future | Mapping[str, Any] | None]
+"""Tasks that have ended, and epochs; None to interrupt the runs."""
 _Result = tuple[Record, dict[str, Any]]
 
 
@@ -41,13 +45,29 @@ _reported = 0.0
 """When this worker last reported an epoch."""
 
 
-def report_epoch(digest: str, epoch: int) -> None:
-    """Report to all clients which epoch of a run starts, unless this worker has just reported another."""
+def report_epoch(digest: str, epoch: int, metrics: Mapping[str, float]) -> None:
+    """Report to all clients which epoch of a run has ended, unless this worker has just reported another.
+
+    Epoch 0, before a model is traced, is always reported: the next epoch comes seconds later.
+
+    Raises:
+        CancelledError: The run was cancelled. Dask itself would let it run to its end, while the next run waits.
+    """
     global _reported
-    if time.monotonic() - _reported >= EPOCH_SECONDS:
+    if _is_cancelled():
+        raise CancelledError(digest)
+    if epoch == 0 or time.monotonic() - _reported >= EPOCH_SECONDS:
         _reported = time.monotonic()
         with suppress(Exception):  # a fit must not fail because of it
-            get_worker().log_event(EPOCHS, {"run": digest, "epoch": epoch})
+            get_worker().log_event(EPOCHS, {"run": digest, "epoch": epoch, "metrics": dict(metrics)})
+
+
+def _is_cancelled() -> bool:
+    """Return whether the task that this thread of a worker executes was cancelled."""
+    with suppress(Exception):  # outside a worker
+        worker = get_worker()
+        return bool(worker.state.tasks[worker.get_current_task()].state == "cancelled")
+    return False
 
 
 class RunQueue:
@@ -77,11 +97,19 @@ class RunQueue:
         return digest
 
 
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """`Engine.interrupt` was called."""
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted: the runs that ended are stored.")
+
+
 class Dispatch:
-    """Does runs on the workers of a cluster; `Engine.run_all` describes the arguments.
+    """Does runs on the workers of a cluster; `Engine.run_all` describes the other arguments.
 
     Args:
         work: Runs that are not stored, with their images, by digest.
+        events: A new queue. None in it interrupts the runs.
     """
 
     def __init__(
@@ -90,9 +118,10 @@ class Dispatch:
         work: Mapping[str, Work],
         store: RunStore,
         on_run_end: Callable[[Record, bool], None],
-        on_epoch: Callable[[Run, int], None],
+        on_epoch: Callable[[Run, int, Mapping[str, float]], None],
+        events: Events,
     ) -> None:
-        self._cluster, self._work, self._store = cluster, work, store
+        self._cluster, self._work, self._store, self._events = cluster, work, store, events
         self._on_run_end, self._on_epoch = on_run_end, on_epoch
         self._checkpoints = str(store.prepare())
         self._queue = RunQueue()
@@ -100,14 +129,11 @@ class Dispatch:
             self._queue.add(run.trace_key, digest)
         self._sent: dict[Future, tuple[str, str | None]] = {}
         self._killed = Counter[str]()
-        self._failures: list[str] = []
+        self._failures: dict[str, str] = {}  # digest to reason
         self._had_workers = False
-        # Not `distributed.as_completed`: its timeout is for the whole iteration, but epochs must be reported and
-        # workers looked at meanwhile. Dask puts into this queue from other threads; callbacks run in the caller's.
-        self._events: SimpleQueue[Future | Mapping[str, Any]] = SimpleQueue()
 
     def run(self) -> dict[str, Record]:
-        """Do all runs and return their records by digest."""
+        """Do all runs and return their records by digest; it raises what `Engine.run_all` does."""
         client, records = self._cluster.client, dict[str, Record]()
         self._cluster.restart_clock()
         try:
@@ -116,12 +142,13 @@ class Dispatch:
             while self._sent:
                 if (future := self._next_finished()) not in self._sent:  # None, or cancelled
                     continue
-                digest, _ = self._sent.pop(future)  # else Dask would do the run again if the worker ends
-                result = self._collect(digest, future)
+                result = self._collect(future)
                 self._fill()  # before storing, so that no worker waits for the disk
-                if result:
-                    records[digest] = self._store.put(*result)
-                    self._on_run_end(records[digest], False)
+                self._put(result, records)
+        except Interrupted:  # some runs may have ended since
+            for future in [future for future in self._sent if future.status == "finished"]:
+                self._put(self._collect(future), records)
+            raise
         finally:
             with suppress(Exception):  # without a scheduler there is nothing to cancel
                 client.unsubscribe_topic(EPOCHS)
@@ -129,7 +156,8 @@ class Dispatch:
         if self._failures:
             raise RunError(
                 f"Expected {len(self._work)} runs to finish. Received: {len(self._failures)} failed. "
-                f"First, {self._failures[0]}"
+                f"First, {next(iter(self._failures.values()))}",
+                self._failures,
             )
         return records
 
@@ -183,21 +211,24 @@ class Dispatch:
         future.add_done_callback(self._events.put)
 
     def _next_finished(self) -> Future | None:
-        """Return the next task that has finished; None after an epoch's start or some seconds."""
+        """Return the next task that has finished; None after an epoch or some seconds."""
         if time.monotonic() - self._looked >= clusters.POLL_SECONDS:
             self._fill()
         try:
             event = self._events.get(timeout=clusters.POLL_SECONDS)
         except Empty:
             return None
+        if event is None:
+            raise Interrupted
         if isinstance(event, Future):
             return event
         if event["run"] in [digest for digest, _ in self._sent.values()]:  # else finished, or another client's
-            self._on_epoch(self._work[event["run"]][0], event["epoch"])
+            self._on_epoch(self._work[event["run"]][0], event["epoch"], event["metrics"])
         return None
 
-    def _collect(self, digest: str, future: Future) -> _Result | None:
+    def _collect(self, future: Future) -> _Result | None:
         """Return the result of a finished task; None if the run failed or must be sent again."""
+        digest, _ = self._sent.pop(future)  # else Dask would do the run again if the worker ends
         run = self._work[digest][0]
         try:
             result: _Result = self._cluster.fetch(future)
@@ -212,10 +243,18 @@ class Dispatch:
             raise
         except Exception as error:  # whatever failed on the worker, the other runs continue
             self._cluster.check_versions()
-            self._failures.append(f"seed {run.seed}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            self._failures[digest] = f"seed {run.seed}: {reason}"
         else:
             return result
         return None
+
+    def _put(self, result: _Result | None, records: dict[str, Record]) -> None:
+        """Store the result of a run, if there is one."""
+        if result:
+            record = self._store.put(*result)
+            records[record.digest] = record
+            self._on_run_end(record, False)
 
     def _send_again(self, digest: str, killed: int) -> None:
         """Queue a run again whose workers ended unexpectedly, unless there were too many of them."""
@@ -225,4 +264,4 @@ class Dispatch:
             self._queue.add(run.trace_key, digest)
         else:
             reason = f"it killed {self._killed[digest]} workers (perhaps out of memory)"
-            self._failures.append(f"seed {run.seed}: {reason}, with {json.dumps(run.trial.canonical())}")
+            self._failures[digest] = f"seed {run.seed}: {reason}, with {json.dumps(run.trial.canonical())}"

@@ -1,8 +1,9 @@
 """The engine: sends runs and calls to workers."""
 
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from distributed import Client, KilledWorker
 
 from cnnlab.engine.cluster import Cluster, ResultLostError
-from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Work
+from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Events, Work
 from cnnlab.errors import RunError
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.surroundings import ADDRESS
@@ -30,7 +31,8 @@ class Engine:
     def __init__(self, scheduler: str | None = None) -> None:
         self._scheduler = scheduler or os.environ.get(ADDRESS)
         self._connected: Cluster | None = None
-        self._running, self._last_run = 0, time.monotonic()
+        self._connecting = threading.RLock()  # two threads must not start two sets of workers
+        self._running, self._last_run = list[Events](), time.monotonic()
 
     def __enter__(self) -> "Engine":
         return self
@@ -40,9 +42,10 @@ class Engine:
 
     def close(self) -> None:
         """End the workers that this engine started."""
-        if self._connected:
-            self._connected.close()
-        self._connected = None
+        with self._connecting:
+            if self._connected:
+                self._connected.close()
+            self._connected = None
 
     @property
     def is_remote(self) -> bool:
@@ -56,10 +59,11 @@ class Engine:
 
     @property
     def _cluster(self) -> Cluster:
-        if self._connected and self._connected.client.status == "closed":  # its scheduler was gone, and may be back
-            self.close()
-        self._connected = self._connected or Cluster(self._scheduler)
-        return self._connected
+        with self._connecting:
+            if self._connected and self._connected.client.status == "closed":  # its scheduler was gone, and may be back
+                self.close()
+            self._connected = self._connected or Cluster(self._scheduler)
+            return self._connected
 
     @property
     def client(self) -> Client:
@@ -102,12 +106,22 @@ class Engine:
             "memory). Run the same command again."
         )
 
+    def interrupt(self) -> None:
+        """Make every `run_all` in progress raise `Interrupted` within about a second; call it from another thread.
+
+        If workers are being started, it is raised when they are there. Runs in progress are cancelled: their workers
+        stop after the current epoch, and the next `run_all` continues from their checkpoints. Without a `run_all` in
+        progress, nothing happens: the next one is not interrupted.
+        """
+        for events in list(self._running):
+            events.put(None)
+
     def run_all(
         self,
         work: Sequence[Work],
         store: RunStore,
         on_run_end: Callable[[Record, bool], None] = lambda *_: None,
-        on_epoch: Callable[[Run, int], None] = lambda *_: None,
+        on_epoch: Callable[[Run, int, Mapping[str, float]], None] = lambda *_: None,
     ) -> dict[str, Record]:
         """Return the record of every run, by digest: stored ones as they are, the others from the workers.
 
@@ -118,10 +132,12 @@ class Engine:
             work: The runs with their images. Equal runs are done once.
             store: Where records are kept.
             on_run_end: Called with each record and whether it was stored already.
-            on_epoch: Called with a run and which of its epochs, from 1, starts; not with every epoch if they are short.
+            on_epoch: Called with a run, an epoch that has ended, from 1, and its metrics by their names in
+                `Record.history`; not with every epoch if they are short. Before a model is traced: with 0 and {}.
 
         Raises:
             ConfigError: There is no scheduler, or there are no workers.
+            Interrupted: `interrupt` was called. The runs that ended are stored.
             RunError: Some runs failed. The others are stored.
             RecordError: The store cannot be written.
             WorkerError: A worker has other versions than this client.
@@ -139,10 +155,10 @@ class Engine:
                 records[digest] = record
                 on_run_end(record, True)
         if missing:
-            self._running += 1
+            self._running.append(events := Events())
             try:
-                records |= Dispatch(self._cluster, missing, store, on_run_end, on_epoch).run()
+                records |= Dispatch(self._cluster, missing, store, on_run_end, on_epoch, events).run()
             finally:
-                self._running -= 1
+                self._running.remove(events)
                 self._last_run = time.monotonic()
         return records

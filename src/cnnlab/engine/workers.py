@@ -4,6 +4,9 @@ import errno
 import logging
 import multiprocessing
 import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import dask
@@ -13,18 +16,14 @@ from distributed.system import MEMORY_LIMIT
 
 from cnnlab import files, surroundings
 from cnnlab.errors import ConfigError
+from cnnlab.models import TRAINING_ENV
 
 WORKER_ENV = {
+    **TRAINING_ENV,
     # One thread per worker: two processes with one thread fit more images per second than one with two.
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    # Workers that share a GPU must each take only the memory that they need.
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 """Environment of the workers that cnnlab starts, and defaults for the workers of a cluster."""
 _MALLOC = {
@@ -76,7 +75,7 @@ class LocalWorkers:
         for left in reversed(range(START_TRIES)):
             try:
                 with dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENV, **_MALLOC}}):
-                    return LocalCluster(
+                    return _start_cluster(
                         threads_per_worker=1,
                         n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
                         memory_limit=0,  # Dask would pause and restart workers that Keras makes large
@@ -102,6 +101,27 @@ class LocalWorkers:
         # `scale` starts those of the wanted workers whose end the cluster has noticed; the others come on top.
         wanted, noticed = len(self.cluster.worker_spec), len(self.cluster.workers)
         self.cluster.scale(wanted + max(missing - (wanted - noticed), 0))
+
+
+def _start_cluster(**options: Any) -> LocalCluster:
+    """Start a cluster from a thread, so that Ctrl-C and Jupyter's interrupt do not end its processes.
+
+    SIGINT goes to the workers too. Threads and processes inherit the signals that are blocked where they are started.
+    """
+    made: list[LocalCluster] = []
+    try:
+        with ThreadPoolExecutor(1, initializer=_block_sigint) as threads:
+            threads.submit(lambda: made.append(LocalCluster(**options))).result()
+    except KeyboardInterrupt:  # raised again when the thread has ended
+        for cluster in made:  # nobody else knows its workers
+            cluster.close()
+        raise
+    return made[0]
+
+
+def _block_sigint() -> None:
+    with suppress(AttributeError):  # Windows has no such signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _check_semaphores() -> None:

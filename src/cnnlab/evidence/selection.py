@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.evidence.comparison import Comparison, compare
+from cnnlab.evidence.comparison import Comparison, Verdict, compare
 from cnnlab.evidence.resampling import Scores
 
 
@@ -18,6 +18,7 @@ class Rule(StrEnum):
     BEST = "best val_f1 (one seed, so no standard error)"
     ONLY_TRIAL = "only one trial"
     PUBLISHED_CHOICE = "published choice"
+    BETTER = "the incumbent, unless the other trial is better"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def decide(
     published_choice: str = "",
     *,
     pinned: bool = False,
+    only_if_better: bool = False,
 ) -> Decision:
     """Select a stage's trial by `choose` and give the evidence.
 
@@ -116,6 +118,7 @@ def decide(
         incumbent: Name of the trial that the previous stage selected; None if it is not a trial of this stage.
         published_choice: Name of the trial that the published study chose, or "".
         pinned: Select the published choice, whatever the scores are.
+        only_if_better: Select the incumbent, unless the verdict on the best trial is that it is better.
     """
     mean = {name: float(scores.runs.mean()) for name, scores in trials.items()}
     n_seeds = min(len(scores.runs) for scores in trials.values())
@@ -127,6 +130,9 @@ def decide(
     # Not a set: tied trials must keep the study's order, the same every time.
     others = sorted((name for name in mean if name != reference), key=lambda name: -mean[name])
     comparisons = compare({name: trials[name] for name in (reference, *others)})
+    if only_if_better and comparisons:
+        is_better = comparisons[0].verdict == Verdict.BETTER
+        selected, rule = (comparisons[0].trial if is_better else reference), Rule.BETTER
     of_selected = next((made for made in comparisons if made.trial == selected), None)
     return Decision(
         stage=stage,

@@ -6,16 +6,16 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.errors import CnnlabError, ConfigError
-from cnnlab.study import Architecture, OwnModel, Training, require_size
+from cnnlab.study import SPARSE_LOSS, Architecture, OwnModel, Training, require_size
 
 if TYPE_CHECKING:  # Keras loads its backend, which takes seconds, so functions import it
     import keras
@@ -23,6 +23,13 @@ if TYPE_CHECKING:  # Keras loads its backend, which takes seconds, so functions 
 Shape = tuple[int, int, int]
 _Result = TypeVar("_Result")
 GRAY: Shape = (32, 32, 1)
+OPTIMIZERS = {
+    "sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adadelta": "Adadelta", "adam": "Adam",
+    "adamax": "Adamax", "nadam": "Nadam",
+}  # fmt: skip
+"""Keras's class of each optimizer."""
+RISING_SHARE = 0.2
+"""Share of the steps in which the learning rate of a "one-cycle" schedule rises."""
 _seeding = threading.Lock()
 """Held while a user's function is called: its random numbers come from generators that all threads share."""
 
@@ -45,7 +52,8 @@ def build(
         architecture: The layers, or an own model.
         input_shape: Height, width and channels of an image.
         n_classes: Units of the softmax output.
-        augmentation: "flip-shift" puts `layers.FlipShift` first, active in training only.
+        augmentation: "flip-shift" puts `layers.FlipShift` first, and "flip-crop" `layers.FlipCrop`: active in training
+            only.
         seed: Seed of the initial weights, dropout and augmentation; None draws one. Every layer gets a seed of its own:
             Keras would draw them from Python's global generator, which other threads of a worker use too.
         precision: Keras dtype policy of all layers but the last, whose probabilities are always float32.
@@ -68,60 +76,59 @@ def build(
         own = _build_own(architecture, input_shape, n_classes, seed, precision)
         return Sequential([Input(input_shape), *before, own]) if before else own
     require_size(architecture, input_shape)
-    weights = draw_seeds(seed, "weights")
-    return Sequential(
-        [Input(input_shape), *before, *_layers(architecture, n_classes, weights, noise, precision, fused=fused)]
+    weights, calls = draw_seeds(seed, "weights"), layer_calls(architecture, n_classes)
+    return Sequential([Input(input_shape), *before, *_layers(calls, weights, noise, precision, fused=fused)])
+
+
+class LayerCall(NamedTuple):
+    """The call of a Keras layer, optimizer or schedule: the name of its class, and what it is called with.
+
+    Seeds, initializers and dtypes of layers are left out: `build` adds them.
+    """
+
+    layer: str
+    arguments: tuple[Any, ...] = ()
+    settings: Mapping[str, Any] = {}
+
+
+def layer_calls(architecture: Architecture, n_classes: int) -> list[LayerCall]:
+    """Return the layers of an architecture, from the first convolution to the softmax."""
+    momentum, rates = architecture.batch_norm_momentum, [(rate,) for rate in architecture.dropout]
+    convolution = {"padding": architecture.padding, "activation": architecture.conv_activation}
+    dense = LayerCall("Dense", (architecture.dense_units,), {"activation": architecture.dense_activation})
+    norm = [LayerCall("BatchNormalization", (), {"momentum": momentum} if momentum else {})] * architecture.batch_norm
+    calls: list[LayerCall] = []
+    for block, filters in enumerate(architecture.filters):
+        calls += [LayerCall("Conv2D", (filters, 3), convolution), *norm] * architecture.convs_per_block
+        calls += [LayerCall("MaxPooling2D", (2,)), *(LayerCall("Dropout", rate) for rate in rates[block : block + 1])]
+    head = (
+        [LayerCall("GlobalAveragePooling2D")]
+        if architecture.head == "average"
+        else [LayerCall("Flatten"), dense, *norm]
     )
+    calls += [*head, *(LayerCall("Dropout", rate) for rate in rates[-1:])]
+    return [*calls, LayerCall("Dense", (n_classes,), {"activation": "softmax"})]
 
 
 def _layers(
-    architecture: Architecture,
-    n_classes: int,
-    weights: Iterator[int | None],
-    noise: Iterator[int | None],
-    precision: str,
-    *,
-    fused: bool,
+    calls: list[LayerCall], weights: Iterator[int | None], noise: Iterator[int | None], precision: str, *, fused: bool
 ) -> list[Any]:
-    """Return the layers of an architecture, with seeds for their weights and for their dropout."""
+    """Make layers, with seeds for their weights and for their dropout. The last one is in float32."""
     from keras import initializers, layers
 
     from cnnlab.models.layers import FusedBatchNormalization
 
-    batch_normalization = FusedBatchNormalization if fused else layers.BatchNormalization
-
-    def normalise() -> list[Any]:
-        momentum = architecture.batch_norm_momentum or 0.99  # Keras's default
-        return [batch_normalization(momentum=momentum, dtype=precision)] if architecture.batch_norm else []
-
-    def drop(position: int) -> list[Any]:
-        rates = architecture.dropout[position : position + 1]
-        return [layers.Dropout(rate, seed=next(noise), dtype=precision) for rate in rates]
-
-    def convolve(filters: int) -> Any:
-        initializer = initializers.GlorotUniform(next(weights))
-        padding, activation = architecture.padding, architecture.conv_activation
-        return layers.Conv2D(
-            filters, 3, padding=padding, activation=activation, kernel_initializer=initializer, dtype=precision
-        )
-
-    def dense(units: int, activation: str, dtype: str) -> Any:
-        initializer = initializers.GlorotUniform(next(weights))
-        return layers.Dense(units, activation=activation, kernel_initializer=initializer, dtype=dtype)
-
-    stack: list[Any] = []
-    for block, filters in enumerate(architecture.filters):
-        for _ in range(architecture.convs_per_block):
-            stack += [convolve(filters), *normalise()]
-        stack += [layers.MaxPooling2D(2, dtype=precision), *drop(block)]
-    stack += [
-        layers.Flatten(dtype=precision),
-        dense(architecture.dense_units, architecture.dense_activation, precision),
-        *normalise(),
-        *drop(len(architecture.filters)),
-        dense(n_classes, "softmax", "float32"),
-    ]
-    return stack
+    made = []
+    for number, call in enumerate(calls, 1):
+        is_fused = fused and call.layer == "BatchNormalization"
+        kind = FusedBatchNormalization if is_fused else getattr(layers, call.layer)
+        settings = {**call.settings, "dtype": precision if number < len(calls) else "float32"}
+        if call.layer in {"Conv2D", "Dense"}:
+            settings["kernel_initializer"] = initializers.GlorotUniform(next(weights))
+        elif call.layer == "Dropout":
+            settings["seed"] = next(noise)
+        made.append(kind(*call.arguments, **settings))
+    return made
 
 
 def _build_own(model: OwnModel, input_shape: Shape, n_classes: int, seed: int | None, precision: str) -> "keras.Model":
@@ -166,11 +173,12 @@ def _build_own(model: OwnModel, input_shape: Shape, n_classes: int, seed: int | 
 def _run(model: OwnModel) -> ModuleType:
     """Run the file of an own model as a new module."""
     module = ModuleType(f"own_model_{model.digest[:12]}")
-    module.__file__ = model.file
+    module.__file__ = model.code_name
     sys.modules[module.__name__] = module  # dataclasses and Keras look a class's module up there
     # TensorFlow reads the source of a layer's `call` there: it converts the loops and conditions in it.
-    linecache.cache[model.file] = len(model.source), None, model.source.splitlines(keepends=True), model.file
-    exec(compile(model.source, model.file, "exec"), module.__dict__)  # noqa: S102 - the user trusts it
+    lines, name = model.source.splitlines(keepends=True), model.code_name
+    linecache.cache[name] = len(model.source), None, lines, name
+    exec(compile(model.source, name, "exec"), module.__dict__)  # noqa: S102 - the user trusts it
     return module
 
 
@@ -211,8 +219,8 @@ def guarded(model: Architecture | OwnModel, action: Callable[[], _Result]) -> _R
     """Do what runs code of an own model, and return its result.
 
     Raises:
-        ConfigError: That code failed. The message has one line: the error's type, its line in the user's file, and its
-            own message.
+        ConfigError: That code failed. The message has one line: the error's type, its line in the user's file (the text
+            of that line for a function, which has other line numbers in the notebook), and its own message.
     """
     try:
         return action()
@@ -221,11 +229,12 @@ def guarded(model: Architecture | OwnModel, action: Callable[[], _Result]) -> _R
     except (Exception, SystemExit) as error:
         if not isinstance(model, OwnModel):
             raise
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == model.file]
-        if isinstance(error, SyntaxError):
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == model.code_name]
+        if isinstance(error, SyntaxError) and error.filename == model.code_name:  # not of a file that it imports
             lines.append(error.lineno)
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras's messages may be in bold
-        place, message = f" in line {lines[-1]}" if lines else "", " ".join(text.split())
+        place, message = model.line_text(lines[-1]) if lines else "", " ".join(text.split())
         received = f"{type(error).__name__}{place}: {message if len(message) <= 300 else message[:300] + ' ...'}"
     # Raised here, it does not refer to the user's exception, whose class no other process may have.
     raise ConfigError(f"Expected {model.function} in {model.file} to build a model that works. Received: {received}")
@@ -255,26 +264,53 @@ def draw_seeds(seed: int | None, purpose: str) -> Iterator[int | None]:
 
 def augmentation_layers(name: str, seeds: Iterator[int | None], precision: str = "float32") -> list[Any]:
     """Return the layers of an augmentation."""
-    from cnnlab.models.layers import FlipShift
+    from cnnlab.models import layers
 
-    return [FlipShift(next(seeds), dtype=precision)] if name == "flip-shift" else []
+    kinds = {"flip-shift": layers.FlipShift, "flip-crop": layers.FlipCrop}
+    return [kinds[name](next(seeds), dtype=precision)] if name in kinds else []
 
 
-def compile_model(model: "keras.Model", training: Training) -> None:
-    """Compile a model with a trial's optimizer, learning rate and loss, and accuracy as its metric."""
+def compile_model(model: "keras.Model", training: Training, steps: int = 1) -> None:
+    """Compile a model with a trial's optimizer, learning rate and loss, and accuracy as its metric.
+
+    Args:
+        model: The model.
+        training: How it is trained. With label smoothing, the loss gets labels as `fit.train_targets` returns them.
+        steps: Steps of all epochs, for the schedule of the learning rate.
+    """
     from keras import optimizers
 
-    classes = {
-        "sgd": optimizers.SGD,
-        "rmsprop": optimizers.RMSprop,
-        "adagrad": optimizers.Adagrad,
-        "adadelta": optimizers.Adadelta,
-        "adam": optimizers.Adam,
-        "adamax": optimizers.Adamax,
-        "nadam": optimizers.Nadam,
-    }
-    optimizer = classes[training.optimizer](learning_rate=training.learning_rate)
-    model.compile(optimizer=optimizer, loss=training.loss, metrics=["accuracy"])
+    call = optimizer_call(training, steps)
+    settings = dict(call.settings)
+    if isinstance(schedule := settings["learning_rate"], LayerCall):
+        settings["learning_rate"] = getattr(optimizers.schedules, schedule.layer)(**schedule.settings)
+    optimizer = getattr(optimizers, call.layer)(**settings)
+    loss = "categorical_crossentropy" if smooths_labels(training) else training.loss
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+
+
+def optimizer_call(training: Training, steps: int) -> LayerCall:
+    """Return the call of Keras's optimizer of a trial; its learning rate may be the call of a schedule."""
+    rate: Any = training.learning_rate
+    if training.schedule == "cosine":
+        rate = LayerCall("CosineDecay", (), {"initial_learning_rate": rate, "decay_steps": steps})
+    elif training.schedule == "one-cycle":
+        rising = round(RISING_SHARE * steps)
+        settings = {"warmup_target": rate, "warmup_steps": rising, "decay_steps": steps - rising}
+        rate = LayerCall("CosineDecay", (), {"initial_learning_rate": 0.0, **settings})
+    settings = {"learning_rate": rate}
+    if training.optimizer == "sgd" and training.momentum:
+        settings |= {"momentum": training.momentum, "nesterov": True}
+    if training.weight_decay:
+        settings["weight_decay"] = training.weight_decay
+    if training.averaging:
+        settings |= {"use_ema": True, "ema_momentum": training.averaging}
+    return LayerCall(OPTIMIZERS[training.optimizer], (), settings)
+
+
+def smooths_labels(training: Training) -> bool:
+    """Return whether a trial's labels are smoothed: only those of the cross-entropy can be."""
+    return training.loss == SPARSE_LOSS and training.label_smoothing > 0
 
 
 def scramble_channels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

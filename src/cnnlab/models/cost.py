@@ -73,10 +73,19 @@ def model_cost(architecture: Architecture, input_shape: Shape, n_classes: int) -
         height, width = height // 2, width // 2
         elements += height * width * channels * (1 + drops)
     flat, units, blocks = height * width * channels, architecture.dense_units, len(architecture.filters)
-    params += (flat + 1) * units + 4 * units * norms + (units + 1) * n_classes
-    flops += 2 * (flat * units + units * n_classes)
-    elements += units * (1 + norms + drops) + n_classes
-    layers = blocks * (architecture.convs_per_block * (1 + norms) + 1 + drops) + 3 + norms + drops
+    layers = blocks * (architecture.convs_per_block * (1 + norms) + 1 + drops)
+    if architecture.head == "average":
+        units = channels
+        elements += channels * (1 + drops)
+        layers += 2 + drops
+    else:
+        params += (flat + 1) * units + 4 * units * norms
+        flops += 2 * flat * units
+        elements += units * (1 + norms + drops)
+        layers += 3 + norms + drops
+    params += (units + 1) * n_classes
+    flops += 2 * units * n_classes
+    elements += n_classes
     return ModelCost(params, flops, elements, layers)
 
 
@@ -128,22 +137,21 @@ def measure(trial: Trial, input_shape: Shape, n_classes: int) -> Timing:
     def step(size: int) -> None:
         model.whole.train_on_batch(indices(size), targets[indices(size)], return_dict=True)
 
-    def test(size: int) -> None:
-        model.whole.test_on_batch(indices(size), targets[indices(size)], return_dict=True)
+    def predict(size: int) -> None:
+        model.whole.predict_on_batch(indices(size))
 
     started = time.perf_counter()
     model = fit._new_model(run, dataset, split)
     step(2)
-    test(2)
-    model.whole.predict_on_batch(indices(2))
+    predict(2)
     trace_seconds = time.perf_counter() - started
     rough = _seconds(lambda: step(2), 0) / 2
     size = min(trial.training.batch_size, max(2, int(MOST_STEP_SECONDS / rough)))
-    tested = min(fit.PREDICT_BATCH, 4 * size)
+    predicted = min(fit.PREDICT_BATCH, 4 * size)
     return Timing(
         trial, input_shape, n_classes, size, load_seconds, trace_seconds,
         step_seconds=_seconds(lambda: step(size), TRAIN_SECONDS),
-        predict_seconds=_seconds(lambda: test(tested), PREDICT_SECONDS) / tested,
+        predict_seconds=_seconds(lambda: predict(predicted), PREDICT_SECONDS) / predicted,
         params=model.core.count_params(),
     )  # fmt: skip
 

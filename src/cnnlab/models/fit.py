@@ -1,9 +1,11 @@
 """Fit one trial with one seed. The only module that fits a model. Importing it loads Keras."""
 
+import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -13,10 +15,18 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
 from cnnlab.data import Dataset, Split
 from cnnlab.models import checkpoint
-from cnnlab.models.builder import build, compile_model, guarded, scramble_channels, unseeded_noise
+from cnnlab.models.builder import (
+    build,
+    compile_model,
+    guarded,
+    scramble_channels,
+    smooths_labels,
+    unseeded_noise,
+)
 from cnnlab.models.checkpoint import FitState
 from cnnlab.models.layers import ImageTable
 from cnnlab.records import Record, Run, fit_code_digest
@@ -40,10 +50,20 @@ def targets(labels: NDArray[np.int64], n_classes: int, settings: Training) -> ND
     return labels[:, None]
 
 
+def train_targets(labels: NDArray[np.int64], n_classes: int, settings: Training) -> NDArray[Any]:
+    """Turn labels (n,) into what a trial gives its loss in training: `targets`, or smoothed one-hot labels."""
+    if not smooths_labels(settings):
+        return targets(labels, n_classes, settings)
+    one_hot = np.eye(n_classes, dtype=np.float32)[labels]
+    return one_hot * np.float32(1 - settings.label_smoothing) + np.float32(settings.label_smoothing / n_classes)
+
+
 def score(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Training, split: str) -> dict[str, float]:
     """Return `<split>_loss`, `<split>_f1` and `<split>_accuracy` of predictions.
 
-    The F1 is the macro-F1 over the classes that have images among the labels.
+    The F1 is the macro-F1 over the classes that have images among the labels. The loss is that of the probabilities:
+    without the regularisation losses that an own model may have, and with probabilities below 1e-7 counted as 1e-7, so
+    that the cross-entropy of an image is at most 16.1.
 
     Args:
         probs: (n, n_classes) predicted probabilities.
@@ -51,8 +71,6 @@ def score(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Train
         settings: The trial's settings, which name the loss.
         split: "val" or "test".
     """
-    from sklearn.metrics import accuracy_score, f1_score
-
     n_classes, predicted = probs.shape[1], probs.argmax(axis=1)
     target = targets(labels, n_classes, settings).astype(np.float32)
     losses = keras.ops.convert_to_numpy(keras.losses.get(settings.loss)(target, probs))
@@ -60,7 +78,7 @@ def score(probs: NDArray[np.float32], labels: NDArray[np.int64], settings: Train
     return {
         f"{split}_loss": float(np.mean(losses)),
         f"{split}_f1": float(f1),
-        f"{split}_accuracy": float(accuracy_score(labels, predicted)),
+        f"{split}_accuracy": float(np.mean(predicted == labels)),
     }
 
 
@@ -125,7 +143,8 @@ def _new_model(run: Run, dataset: Dataset, split: Split) -> _Model:
     else:
         table = traced.table
         table.replace(images)
-    compile_model(whole, trial.training)
+    steps = trial.training.epochs * math.ceil(len(split.train) / trial.training.batch_size)
+    compile_model(whole, trial.training, steps)
     whole.optimizer.build(whole.trainable_variables)
     model = _Model(whole, core, table, (unseeded_noise(),) if isinstance(trial.architecture, OwnModel) else ())
     if traced is None:
@@ -144,10 +163,15 @@ def _batches(indices: NDArray[np.int32], size: int) -> list[NDArray[np.int32]]:
     return np.split(indices, range(size, len(indices), size))
 
 
+def _predict(model: _Model, indices: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return the probabilities (n, n_classes) that a model predicts for the images of some indices (n,)."""
+    return np.concatenate([model.whole.predict_on_batch(batch) for batch in _batches(indices, PREDICT_BATCH)])
+
+
 def _mean(batches: Iterable[tuple[Mapping[str, Any], int]]) -> dict[str, float]:
     """Return the mean of some metrics over all images, given those of each batch and its number of images.
 
-    Keras resets its metrics in each `train_on_batch` and `test_on_batch` (3.15), so each value is that of one batch.
+    Keras resets its metrics in each `train_on_batch` (3.15), so each value is that of one batch.
     """
     sums, n_images = defaultdict[str, float](float), 0
     for metrics, size in batches:
@@ -161,9 +185,9 @@ def _fit(
     run: Run,
     model: _Model,
     train_targets: NDArray[Any],
-    val_targets: NDArray[Any],
+    val_labels: NDArray[np.int64],
     checkpoint_path: Path | None,
-    on_epoch: Callable[[int], None],
+    on_epoch: Callable[[int, Mapping[str, float]], None],
 ) -> FitState:
     """Fit a model and return the state at its end. The test labels are not passed in, so they cannot influence it.
 
@@ -171,28 +195,49 @@ def _fit(
     2.21), and once seeded and asked for all epochs, it shows the images in the same order in each (Keras 3.15).
     """
     training, whole = run.trial.training, model.whole
-    n_train, n_val = len(train_targets), len(val_targets)
+    n_train, n_val = len(train_targets), len(val_labels)
+    val_indices = np.arange(n_train, n_train + n_val, dtype=np.int32)
     state = checkpoint.resume(checkpoint_path, model.variables) if checkpoint_path else FitState()
     started, saved = time.perf_counter() - state.seconds, time.monotonic()
     while state.epochs < training.epochs and state.wait < (training.patience or training.epochs):
-        on_epoch(state.epochs + 1)
         train_metrics = _mean(
             (whole.train_on_batch(indices, train_targets[indices], return_dict=True), len(indices))
             for indices in _batches(_shuffled(run.seed, state.epochs, n_train), training.batch_size)
         )
-        val_metrics = _mean(
-            (whole.test_on_batch(n_train + indices, val_targets[indices], return_dict=True), len(indices))
-            for indices in _batches(np.arange(n_val, dtype=np.int32), PREDICT_BATCH)
-        )
-        metrics = train_metrics | {f"val_{name}": value for name, value in val_metrics.items()}
-        state.add_epoch(metrics, model.core.get_weights)
+        with _averaged(model, training):
+            metrics = train_metrics | score(_predict(model, val_indices), val_labels, training, "val")
+            state.add_epoch(metrics, model.core.get_weights)
         state.seconds = time.perf_counter() - started
         if checkpoint_path and time.monotonic() - saved >= CHECKPOINT_SECONDS:
             checkpoint.save(checkpoint_path, state, model.variables)
             saved = time.monotonic()
+        on_epoch(state.epochs, metrics)  # after the checkpoint, because an error of the caller ends the fit
     if training.restore_best_weights:
         model.core.set_weights(state.best_weights)
+    elif training.averaging:
+        _set_averages(whole)
     return state
+
+
+def _set_averages(whole: keras.Model) -> None:
+    """Give a model the moving averages of its weights."""
+    whole.optimizer.finalize_variable_values(whole.trainable_variables)
+    for variable in whole.trainable_variables:  # JAX would share its memory with the average, and a prediction free it
+        variable.assign(keras.ops.convert_to_numpy(variable).copy())
+
+
+@contextmanager
+def _averaged(model: _Model, training: Training) -> Iterator[None]:
+    """Give a model the moving averages of its weights, if the trial has them; training continues with the others."""
+    if not training.averaging:
+        yield
+        return
+    variables = model.whole.trainable_variables
+    last = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+    _set_averages(model.whole)
+    yield
+    for variable, value in zip(variables, last, strict=True):
+        variable.assign(value)
 
 
 def run(
@@ -200,7 +245,7 @@ def run(
     dataset: Dataset,
     split: Split,
     checkpoints: str | None = None,
-    on_epoch: Callable[[int], None] = lambda _: None,
+    on_epoch: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Fit a model and score it.
 
@@ -212,7 +257,9 @@ def run(
         split: Which of them it trains on, validates on and is tested on.
         checkpoints: Folder of checkpoints: a long fit writes one after an epoch, and resumes from it. None, or a folder
             that this machine does not have, for a fit without checkpoints.
-        on_epoch: Called with the number of each epoch, from 1, as it starts.
+        on_epoch: Called with 0 and {} before a model is traced, which takes seconds; not if the last run's model can be
+            used again. Then, after each epoch, with its number, from 1, and its metrics by their names in
+            `Record.history`. An error that it raises ends the fit.
 
     Raises:
         ConfigError: An own model fails.
@@ -223,23 +270,22 @@ def run(
     """
     training, n_classes = run.trial.training, len(dataset.class_names)
     train_labels, val_labels = dataset.train_labels[split.train], dataset.train_labels[split.val]
+    if _trace_key(run, split) not in _idle:
+        on_epoch(0, {})
     model = _new_model(run, dataset, split)
     has_folder = checkpoints is not None and os.path.isdir(checkpoints)  # noqa: PTH112 - never raises
     do_fit = partial(
         _fit,
         run,
         model,
-        targets(train_labels, n_classes, training),
-        targets(val_labels, n_classes, training),
+        train_targets(train_labels, n_classes, training),
+        val_labels,
         Path(checkpoints, f"{run.digest}.ckpt") if checkpoints and has_folder else None,
         on_epoch,
     )
     state = guarded(run.trial.architecture, do_fit)
     ends = np.cumsum([len(split.train), len(split.val), len(split.test)])
-    val_probs, test_probs = (
-        np.concatenate([model.whole.predict_on_batch(indices) for indices in _batches(part, PREDICT_BATCH)])
-        for part in (np.arange(start, end, dtype=np.int32) for start, end in pairwise(ends))
-    )
+    val_probs, test_probs = (_predict(model, np.arange(start, end, dtype=np.int32)) for start, end in pairwise(ends))
     arrays: dict[str, NDArray[Any]] = {
         "val_probs": val_probs,
         "test_probs": test_probs,

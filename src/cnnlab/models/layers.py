@@ -8,6 +8,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 _PACKAGE = "cnnlab"
+BORDER = 4
+"""Width of the black border of `FlipCrop`, in pixels."""
 
 
 class ImageTable(keras.layers.Layer):  # type: ignore[misc]
@@ -39,15 +41,11 @@ class ImageTable(keras.layers.Layer):  # type: ignore[misc]
         return (*input_shape, *self._images.shape[1:])
 
 
-@keras.saving.register_keras_serializable(_PACKAGE)
-class FlipShift(keras.layers.Layer):  # type: ignore[misc]
-    """Flips half of the images left to right and shifts each by up to one pixel, in training only.
-
-    Shifts are uniform in [-1, 1] on both axes, bilinear, with edges repeated: the published study's
-    `ImageDataGenerator` with a shift range of 1.0. Keras's own `RandomTranslation` does the same, and switches XLA off.
+class _Flip(keras.layers.Layer):  # type: ignore[misc]
+    """Flips half of the images left to right and moves each, in training only.
 
     Args:
-        seed: Seed of the random flips and shifts; None draws one.
+        seed: Seed of the random flips and moves; None draws one.
     """
 
     def __init__(self, seed: int | None = None, **settings: Any) -> None:
@@ -58,16 +56,52 @@ class FlipShift(keras.layers.Layer):  # type: ignore[misc]
         """Return images (n, h, w, c) unchanged, or in training as one epoch shows them."""
         if not training:
             return images
-        one_each = (ops.shape(images)[0], 1, 1, 1)
-        flipped = keras.random.uniform(one_each, seed=self._draws) < 0.5
-        images = ops.where(flipped, ops.flip(images, axis=2), images)
-        for axis in (1, 2):
-            images = shift(images, keras.random.uniform(one_each, -1, 1, dtype=images.dtype, seed=self._draws), axis)
-        return images
+        flipped = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self._draws) < 0.5
+        return self._move(ops.where(flipped, ops.flip(images, axis=2), images))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the images, which stays the same."""
         return input_shape
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class FlipShift(_Flip):
+    """Flips half of the images left to right and shifts each by up to one pixel, in training only.
+
+    Shifts are uniform in [-1, 1] on both axes, bilinear, with edges repeated: the published study's
+    `ImageDataGenerator` with a shift range of 1.0. Keras's own `RandomTranslation` does the same, and switches XLA off.
+
+    Args:
+        seed: Seed of the random flips and shifts; None draws one.
+    """
+
+    def _move(self, images: Any) -> Any:
+        one_each = (ops.shape(images)[0], 1, 1, 1)
+        for axis in (1, 2):
+            images = shift(images, keras.random.uniform(one_each, -1, 1, dtype=images.dtype, seed=self._draws), axis)
+        return images
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class FlipCrop(_Flip):
+    """Flips half of the images left to right, and shows a random part of each with a black border, in training only.
+
+    The border has 4 pixels on each side, and the part has the size of the image: the usual augmentation of CIFAR-10
+    (He and others 2016, section 4.2, arXiv:1512.03385). Keras's `RandomCrop` switches XLA off.
+
+    Args:
+        seed: Seed of the random flips and parts; None draws one.
+    """
+
+    def _move(self, images: Any) -> Any:
+        for size, product in ((images.shape[1], "nij,njwc->niwc"), (images.shape[2], "nij,nhjc->nhic")):
+            border = size + 2 * BORDER
+            start = keras.random.uniform((ops.shape(images)[0], 1), 0, 2 * BORDER + 1, seed=self._draws)
+            indices = ops.cast(start, "int32") + ops.arange(size, dtype="int32")
+            # A product with ones and zeros: it compiles on every backend, and copies each pixel exactly.
+            chosen = ops.one_hot(indices, border, dtype=images.dtype)[:, :, BORDER : BORDER + size]
+            images = ops.einsum(product, chosen, images)
+        return images
 
 
 def shift(images: Any, by: Any, axis: int) -> Any:

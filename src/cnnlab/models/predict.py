@@ -5,7 +5,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cnnlab.data import luma
 from cnnlab.errors import DataError, ModelError
 from cnnlab.models.builder import Shape, use_default_settings
+from cnnlab.surroundings import quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,7 +87,7 @@ class Classifier:
                 "broken. `make report` writes one."
             )
         class_names = _class_names(path.with_name("manifest.json"))
-        with _quiet():
+        with quiet():
             import keras
 
             use_default_settings()
@@ -137,7 +138,7 @@ class Classifier:
     def _probabilities(self, pixels: list[NDArray[np.uint8]]) -> list[list[float]]:
         """Return the probabilities of each image's classes."""
         try:
-            with _quiet():
+            with quiet():
                 answer = np.asarray(self.model.predict_on_batch(np.stack(pixels).astype(np.float32)), np.float32)
         except Exception as error:  # layers of an untrusted file may fail in any way
             raise ModelError(
@@ -202,7 +203,7 @@ def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     try:
-        with _quiet():
+        with quiet():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             Image.init()
             # EPS is a program, which Pillow would pass to another program.
@@ -262,18 +263,3 @@ def _printable(text: str) -> str:
 def _why(error: Exception) -> str:
     """Return an error as one line."""
     return _printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Discard what libraries write to stderr whatever their log level. Errors come as exceptions."""
-    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(devnull)

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cnnlab.errors import RecordError
-from cnnlab.records.store import CHECKPOINTS, QUARANTINE, SUFFIX, is_of_other_code
+from cnnlab.records.store import CHECKPOINTS, FAILURES, PROPOSALS, QUARANTINE, SUFFIX, is_of_other_code
 
 _KINDS = {
     "used": "usable by this version",
     "unused": "of other code or another format",
     "quarantined": "damaged, moved aside",
     "unfinished": "unfinished, to be resumed",
+    "proposals": "proposals of joint searches",
+    "failures": "reasons why trials of joint searches failed, which are not tried again",
 }
 
 
@@ -35,7 +37,7 @@ def remove_runs(path: str | Path, *, only_unused: bool) -> str:
     Raises:
         RecordError: A file cannot be removed.
     """
-    kept = {"used", "unfinished"} if only_unused else set[str]()
+    kept = {"used", "unfinished", "proposals"} if only_unused else set[str]()
     count, size = 0, 0
     for file, kind in list(_files(Path(path))):
         if kind not in kept:
@@ -54,7 +56,13 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the files of a run store and what each is, a key of `_KINDS`; other files are left alone."""
     for file in folder.glob(f"*{SUFFIX}"):
         yield file, "unused" if is_of_other_code(file) else "used"
-    for name, suffix, kind in ((QUARANTINE, SUFFIX, "quarantined"), (CHECKPOINTS, ".ckpt", "unfinished")):
+    folders = (
+        (QUARANTINE, SUFFIX, "quarantined"),
+        (CHECKPOINTS, ".ckpt", "unfinished"),
+        (PROPOSALS, ".json", "proposals"),
+        (FAILURES, ".txt", "failures"),
+    )
+    for name, suffix, kind in folders:
         for file in (folder / name).glob(f"*{suffix}"):
             yield file, kind
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from cnnlab.study import OwnModel, Trial
 
-FORMAT = 5
+FORMAT = 6
 """Version of the format of stored runs."""
 FIT_MODULES = ("builder", "checkpoint", "fit", "layers")
 """The modules of `cnnlab.models` that decide what a run gives. They are read as text: importing them loads Keras."""
+HISTORY = ("loss", "accuracy", "val_loss", "val_f1", "val_accuracy")
 SCORES = ("val_loss", "val_f1", "val_accuracy", "test_loss", "test_f1", "test_accuracy")
 
 
@@ -50,12 +51,19 @@ class Run:
     def trace_key(self) -> Hashable:
         """Runs with equal keys can share a traced model: they differ in seed, images, learning rate and batch size.
 
+        A schedule of the learning rate is part of the traced model.
+
         An own model is never shared: it may hold a state that is in none of its variables.
         """
         if isinstance(self.trial.architecture, OwnModel):
             return self.digest
         settings = self.trial.training
-        compiled = settings.optimizer, settings.loss, settings.one_hot, settings.precision
+        compiled: tuple[Hashable, ...] = (
+            settings.optimizer, settings.momentum, settings.weight_decay, settings.averaging, settings.loss,
+            settings.label_smoothing > 0, settings.one_hot, settings.precision, settings.schedule,
+        )  # fmt: skip
+        if settings.schedule != "constant":
+            compiled += settings.learning_rate, settings.batch_size, settings.epochs
         return self.trial.architecture, self.trial.input, compiled, self.data_digest
 
 
@@ -79,7 +87,7 @@ class Record:
             validation images were drawn.
         code: Digest of the modules that built and fitted the model, see `fit_code_digest`.
         params: Parameters of the model, trainable or not.
-        history: `loss`, `accuracy`, `val_loss` and `val_accuracy` of each epoch.
+        history: `loss`, `accuracy`, `val_loss`, `val_f1` and `val_accuracy` of each epoch.
         best_epoch: Epoch with the lowest `val_loss`, from 1.
         train_seconds: Wall time of the fit. It includes tracing the model, which takes seconds, unless the worker's
             previous run had the same trace key.

@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from cnnlab import files
 from cnnlab.errors import RecordError, RecordWarning
 from cnnlab.records import sealed
-from cnnlab.records.record import FORMAT, SCORES, Record, fit_code_digest, run_digest
+from cnnlab.records.record import FORMAT, HISTORY, SCORES, Record, fit_code_digest, run_digest
 
 SUFFIX = ".run"
 QUARANTINE = "quarantine"
 CHECKPOINTS = "checkpoints"
+FAILURES = "failures"
+"""Folder in the store: why runs of joint searches failed."""
+PROPOSALS = "proposals"
+"""Folder in the store: what the oracles of joint searches have proposed."""
 _DIGEST = re.compile("[0-9a-f]{64}")
 _State = tuple[int, ...] | None
 
@@ -116,6 +120,22 @@ class RunStore:
             (self.path / CHECKPOINTS / f"{record.digest}.ckpt").unlink(missing_ok=True)
         return record
 
+    def put_failure(self, digest: str, reason: str) -> None:
+        """Keep why a run failed."""
+        with suppress(OSError):  # then it is tried again
+            (self.path / FAILURES).mkdir(parents=True, exist_ok=True)
+            files.write(self.path / FAILURES / f"{digest}.txt", reason.encode())
+
+    def failure(self, digest: str) -> str:
+        """Return why a run failed, as `put_failure` kept it; "" if nothing is known, or if it is stored by now."""
+        path = self.path / FAILURES / f"{digest}.txt"
+        if (_state(path) or [0])[0] < self._ignore_before * 1e9 or self.get(digest) is not None:
+            return ""
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
     def _cannot_write(self, error: OSError) -> RecordError:
         return RecordError(
             f"Expected to write runs to {str(self.path)!r}. Received: {error.strerror}. "
@@ -207,7 +227,8 @@ def _parse(form: dict[str, Any], digest: str) -> Record:
     record = Record(**form)
     try:
         own = run_digest(record.trial, record.seed, record.data["digest"], record.split["digest"], record.code)
-        complete = all(isinstance(record.scores[name], float) for name in SCORES) and record.history["loss"]
+        complete = all(isinstance(record.scores[name], float) for name in SCORES)
+        complete &= all(record.history[name] for name in HISTORY)
     except (KeyError, TypeError) as error:
         raise sealed.BrokenSealError("its record is not complete") from error
     if record.digest != digest or digest != own or not complete:

@@ -17,10 +17,11 @@ from cnnlab.errors import ConfigError
 from cnnlab.evidence import mean_interval
 from cnnlab.records import json_digest
 from cnnlab.report import page
+from cnnlab.report.changes import changed_line, changed_notebooks
 from cnnlab.report.manifest import STUDY_FILE, make_manifest
 from cnnlab.report.notebooks import NotebookRunner, read_key
 from cnnlab.report.page import Chapter, guarded
-from cnnlab.study import OwnModel
+from cnnlab.study import OwnModel, name_or_file
 from cnnlab.tuning import (
     ClaimResult,
     NextStep,
@@ -38,6 +39,7 @@ from cnnlab.tuning import (
     run_study,
     tables,
 )
+from cnnlab.tuning.search import SearchResult, ledger_table
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,13 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
             progress.Bar(tuning.planned_runs(), lambda: TimeLeft(tuning, tuning.calibration)) as bar,
             NotebookRunner(tuning, out / "notebooks", notebooks, named) as runner,
         ):
+            changed = changed_notebooks(runner.sources())
+            if changed:
+                bar.write(changed_line(changed))
             study = run_study(tuning, bar, runner.add, runner.add_failed)
             _write_tables(tuning, study, out, missing)
             chapters = runner.wait(bar)
-        return _write(tuning, study, [*chapters, *missing], started, out)
+        return _write(tuning, study, [*chapters, *missing], changed, started, out)
 
 
 def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[Chapter]) -> None:
@@ -91,17 +96,24 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
         "comparisons": lambda: tables.comparisons_table(study.stages),
         "mistakes": lambda: tables.mistakes_table(study.mistakes),
     }
+    searches = [result for result in study.stages if isinstance(result, SearchResult)]
+    if searches:
+        makers["search"] = lambda: ledger_table(searches[0])
+    else:  # one of an earlier report
+        (out / "search.csv").unlink(missing_ok=True)
     for name, make_table in makers.items():
         with guarded(missing, f"{name}.csv", f"{name}.csv"):
             files.write(out / f"{name}.csv", make_table().to_csv(index=False).encode())
 
 
-def _write(tuning: Tuning, study: StudyResults, chapters: list[Chapter], started: float, out: Path) -> Report:
+def _write(
+    tuning: Tuning, study: StudyResults, chapters: list[Chapter], changed: Sequence[str], started: float, out: Path
+) -> Report:
     """Write model, page and manifest. A part that fails is added to the chapters, with the reason."""
     claim_results: list[ClaimResult] = []
     steps: list[NextStep] | None = None
     curve = [study.curve] if study.curve else []
-    manifest = make_manifest(tuning, [*study.stages, *study.mistakes, *curve], started, out)
+    manifest = make_manifest(tuning, [*study.stages, *study.mistakes, *curve], changed, started, out)
     manifest |= {"model": {}, "page": {"key": "", "sha256": "", "findings": []}}
     with guarded(chapters, "claims", "The claims"):
         claim_results = check_claims(tuning, study.stages)
@@ -124,7 +136,7 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
             "Expected a study with all trials, as the notebooks of a report run it. Received: some trials. Leave "
             "trials out, or use Tuning.results without a report."
         )
-    if not (notebooks / "02-stage.ipynb").is_file():
+    if not (notebooks / surroundings.STAGE_NOTEBOOK).is_file():
         raise ConfigError(
             f"Expected the notebooks in {str(notebooks)!r}. Received: none. Run cnnlab in the project's folder."
         )
@@ -133,7 +145,7 @@ def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
             f"Expected a folder for the report alone. Received: {str(out)!r}, which is that of the stored runs. "
             "Name another (REPORT=...)."
         )
-    if (out / "notebooks" / "02-stage.ipynb").exists():  # a report has none of this name
+    if (out / "notebooks" / surroundings.STAGE_NOTEBOOK).exists():  # a report has none of this name
         raise ConfigError(
             f"Expected a folder for the report alone. Received: {str(out)!r}, which holds the notebooks. "
             "Name another (REPORT=...)."
@@ -170,14 +182,14 @@ def _prepare(out: Path) -> None:
 
 
 def _write_study(tuning: Tuning, out: Path) -> str:
-    """Copy the study file and its own model into the report; return the copy's path for the notebooks, or "".
+    """Copy the study file and its own model into the report; return what the notebooks name the study by.
 
-    The notebooks read the copy: the user may change the file while the report is made.
+    They read the copy of a user's file, which may be changed while the report is made.
     """
     for name, content in _study_files(tuning).items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         files.write(out / name, content)
-    return "" if tuning.study.is_built_in else surroundings.relative_path(out / STUDY_FILE)
+    return name_or_file(tuning.study, surroundings.relative_path(out / STUDY_FILE))
 
 
 def _read_manifest(out: Path, part: str) -> dict[str, Any]:
@@ -205,7 +217,7 @@ def _write_page(
             "code": code_digest(),
             "templates": page.templates_digest(),
             "study": tuning.study.digest,
-            "made_with": [manifest["commit"], manifest["versions"]],
+            "made_with": [manifest["commit"], manifest["versions"], manifest["changed_notebooks"]],
         }
     )
     before, is_complete = _read_manifest(out, "page"), not any(chapter.error for chapter in chapters)
@@ -214,7 +226,7 @@ def _write_page(
         old = sha256(target.read_bytes()).hexdigest()
     if is_complete and before == {"key": key, "sha256": old, "findings": before.get("findings")}:
         return before
-    content = page.render(tuning, results, chapters, claim_results, steps, manifest).encode()
+    content = page.render(tuning, results, chapters, claim_results, steps, manifest, out).encode()
     files.write(target, content)
     findings: list[str] = []
     with guarded(chapters, "findings", "The findings in the terminal"):

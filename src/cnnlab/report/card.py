@@ -9,7 +9,7 @@ from cnnlab.evidence import Rule
 from cnnlab.records import Record
 from cnnlab.report import words
 from cnnlab.report.tables import count, mean_sd, text
-from cnnlab.study import SPARSE_LOSS, Budget, OwnModel, Protocol, Trial
+from cnnlab.study import SPARSE_LOSS, Budget, OwnModel, Protocol, Training, Trial
 from cnnlab.tuning import StageResult
 
 
@@ -53,6 +53,7 @@ def markdown(
         trial=trial,
         model=trial.architecture,
         is_own=isinstance(trial.architecture, OwnModel),
+        has_hidden=getattr(trial.architecture, "head", "dense") == "dense",
         training=training,
         protocol=protocol,
         settings=words.study_settings(budget, protocol).data,
@@ -61,7 +62,9 @@ def markdown(
         width=width,
         channels=channels,
         rates=[f"{rate:g}" for rate in getattr(trial.architecture, "dropout", ())],
-        labels_note="" if training.loss == SPARSE_LOSS else f" ({'one-hot' if training.one_hot else 'integer'} labels)",
+        optimizer=words.optimizer_text(trial),
+        labels_note=_labels_note(training),
+        augmentation=words.augmentation_text(trial.input.augmentation),
         provenance=[text(f"{name.replace('_', ' ')} {value}") for name, value in record.provenance.items()],
         n_runs=len(runs),
         n_test=len(labels),
@@ -76,3 +79,10 @@ def markdown(
         untested=[name for name, number in zip(names, counts, strict=True) if number == 0],
         rarest=int(counts.min()),
     )
+
+
+def _labels_note(training: Training) -> str:
+    """Return what the labels are that the loss gets, in brackets; "" for the usual ones of the cross-entropy."""
+    if training.loss != SPARSE_LOSS:
+        return f" ({'one-hot' if training.one_hot else 'integer'} labels)"
+    return f" (label smoothing {training.label_smoothing:g})" if training.label_smoothing else ""

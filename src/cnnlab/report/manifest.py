@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,28 +15,30 @@ from typing import Any
 from cnnlab import surroundings
 from cnnlab.engine import WORKER_ENV
 from cnnlab.records import fit_code_digest
-from cnnlab.report.notebooks import all_records
+from cnnlab.report import changes
 from cnnlab.study import OwnModel
-from cnnlab.tuning import Result, Tuning, make_command
+from cnnlab.tuning import Result, Tuning, distinct_records, make_command
 
 STUDY_FILE = "study.toml"
 """The copy of the study file in a report."""
 _PACKAGES = ("cnnlab", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "distributed", "papermill")
 
 
-def make_manifest(tuning: Tuning, results: Sequence[Result], started: float, out: Path) -> dict[str, Any]:
+def make_manifest(
+    tuning: Tuning, results: Sequence[Result], changed_notebooks: Sequence[str], started: float, out: Path
+) -> dict[str, Any]:
     """Return the settings, data, code, versions and machines behind some results, as JSON values.
 
     Args:
         tuning: The study.
         results: Its results.
+        changed_notebooks: What `changes.changed_notebooks` returned before the runs started.
         started: When the command started, as `time.time` returns.
         out: Folder of the report.
     """
     folder, budget, protocol = tuning.images.folder, tuning.budget, tuning.protocol
     model = tuning.study.base.architecture
-    records = {record.digest: record for record in all_records(results)}
-    study_file = "" if tuning.study.is_built_in else surroundings.relative_path(out / STUDY_FILE)
+    records = distinct_records(results)
     return {
         "study": {
             "title": tuning.study.title,
@@ -59,13 +60,14 @@ def make_manifest(tuning: Tuning, results: Sequence[Result], started: float, out
         "train_seconds": round(sum(record.train_seconds for record in records.values()), 1),
         "wall_seconds": round(time.time() - started, 1),
         "time": _time(tuning, time.time() - started),
-        "commit": _commit(),
+        "commit": changes.commit(),
+        "changed_notebooks": list(changed_notebooks),
         "fit_code": fit_code_digest(),
         "versions": _versions(),
         "run_on": sorted({json.dumps(record.provenance, sort_keys=True) for record in records.values()}),
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         "repeat": {
-            "command": make_command(tuning, study_file),
+            "command": make_command(tuning, surroundings.relative_path(out / STUDY_FILE)),
             "skipped": sorted(tuning.scope.skip),
             "environment": f"make .venv/.ready, from the requirements.lock of this commit (SHA-256 {_lock_digest()})",
             "bit_identical": "on a machine as in run_on, with these environment variables of the workers",
@@ -95,15 +97,4 @@ def _lock_digest() -> str:
     try:
         return hashlib.sha256((Path(__file__).parents[3] / "requirements.lock").read_bytes()).hexdigest()
     except OSError:
-        return "unknown"
-
-
-def _commit() -> str:
-    """Return the git commit of this code, marked if there are changes on top; "unknown" outside git."""
-    # Git refuses a folder of another user unless it is named.
-    command = ["git", "-c", "safe.directory=*", "-C", str(Path(__file__).parent)]
-    command += ["describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, ValueError, subprocess.CalledProcessError):
         return "unknown"

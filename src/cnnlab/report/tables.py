@@ -1,4 +1,4 @@
-"""Tables as HTML, and numbers and names as text, the same wherever they are shown."""
+"""Tables as HTML, numbers and names as text, and the type of a plot: the same wherever they are shown."""
 
 import html
 import re
@@ -9,30 +9,53 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from markupsafe import Markup
 
 NOTHING = "-"
+PLOT_TYPE = "application/vnd.cnnlab.plot+html"
+"""MIME type of a plot as the page shows it; Jupyter shows its PNG."""
 CLASSES = ("cnnlab", "tex2jax_ignore", "mathjax_ignore")
 """HTML classes of a table. The last two keep Jupyter from reading a name between two $ as mathematics."""
 
 
 def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, formats: Mapping[str, str] | None = None) -> HTML:
-    """Return a table as HTML. Missing values are shown as a dash; everything is escaped.
+    """Return a table as HTML. Missing values are shown as a dash; everything but `Markup` is escaped.
 
     Args:
         rows: One mapping per row, of column names to values.
         formats: Column name to the format specification of its numbers, as ".3f".
     """
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, dtype=object)
     # A list, not a mapping by name: columns named after classes may share a name.
     formatters: list[Callable[[Any], str]] = [partial(_cell, (formats or {}).get(str(name), "")) for name in frame]
-    shown = frame.fillna(np.nan)  # pandas would show None as "None"
-    return HTML(shown.to_html(formatters=formatters, na_rep=NOTHING, index=False, border=0, classes=CLASSES))
+    # As objects, because a column of strings would lose that some are markup. pandas would show None as "None".
+    shown = (
+        frame.astype(object).fillna(np.nan).set_axis([html.escape(str(name), quote=False) for name in frame], axis=1)
+    )
+    content = shown.to_html(formatters=formatters, na_rep=NOTHING, index=False, border=0, classes=CLASSES, escape=False)
+    if not any(isinstance(value, int | float | np.number) for value in frame.to_numpy(object).flat if value == value):
+        # Jupyter aligns all cells to the right. The page removes the style and has its own.
+        content = content.replace("text-align: right", "text-align: left")
+        content = content.replace("<td>", '<td style="text-align: left">')
+    return HTML(content)
 
 
 def _cell(form: str, value: Any) -> str:
     if value == "":
         return NOTHING
-    return format(value, form) if isinstance(value, int | float | np.number) else str(value)
+    if isinstance(value, int | float | np.number):
+        return format(value, form)
+    return value if isinstance(value, Markup) else html.escape(str(value), quote=False)
+
+
+def trial_cell(name: str, colour: str = "") -> Markup:
+    """Return a trial's name as a cell, with its colour in the stage's pictures (as `plots.colours` returns it)."""
+    return Markup('<span class="{}">{}</span>').format(f"trial {colour}".strip(), name)
+
+
+def verdict_cell(verdict: str) -> Markup:
+    """Return a verdict as a cell that shows it in colour; "" for none."""
+    return Markup('<span class="verdict {0}">{0}</span>').format(verdict) if verdict else Markup("")
 
 
 def mean_sd(values: Sequence[float]) -> str:
@@ -40,6 +63,11 @@ def mean_sd(values: Sequence[float]) -> str:
     if len(values) == 1:
         return f"{values[0]:.3f}"
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def interval_end(value: float) -> str:
+    """Return "+0.043", an end of an interval; "-0.0001" where three decimals would hide on which side of zero it is."""
+    return f"{value:+.1g}" if value and round(value, 3) == 0 else f"{value:+.3f}"
 
 
 def count(number: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -37,6 +38,13 @@ def difference(name: str, value: object, within: str, is_within: Callable[[float
     return float(cast(float, value))
 
 
+def show_value(value: Any) -> str:
+    """Return a value as study files and tables show it: 0.1, true, none, 32-64-128 for a list."""
+    if isinstance(value, list | tuple):
+        return "-".join(map(show_value, value)) or "none"
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
+
+
 def _is_whole(value: object, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
@@ -45,34 +53,43 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def expect(expected: str, is_valid: Callable[[Any], bool]) -> Callable[[Any, Any, Any], None]:
-    """Return a validator of attrs that raises ConfigError unless a value is valid."""
+@dataclass(frozen=True)
+class Expect:
+    """A validator of attrs that raises ConfigError unless a value is valid.
 
-    def validate(_: object, setting: Any, value: object) -> None:
-        require(is_valid(value), setting.name, expected, value)
+    Attributes:
+        expected: What a value may be, as the error and `options` say it.
+        is_valid: Whether a value is that.
+    """
 
-    return validate
+    expected: str
+    is_valid: Callable[[Any], bool]
+
+    def __call__(self, _: Any, setting: Any, value: Any) -> None:
+        """Validate the value of a setting."""
+        require(self.is_valid(value), setting.name, self.expected, value)
 
 
-def one_of(options: Collection[str]) -> Callable[[Any, Any, Any], None]:
+def one_of(options: Collection[str]) -> Expect:
     """Return a validator that requires one of some names."""
-    return expect(f"one of {', '.join(options)}", lambda value: isinstance(value, str) and value in options)
+    return Expect(f"one of {', '.join(options)}", lambda value: isinstance(value, str) and value in options)
 
 
-flag = expect("True or False", lambda value: isinstance(value, bool))
-count = expect("a whole number of at least 1", _is_whole)
-count_or_none = expect("a whole number of at least 1, or None", lambda value: value is None or _is_whole(value))
-fraction_or_none = expect(
+flag = Expect("True or False", lambda value: isinstance(value, bool))
+count = Expect("a whole number of at least 1", _is_whole)
+count_or_none = Expect("a whole number of at least 1, or None", lambda value: value is None or _is_whole(value))
+fraction_or_none = Expect(
     "a number between 0 and 1, or None", lambda value: value is None or (_is_number(value) and 0 < value < 1)
 )
-rate_or_none = expect(
+rate_or_none = Expect(
     "a number above 0, or None", lambda value: value is None or (_is_number(value) and 0 < value < math.inf)
 )
-counts = expect(
+share = Expect("a number of at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+counts = Expect(
     "a list of whole numbers, each at least 1, for at least one block",
     lambda values: isinstance(values, tuple) and len(values) > 0 and all(map(_is_whole, values)),
 )
-rates = expect(
+rates = Expect(
     "a number of at least 0 and below 1, or a list of such numbers",
     lambda values: all(
         _is_number(rate) and 0 <= rate < 1 for rate in (values if isinstance(values, tuple) else [values])

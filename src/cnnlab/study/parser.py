@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnlab.errors import ConfigError, did_you_mean, require, require_name
-from cnnlab.study.fields import difference
-from cnnlab.study.own_model import OwnModel, read_own_model
+from cnnlab.study.fields import difference, show_value
+from cnnlab.study.own import OwnModel, read_own_model
+from cnnlab.study.search import SEARCH, read_search
 from cnnlab.study.settings import Trial, require_settings
 from cnnlab.study.stages import (
     ALL_MISTAKES,
@@ -25,6 +26,7 @@ from cnnlab.study.stages import (
     Stage,
     Study,
     TrialSpec,
+    with_search,
 )
 
 MOST_TABLES = 100
@@ -36,14 +38,14 @@ LONGEST_STAGE, LONGEST_TRIAL = 50, 100
 LONGEST_LINE = 1_000
 """Characters of a problem: what was received may be long."""
 _NOT_STAGES = (
-    *(ALL_MISTAKES, LEARNING_CURVE, "all", "search", FINAL),
+    *(ALL_MISTAKES, LEARNING_CURVE, SEARCH, "all", FINAL),
     *("data", "comparison", "noise", "published", "answer", "overview", "how"),
 )
 """Names with another meaning in a report or on the command line."""
-_NOT_STUDIES = ("runs", "smoke", "quick", "laptop", "full")
-"""Names that other folders of `reports/` have: stored runs, and the reports of the built-in study."""
+_NOT_STUDIES = ("runs", "smoke", "quick", "laptop", "full", "recipe")
+"""Names that other folders of `reports/` have: stored runs, and the reports of the built-in studies."""
 _NOT_TRIALS = (UNCHANGED, INCUMBENT, SELECTED)
-_STUDY_KEYS = ("title", "images", "matters", "start", "model", "stage", "claim")
+_STUDY_KEYS = ("title", "images", "matters", "start", "model", "stage", "search", "claim")
 _BUILT_IN_KEYS = ("published", "mistake")
 _STAGE_KEYS = ("name", "title", "question", "why", "vary", "values", "trials", "grid", "expensive", "incumbent")
 _CLAIM_KEYS = ("says", "better", "than", "by")
@@ -95,6 +97,8 @@ class Parser:
         stages = tuple(self._each("stage", table, lambda place, row: self._stage(place, row)))
         if not table.get("stage", []):
             self._note("Expected at least one [[stage]]. Received: none.")
+        if SEARCH in table:
+            stages = with_search(stages, read_search(table[SEARCH], self._settings, self._at))
         for name in _repeated(stage.name for stage in stages):
             self._note(f"Expected each stage to have a name of its own. Received: {name!r} more than once.")
         return Study(
@@ -262,17 +266,10 @@ def _trials(row: Mapping[str, Any]) -> dict[str, Any]:
     if trials:
         return dict(trials)
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()) if values]
-    names = ["/".join(map(_name, changes.values())) for changes in combinations]
+    names = ["/".join(map(show_value, changes.values())) for changes in combinations]
     if repeated := _repeated(names):
         raise ConfigError(f"Expected each value once. Received: {repeated[0]} more than once.")
     return dict(zip(names, combinations, strict=True))
-
-
-def _name(value: Any) -> str:
-    """Return the name of the trial with a value: 0.1, true, 32-64-128 for a list, or none for an empty one."""
-    if isinstance(value, list):
-        return "-".join(map(_name, value)) or "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

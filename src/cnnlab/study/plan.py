@@ -31,6 +31,8 @@ class Budget:
         expensive: Whether the expensive trials are run.
         precision: Of every fit, as in `Training`.
         halving: Whether successive halving drops trials.
+        search: Trials of the joint search, which is then part of the study. 0: it is run only if it is asked for, and
+            costs what the stages before it have cost, or has the number of trials that the study names.
         splits: Whether each seed has training and validation images of its own ("resampled"), or all have the same
             ("fixed").
     """
@@ -46,6 +48,7 @@ class Budget:
     expensive: bool = False
     precision: str = "float32"
     halving: bool = False
+    search: int = 0
     splits: str = "resampled"
 
     @property
@@ -57,7 +60,7 @@ class Budget:
 PROFILES = {
     budget.profile: budget
     for budget in (
-        Budget("smoke", seeds=1, epochs=1, train=128, val=100, test=100),
+        Budget("smoke", seeds=1, epochs=1, train=128, val=100, test=100, search=2),
         Budget("quick", seeds=3, epochs=24, train=384, val=200, test=500, batch_size=16),
         Budget("laptop", seeds=3, epochs=20, train=5_000, val=2_000, test=10_000),
         Budget("full", seeds=5, epochs=500, train=40_000, val=10_000, test=10_000, expensive=True),

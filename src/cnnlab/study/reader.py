@@ -2,15 +2,18 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from cnnlab.errors import StudyError, require
+from cnnlab.errors import StudyError, did_you_mean, require
 from cnnlab.study.parser import Parser
 from cnnlab.study.stages import Study
 
+BUNDLED = ("published", "recipe")
+"""Names of the studies with which cnnlab comes, each in a file of this folder."""
 MOST_BYTES = 1_000_000
 _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
 _DEEP_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{20}}")
@@ -18,18 +21,21 @@ _DEEP_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{20}}")
 _WHOLE = range(-(2**63), 2**63)  # the whole numbers of TOML
 _MISTAKES = "# The mistakes of the published study"
 """How the part of `published.toml` starts that only the published study has."""
-_FROM_PUBLISHED = (
-    "# The stages and claims of the published study, to be changed. docs/studies.md explains study files.\n"
-)
+_HEAD = "# The stages and claims of the study {}, to be changed. docs/studies.md explains study files.\n"
 
 
-def read(path: str | Path) -> Study:
-    """Read a study from a file.
+def read(named: str | Path) -> Study:
+    """Read a study.
+
+    Args:
+        named: Its file, or one of the names `BUNDLED`. Such a name is never a file; with a folder before it, it is.
 
     Raises:
         StudyError: The file cannot be read, or something in it is wrong; it names everything that is.
     """
-    path = Path(path)
+    if named in BUNDLED:
+        return bundled(str(named))
+    path = Path(named)
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would never end
             raise ValueError("not a file")
@@ -37,26 +43,46 @@ def read(path: str | Path) -> Study:
             content = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        problem = f"Expected a study file at {str(path)!r}. Received: {reason}. `cnnlab study new FILE` writes one."
-        raise _error(path, problem) from error
+        advice = "`cnnlab study new FILE` writes one."
+        if not path.suffix:
+            advice += f" The built-in studies are {', '.join(BUNDLED)}.{did_you_mean(path.name, BUNDLED)}"
+        raise _error(path, f"Expected a study file at {str(path)!r}. Received: {reason}. {advice}") from error
     if len(content) > MOST_BYTES:
         raise _error(path, f"Expected at most {MOST_BYTES:,} bytes. Received: more. Name a study file.")
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise _error(path, f"Expected UTF-8. Received: {error.reason} at byte {error.start}.") from error
-    return built_in() if text == built_in().text else parse(text, path)
+    return next((study for study in map(bundled, BUNDLED) if study.text == text), None) or parse(text, path)
 
 
 def _error(path: Path, *problems: str) -> StudyError:
     return StudyError(path.name if path.name.isprintable() else repr(path.name), list(problems))
 
 
-@cache
 def built_in() -> Study:
-    """Return the published study, with which cnnlab comes."""
-    text = files("cnnlab.study").joinpath("published.toml").read_text(encoding="utf-8")
-    return parse(text, Path("published.toml"), is_built_in=True)
+    """Return the published study."""
+    return bundled("published")
+
+
+@cache
+def bundled(name: str) -> Study:
+    """Return one of the studies with which cnnlab comes, by its name in `BUNDLED`."""
+    text = files("cnnlab.study").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    # A user's file may not have the name of such a study, so this one is given afterwards.
+    return replace(parse(text, Path("built-in.toml"), is_built_in=name == "published"), name=name)
+
+
+def is_bundled(study: Study) -> bool:
+    """Return whether a study is one of those with which cnnlab comes."""
+    return study.name in BUNDLED and study.text == bundled(study.name).text
+
+
+def name_or_file(study: Study, file: str) -> str:
+    """Return what commands and notebooks name a study by: "" for the published one, its name, or else its file."""
+    if study.is_built_in:
+        return ""
+    return study.name if is_bundled(study) else file
 
 
 def parse(text: str, path: Path, *, is_built_in: bool = False) -> Study:
@@ -101,21 +127,19 @@ def new_text(source: str = "") -> str:
     """Return the text of a new study file.
 
     Args:
-        source: "published" for the published study's stages and claims; "" for a short example.
+        source: One of the names `BUNDLED` for the stages and claims of that study; "" for a short example.
 
     Raises:
         ConfigError: There is no such study.
     """
-    require(source in ("", "published"), "the study to start from", "published", source)
-    name = "published.toml" if source else "example.toml"
-    text = files("cnnlab.study").joinpath(name).read_text(encoding="utf-8")
+    require(source in ("", *BUNDLED), "the study to start from", f"one of {', '.join(BUNDLED)}", source)
     if not source:
-        return text
-    stages, _, _ = text.partition(_MISTAKES)
+        return files("cnnlab.study").joinpath("example.toml").read_text(encoding="utf-8")
+    stages, _, _ = bundled(source).text.partition(_MISTAKES)
     _, _, stages = stages.partition("\n\n")
     lines = [line for line in stages.splitlines() if not line.startswith("published =")]
-    return "\n".join([_FROM_PUBLISHED, *lines]).rstrip() + "\n"
+    return "\n".join([_HEAD.format(source), *lines]).rstrip() + "\n"
 
 
-STAGES = built_in().stages
-"""The stages of the published study."""
+STAGES = tuple(stage for stage in built_in().stages if not stage.search)
+"""The stages of the published study. The joint search of its file is not one of them."""

@@ -14,7 +14,7 @@ from attrs import field
 
 from cnnlab.errors import ConfigError, did_you_mean
 from cnnlab.study import fields
-from cnnlab.study.own_model import OwnModel
+from cnnlab.study.own import OwnModel
 
 DEFAULT_RATES = {"sgd": 0.01} | dict.fromkeys(("rmsprop", "adagrad", "adadelta", "adam", "adamax", "nadam"), 0.001)
 """Each optimizer's default learning rate, as in Keras 3 (and in Keras 2.6)."""
@@ -23,27 +23,30 @@ ACTIVATIONS = ("relu", "tanh", "sigmoid")
 PADDINGS = ("valid", "same")
 LOSSES = (SPARSE_LOSS, "mean_squared_logarithmic_error", "mean_squared_error", "hinge", "kl_divergence")
 LAYOUTS = ("channels_last", "published")
-AUGMENTATIONS = ("none", "flip-shift")
+AUGMENTATIONS = ("none", "flip-shift", "flip-crop")
+HEADS = ("dense", "average")
+SCHEDULES = ("constant", "cosine", "one-cycle")
 PRECISIONS = ("float32", "mixed_bfloat16")
 _SETTLING_EPOCHS = 6  # after which the first values of batch normalisation's statistics have almost no weight
 
 
 @attrs.frozen
 class Architecture:
-    """The layers of a CNN: blocks of convolutions, each followed by 2x2 max pooling, then two dense layers.
+    """The layers of a CNN: blocks of convolutions, each followed by 2x2 max pooling, then a head and the output layer.
 
     Attributes:
         filters: Filters of each block's 3x3 convolutions, one number per block.
         convs_per_block: Convolutions before each pooling.
-        padding: "valid" or "same", of every convolution.
-        dropout: Rates in [0, 1): one after each pooling and one after the hidden dense layer; empty for no dropout. One
-            number is the rate at each of these places.
+        padding: Padding of every convolution.
+        dropout: Rates: one after each pooling and one before the output layer; an empty list for no dropout. One number
+            is the rate at each of these places.
         batch_norm: Batch normalisation after every convolution and the hidden dense layer.
-        batch_norm_momentum: Weight of the past in its moving statistics, in (0, 1); None for one that suits the number
-            of steps, see `Trial.for_images`.
+        batch_norm_momentum: Weight of the past in its moving statistics; None for one that suits the number of steps.
+        head: What follows the blocks. "dense": flatten, and the hidden dense layer. "average": the mean of each channel
+            over the image (global average pooling; Lin, Chen and Yan 2014, arXiv:1312.4400), no hidden dense layer.
         dense_units: Units of the hidden dense layer.
-        conv_activation: "relu", "tanh" or "sigmoid", of the convolutions.
-        dense_activation: The same, of the hidden dense layer.
+        conv_activation: Activation of the convolutions.
+        dense_activation: Activation of the hidden dense layer.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -55,6 +58,7 @@ class Architecture:
     dropout: tuple[float, ...] = field(default=(), converter=fields.to_rates, validator=fields.rates)
     batch_norm: bool = field(default=False, converter=fields.plain, validator=fields.flag)
     batch_norm_momentum: float | None = field(default=None, converter=fields.decimal, validator=fields.fraction_or_none)
+    head: str = field(default="dense", converter=fields.lower, validator=fields.one_of(HEADS))
     dense_units: int = field(default=64, converter=fields.plain, validator=fields.count)
     conv_activation: str = field(default="relu", converter=fields.lower, validator=fields.one_of(ACTIVATIONS))
     dense_activation: str = field(default="relu", converter=fields.lower, validator=fields.one_of(ACTIVATIONS))
@@ -65,7 +69,7 @@ class Architecture:
         if self.dropout and len(self.dropout) != len(self.filters) + 1:
             raise ConfigError(
                 f"Expected dropout to be empty or to have {len(self.filters) + 1} rates, one for each of "
-                f"{len(self.filters)} poolings and one for the dense layer. Received: {self.dropout!r}."
+                f"{len(self.filters)} poolings and one before the output layer. Received: {self.dropout!r}."
             )
 
 
@@ -74,15 +78,25 @@ class Training:
     """How a model is compiled and fitted.
 
     Attributes:
-        optimizer: A key of `DEFAULT_RATES`.
+        optimizer: What changes the weights at each step.
         learning_rate: Step size; None becomes the optimizer's default, so that both give equal trials.
+        schedule: How the step size changes over the steps of all epochs. "cosine": it falls to 0 along half a cosine
+            (Loshchilov and Hutter 2017, arXiv:1608.03983). "one-cycle": before that, it rises from 0 for a fifth of the
+            steps (after Smith and Topin 2019, arXiv:1708.07120).
+        momentum: Of SGD, with Nesterov's correction (Sutskever and others 2013); 0 for none.
+        weight_decay: Share of each weight that a step of size 1 takes away (decoupled; Loshchilov and Hutter 2019,
+            arXiv:1711.05101).
+        label_smoothing: Share of a label that is spread evenly over all classes in training, with the cross-entropy
+            (Szegedy and others 2016, arXiv:1512.00567).
+        averaging: Weight of the past in a moving average of the weights, which is scored in place of the weights of the
+            last step (Polyak and Juditsky 1992, doi:10.1137/0330046); 0 for none.
         batch_size: Images per step.
-        loss: One of `LOSSES`.
+        loss: What the fit minimises.
         one_hot: Give one-hot labels to the losses that need them. The published study gave every loss integers.
         epochs: Maximum number of epochs.
-        patience: Epochs without a better `val_loss` before the fit ends; None always runs all epochs.
+        patience: Epochs without a better val_loss before the fit ends; None always runs all epochs.
         restore_best_weights: Score the weights of the best epoch. The published study scored those of the last one.
-        precision: "float32", or "mixed_bfloat16": activations of 16 bits, weights of 32.
+        precision: Of the numbers in the fit. With mixed_bfloat16, activations have 16 bits and weights 32.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -90,6 +104,11 @@ class Training:
 
     optimizer: str = field(default="adam", converter=fields.lower, validator=fields.one_of(DEFAULT_RATES))
     learning_rate: float | None = field(default=None, converter=fields.decimal, validator=fields.rate_or_none)
+    schedule: str = field(default="constant", converter=fields.lower, validator=fields.one_of(SCHEDULES))
+    momentum: float = field(default=0.0, converter=fields.decimal, validator=fields.share)
+    weight_decay: float = field(default=0.0, converter=fields.decimal, validator=fields.share)
+    label_smoothing: float = field(default=0.0, converter=fields.decimal, validator=fields.share)
+    averaging: float = field(default=0.0, converter=fields.decimal, validator=fields.share)
     batch_size: int = field(default=64, converter=fields.plain, validator=fields.count)
     loss: str = field(default=SPARSE_LOSS, converter=fields.lower, validator=fields.one_of(LOSSES))
     one_hot: bool = field(default=True, converter=fields.plain, validator=fields.flag)
@@ -109,9 +128,11 @@ class Input:
 
     Attributes:
         colour: Colour images (three channels) instead of grayscale ones.
-        layout: "channels_last", or "published": the study's reshape without a transpose, which scrambles the channels.
+        layout: How colour images are read. "published" is the study's reshape without a transpose, which scrambles the
+            channels.
         scale: Divide pixels by 255.
-        augmentation: "none", or "flip-shift": random left-right flips and shifts of up to one pixel, in training.
+        augmentation: Changes of the training images. "flip-shift": random left-right flips and shifts of up to one
+            pixel. "flip-crop": random left-right flips, and a random part of the image with a border of 4 black pixels.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -210,6 +231,12 @@ class Trial:
             changes["restore_best_weights"] = True
         if training.loss == SPARSE_LOSS:
             changes["one_hot"] = True
+        else:
+            changes["label_smoothing"] = 0.0
+        if training.optimizer != "sgd":
+            changes["momentum"] = 0.0
+        if isinstance(model, Architecture) and model.head == "average":
+            changes |= {"dense_units": Architecture().dense_units, "dense_activation": Architecture().dense_activation}
         if not self.input.colour:
             changes["layout"] = "channels_last"
         return self.change(**changes)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from cnnlab.errors import lookup
+from cnnlab.study.search import SEARCH, Search
 from cnnlab.study.settings import Trial
 
 UNCHANGED = "unchanged"  # name of the incumbent if no trial of the stage equals it
@@ -43,6 +44,7 @@ class Stage:
         why: Why the answer matters; may be "".
         trials: Its trials.
         keeps_incumbent: Whether the incumbent is a trial too.
+        search: The joint search whose winner is its trial beside the incumbent; None in all other stages.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Stage:
     why: str = ""
     trials: tuple[TrialSpec, ...] = ()
     keeps_incumbent: bool = True
+    search: Search | None = None
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -103,7 +106,7 @@ class Study:
     """An ordered list of stages, with the trial they start from.
 
     Attributes:
-        name: The name of its file without `.toml`; "published" for the built-in study.
+        name: The name of its file without `.toml`; "published" for the published study.
         title: Its heading.
         images: One line about the images; may be "".
         start: The settings in which the first incumbent differs from the settings' defaults.
@@ -113,7 +116,7 @@ class Study:
         mistakes: The published study's mistakes; none in other studies.
         base: The trial that `start` changes: the defaults, with the own model if there is one.
         text: The text of its file.
-        is_built_in: Whether it is the study that cnnlab comes with.
+        is_built_in: Whether it is the published study.
     """
 
     name: str
@@ -140,3 +143,18 @@ class Study:
             ConfigError: There is none.
         """
         return lookup({stage.name: stage for stage in self.stages}, name, "stage")
+
+
+def with_search(stages: tuple[Stage, ...], search: Search) -> tuple[Stage, ...]:
+    """Return stages with that of a joint search: before the first one about colour, or last if there is none."""
+    stage = Stage(
+        SEARCH,
+        "Joint search",
+        "Does a search over several settings at once find a better model?",
+        "The stages before vary one setting after the other, so an early setting is not tuned again after a later one "
+        "has changed. A search varies several settings together. The best of its many scores is partly luck, so this "
+        "trial is run again with the seeds of the incumbent before the two are compared.",
+        search=search,
+    )
+    place = next((number for number, other in enumerate(stages) if other.on_colour), len(stages))
+    return *stages[:place], stage, *stages[place:]

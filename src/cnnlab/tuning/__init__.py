@@ -1,6 +1,6 @@
 """The study as it runs: stage after stage, its results, claims and progress."""
 
-from cnnlab.tuning.advice import NextStep, make_command, next_lines, next_steps, notes_by_stage
+from cnnlab.tuning.advice import NextStep, distinct_records, make_command, next_lines, next_steps, notes_by_stage
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claims
 from cnnlab.tuning.describe import check_study, describe_images, study_lines
 from cnnlab.tuning.planning import TimeLeft, fit_time, plan_lines
@@ -23,6 +23,6 @@ from cnnlab.tuning.tuning import Tuning
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "CurvePoint", "LearningCurve", "MistakeResult", "NextStep", "Result",
     "StageResult", "StudyResults", "TimeLeft", "Tuning", "check_claims", "check_study", "describe_images",
-    "final_stage", "fit_time", "have_same_runs", "make_command", "next_lines", "next_steps", "notes_by_stage",
-    "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
+    "distinct_records", "final_stage", "fit_time", "have_same_runs", "make_command", "next_lines", "next_steps",
+    "notes_by_stage", "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

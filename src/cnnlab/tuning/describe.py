@@ -85,11 +85,13 @@ def study_lines(made: Study) -> list[str]:
     start = made.base.change(**made.start)
     lines = [
         made.title,
-        f"Parameters are those for {GRAY[0]} x {GRAY[1]} grayscale pixels in {N_CLASSES} classes, as if no stage "
-        "before changed the model.",
+        f"Parameters are those for {GRAY[0]} x {GRAY[1]} {'colour' if start.input.colour else 'grayscale'} pixels in "
+        f"{N_CLASSES} classes, as if no stage before changed the model.",
     ]
     for stage in made.stages:
         lines += ["", f"{stage.name}: {stage.question or stage.title}", *_trial_lines(stage, start)]
+        if stage.search:
+            lines += ["  winner of a search over:", *(f"    {dim.setting}: {dim}" for dim in stage.search.space)]
     return lines
 
 

@@ -1,7 +1,7 @@
 """Progress of a study: callbacks, and a bar in a terminal or in Jupyter, or one line an event elsewhere."""
 
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,24 @@ if TYPE_CHECKING:
     from cnnlab.tuning.planning.estimate import TimeLeft
 
 
+SHOWN = "val_loss", "val_f1"
+"""The metrics of an epoch that the bar shows."""
+
+
 class Callback:
     """Methods that a study calls as it runs. Those of this base class do nothing."""
 
     def on_stage_start(self, name: str, runs: int, missing: int) -> None:
-        """A stage, or "mistakes", starts: its number of runs, and how many of them are not stored yet."""
+        """A stage, or "mistakes", starts: its number of runs, and how many of them are not stored yet.
 
-    def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
-        """A run starts an epoch (from 1, of at most `epochs`). Not called for every epoch where they are short."""
+        A part of a stage, as "search, quasi-random", has the name of its stage up to the comma.
+        """
+
+    def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
+        """A run has ended an epoch (from 1, of at most `epochs`): its metrics, by their names in `Record.history`.
+
+        Not called for every epoch where they are short. Before a model is traced, called with 0 and no metrics.
+        """
 
     def on_run_end(self, trial: str, record: Record, cached: bool) -> None:
         """A run has its record: stored before (`cached`), or just made."""
@@ -33,12 +43,13 @@ class Callback:
 class _Line(tqdm):  # type: ignore[type-arg]
     """A bar of ten columns, followed by the current run, in one line of fixed layout.
 
-    tqdm alone would change the length of the bar with every name. In a narrow terminal, long names shorten the bar
-    until the stage ends; beyond that they are cut.
+    tqdm alone would change the length of the bar with every name. In a narrow terminal, a long text shortens the bar
+    until the stage ends; beyond that, metrics are left out, the first one first, and then the name is cut.
 
     Attributes:
         trial: The run's trial.
         detail: The run's seed and epoch, or its score.
+        metrics: The metrics of that epoch.
         shortened: Columns by which the bar is shorter than ten.
         seconds_left: Returns the time left; None to let tqdm derive it from the number of runs.
     """
@@ -48,6 +59,7 @@ class _Line(tqdm):  # type: ignore[type-arg]
 
     trial = ""
     detail = ""
+    metrics: tuple[str, ...] = ()
     shortened = 0
     seconds_left: Callable[[], float] | None = None
 
@@ -56,14 +68,19 @@ class _Line(tqdm):  # type: ignore[type-arg]
         """What tqdm fills its format with, and `left` and `run`."""
         values = super().format_dict
         values["left"] = self.format_interval(self.seconds_left()) if self.seconds_left else "?"
-        trial, rest, room = self.trial, f", {self.detail}" if self.trial else self.detail, 0
+        trial, metrics, room = self.trial, self.metrics, 0
         if columns := values["ncols"]:
             room = columns - len(self.format_meter(**{**values, "ncols": None, "run": ""}))  # beside a bar of ten
-            self.shortened = max(self.shortened, min(len(trial + rest) - room, 9))
+            while metrics and len(self._run(trial, metrics)) > room + 9:  # beside a bar of one
+                metrics = metrics[1:]
+            self.shortened = max(self.shortened, min(len(self._run(trial, metrics)) - room, 9))
             room += self.shortened
-            kept = max(room - len(rest), 0)
+            kept = max(room - len(self._run(trial, metrics)) + len(trial), 0)
             trial = trial if len(trial) <= kept else f"{trial[: max(kept - 2, 0)]}.."
-        return {**values, "run": f"{trial}{rest}".ljust(room)}
+        return {**values, "run": self._run(trial, metrics).ljust(room)}
+
+    def _run(self, trial: str, metrics: Sequence[str]) -> str:
+        return ", ".join(part for part in (trial, self.detail, *metrics) if part)
 
 
 class Bar(Callback):
@@ -103,12 +120,15 @@ class Bar(Callback):
         if time_left:
             self._bar.seconds_left = lambda: time_left.seconds
 
-    def _show(self, trial: str = "", detail: str = "") -> None:
-        self._bar.trial, self._bar.detail = trial, detail
+    def _show(self, trial: str = "", detail: str = "", *metrics: str) -> None:
+        self._bar.trial, self._bar.detail, self._bar.metrics = trial, detail, metrics
         self._bar.refresh()
 
     def on_stage_start(self, name: str, runs: int, missing: int) -> None:
         """See `Callback`."""
+        stage, _, part = name.partition(", ")
+        if part:
+            self._plan[stage] = max(self._plan.get(stage, 0) - runs, 0)
         self._plan[name] = runs
         if self._prints_lines:
             stored = f", {runs - missing if missing else 'all'} stored" if missing < runs else ""
@@ -123,12 +143,13 @@ class Bar(Callback):
             self._bar.total = sum(self._plan.values()) if self._has_plan else self._bar.n + runs
             self._bar.shortened = 0
             self._bar.set_description(name, refresh=False)
-            self._show()
+            self._show(detail="waiting for workers" if missing else "")
 
-    def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int) -> None:
+    def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """See `Callback`."""
         if self._bar is not None:
-            self._show(trial, f"seed {seed}, epoch {epoch}/{epochs}")
+            what = f"epoch {epoch}/{epochs}" if epoch else "tracing the model"
+            self._show(trial, f"seed {seed}, {what}", *(f"{name} {metrics[name]:.3f}" for name in SHOWN if metrics))
 
     def on_run_end(self, trial: str, record: Record, cached: bool) -> None:
         """See `Callback`."""
@@ -137,7 +158,7 @@ class Bar(Callback):
         self._bar.n += 1
         if cached:
             self._bar.initial += 1
-            self._show()
+            self._bar.refresh()
         else:
             if self._time_left:
                 with suppress(Exception):

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cnnlab import data, evidence, study
-from cnnlab.data import DataFolder, Dataset, DataWarning, Split, sample
+from cnnlab.data import DataFolder, Dataset, DataWarning, Split
 from cnnlab.engine import Engine, Work
 from cnnlab.errors import DataError, RecordError
 from cnnlab.evidence import Scores
@@ -59,9 +59,7 @@ class StudyImages:
         Raises:
             DataError: They cannot be used.
         """
-        if self.path.parts[-2:] == sample.PLACE and not self.path.exists():
-            sample.write(self.path)
-        return data.load(self.path)
+        return data.load(data.find_folder(self.path))
 
     def dataset(self, colour: bool) -> Dataset:
         """Return the grayscale or the colour images.
@@ -72,7 +70,8 @@ class StudyImages:
         dataset = self.folder.colour if colour else self.folder.gray
         if dataset is None:
             raise DataError(
-                f"Expected {data.ARCHIVE} in {str(self.path)!r} for the colour stage. Received: grayscale batches only."
+                f"Expected colour images ({data.ARCHIVE}) in {str(self.path)!r}. Received: grayscale batches only. Use "
+                "colour images (data/README.md), or a study without colour = true."
             )
         return dataset
 
@@ -150,12 +149,15 @@ class Runner:
     """Makes the runs of stages and mistakes, or finds them stored.
 
     Attributes:
+        images: The images.
+        engine: Where runs are made.
+        store: Where they are stored.
         made: Digests of the runs that were made, not found.
         callback: Its methods are called as the runs proceed.
     """
 
     def __init__(self, images: StudyImages, engine: Engine, store: RunStore) -> None:
-        self._images, self._engine, self._store = images, engine, store
+        self.images, self.engine, self.store = images, engine, store
         self.made: set[str] = set()
         self.callback = Callback()
 
@@ -171,22 +173,22 @@ class Runner:
         work = {
             (trial.name, item[0].seed): item
             for trial in trials
-            for item in self._images.work(trial.settings, trial.seeds, trial.share)
+            for item in self.images.work(trial.settings, trial.seeds, trial.share)
         }
         names: dict[str, str] = {}
         for (trial_name, _), (run, *_) in work.items():
             names.setdefault(run.digest, trial_name)
-        self.callback.on_stage_start(name, len(names), sum(self._store.get(digest) is None for digest in names))
+        self.callback.on_stage_start(name, len(names), sum(self.store.get(digest) is None for digest in names))
 
         def on_run_end(record: Record, cached: bool) -> None:
             if not cached:
                 self.made.add(record.digest)
             self.callback.on_run_end(names[record.digest], record, cached)
 
-        def on_epoch(run: Run, epoch: int) -> None:
-            self.callback.on_epoch(names[run.digest], run.seed, epoch, run.trial.training.epochs)
+        def on_epoch(run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+            self.callback.on_epoch(names[run.digest], run.seed, epoch, run.trial.training.epochs, metrics)
 
-        records = self._engine.run_all(list(work.values()), self._store, on_run_end, on_epoch)
+        records = self.engine.run_all(list(work.values()), self.store, on_run_end, on_epoch)
         return {key: records[item[0].digest] for key, item in work.items()}
 
     def run_stage(
@@ -222,7 +224,15 @@ class Runner:
         params = {trial.name: runs[trial.name, trial.seeds[0]].params for trial in distinct}
         incumbent = incumbent_of(trials)
         incumbent_name = incumbent.name if incumbent else None
-        decision = evidence.decide(stage.name, scores, params, incumbent_name, published_choice, pinned=pinned)
+        decision = evidence.decide(
+            stage.name,
+            scores,
+            params,
+            incumbent_name,
+            published_choice,
+            pinned=pinned,
+            only_if_better=stage.search is not None,
+        )
         if same_as.get(published_choice) == decision.selected:
             decision = replace(decision, agrees=True)
         result = StageResult(stage, trials, runs, decision, study.skipped_trials(stage, budget), dropped)
@@ -231,7 +241,7 @@ class Runner:
 
     def _val_scores(self, trials: Sequence[StageTrial], runs: Mapping[tuple[str, int], Record]) -> dict[str, Scores]:
         return {
-            trial.name: read_scores(self._store, [runs[trial.name, seed] for seed in trial.seeds], "val")
+            trial.name: read_scores(self.store, [runs[trial.name, seed] for seed in trial.seeds], "val")
             for trial in trials
         }
 
@@ -246,7 +256,7 @@ class Runner:
                 name: [runs[trial.name, seed] for seed in trial.seeds]
                 for name, trial in by_mistake[mistake.name].items()
             }
-            scores = {name: read_scores(self._store, group, "test") for name, group in records.items()}
+            scores = {name: read_scores(self.store, group, "test") for name, group in records.items()}
             results.append(MistakeResult(mistake, records, evidence.compare(scores)))
         return results
 
@@ -267,7 +277,7 @@ class Runner:
                 settings = trial.settings.change(epochs=epochs or trial.settings.training.epochs)
                 short = replace(trial, settings=settings)
                 # A stored full run has the same curve up to there. Once the short one is stored, it is used every time.
-                evaluated.append(trial if self._is_stored(trial) and not self._is_stored(short) else short)
+                evaluated.append(trial if self.is_stored(trial) and not self.is_stored(short) else short)
             records = self.run(f"{name}, {'full runs' if epochs is None else f'{epochs} epochs'}", evaluated)
             return {trial_name: val_accuracy_at(record.history, epochs) for (trial_name, _), record in records.items()}
 
@@ -280,6 +290,7 @@ class Runner:
             replace(by_settings[trial.settings], name=trial.name) for trial in trials if trial.settings in by_settings
         )
 
-    def _is_stored(self, trial: StageTrial) -> bool:
-        work = self._images.work(trial.settings, trial.seeds)
-        return all(self._store.get(run.digest) is not None for run, _, _ in work)
+    def is_stored(self, trial: StageTrial) -> bool:
+        """Return whether all runs of a trial are stored."""
+        work = self.images.work(trial.settings, trial.seeds)
+        return all(self.store.get(run.digest) is not None for run, _, _ in work)

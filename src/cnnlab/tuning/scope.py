@@ -14,6 +14,7 @@ from cnnlab.study import (
     CIFAR10_NAMES,
     CIFAR10_SIDE,
     LEARNING_CURVE,
+    SEARCH,
     Architecture,
     Budget,
     Claim,
@@ -25,6 +26,8 @@ from cnnlab.study import (
     Trial,
 )
 from cnnlab.tuning.runner import StudyImages, image_counts
+from cnnlab.tuning.search.cost import Costs
+from cnnlab.tuning.search.points import expected_trials
 
 ALL = "all"  # in place of the names of stages: all that are run by default
 CURVE_PARTS = {"a quarter of the images": 0.25, "half of the images": 0.5}
@@ -32,19 +35,20 @@ CURVE_PARTS = {"a quarter of the images": 0.25, "half of the images": 0.5}
 
 
 def read_study(named: str | Path | Study, *, trust: bool) -> Study:
-    """Return the study that a user names: a file, a study that was read already, or "" for the built-in one.
+    """Return the study that a user names: a file, a name of `BUNDLED`, a study, or "" for the published one.
 
     Raises:
         ConfigError: It is none of these, or it has a model of its own that is not trusted.
         StudyError: The file cannot be read, or something in it is wrong.
     """
-    require(isinstance(named, str | Path | Study), "study", "a study file, or ''", named)
+    require(
+        isinstance(named, str | Path | Study), "study", f"a study file, one of {', '.join(study.BUNDLED)}, or ''", named
+    )
     if isinstance(named, Study):
         made = named
-    elif named == "":
-        return study.built_in()
     else:
-        made = study.read(surroundings.project_path(named))
+        named = named or study.BUNDLED[0]
+        made = study.read(named if named in study.BUNDLED else surroundings.project_path(named))
     model = made.base.architecture
     if isinstance(model, OwnModel) and not trust:
         raise ConfigError(
@@ -94,11 +98,22 @@ class Scope:
         self.asked = {lookup({**names, ALL: ALL}, name, "stage") for name in split_names("stages", stages)}
         if self.asked and ALL not in self.asked:
             self.skip |= names.keys() - self.asked
+        if SEARCH in self.asked:
+            self._require_no_published_protocol()
+        elif SEARCH in names and not budget.search:
+            self.skip.add(SEARCH)
         self.trials = {
             study.stage(stage).name: of_stage
             for stage, names_of_stage in (trials or {}).items()
             if (of_stage := split_names("trials", names_of_stage))
         }
+
+    def _require_no_published_protocol(self) -> None:
+        if self.protocol.pinned:
+            raise ConfigError(
+                f"Expected the corrected protocol for a search. Received: {self.protocol.name}. Leave out the "
+                "protocol, or the stage search."
+            )
 
     def within(self, budget: Budget) -> "Scope":
         """Return the same for another budget."""
@@ -121,10 +136,10 @@ class Scope:
     def about_images(self) -> str:
         """One line about the images; "" if the study says nothing about them."""
         gray = self._images.folder.gray
-        if self.study.is_built_in and gray.class_names == sample.NAMES:
+        if study.is_bundled(self.study) and gray.class_names == sample.NAMES:
             return (
-                "The images are the built-in sample: handwritten digits on photographs. They are not CIFAR-10, and no "
-                "result on them says anything about it."
+                "This is a demo. Its images are the built-in sample: handwritten digits on photographs. They are not "
+                "CIFAR-10, and no result on them says anything about it. For your own images: make report DATA=FOLDER."
             )
         return self.study.images
 
@@ -158,9 +173,15 @@ class Scope:
         before, stages = self.study.stages[: self.study.stages.index(stage)], self.stages
         return next((earlier for earlier in reversed(before) if earlier in stages), None)
 
+    def path(self, stage: Stage) -> list[Stage]:
+        """Return the stages that lead to the incumbent of a stage."""
+        before = self.study.stages[: self.study.stages.index(stage)]
+        return [earlier for earlier in self.stages if earlier in before and not earlier.on_colour]
+
     def title(self, stage: Stage) -> str:
         """Return a stage's heading, with its CNN design where the published study concerns the images."""
-        return f"CNN-{study.cnn_number(stage.name)}: {stage.title}" if self.has_published else stage.title
+        number = study.cnn_number(stage.name) if self.has_published else None
+        return f"CNN-{number}: {stage.title}" if number else stage.title
 
     def published_choice(self, stage: Stage) -> str:
         """Return the name of the trial that the published study chose; "" if it does not concern these images."""
@@ -179,6 +200,8 @@ class Scope:
             ConfigError: A trial has a setting that does not suit the incumbent or the images, or does not exist.
             DataError: The images cannot be used.
         """
+        if stage.search:
+            self._require_no_published_protocol()
         if self.protocol.pinned:
             trials = study.published_trials(stage, self.budget, self.protocol)
             return trials if self.has_published else tuple(replace(trial, published=None) for trial in trials)
@@ -215,12 +238,28 @@ class Scope:
         trials = dict[str, tuple[StageTrial, ...]]()
         for stage in self.stages:
             with suppress(ConfigError):
-                trials[stage.name] = self.plan(stage, self.start)
+                path = [trial for planned in trials.values() for trial in planned]
+                trials[stage.name] = (*self.plan(stage, self.start), *self.search_trials(stage, self.start, path))
         if any(not stage.on_colour for stage in self.stages) and (parts := self.curve_trials(self.start)):
             trials[LEARNING_CURVE] = parts
         if by_mistake := self.mistake_trials():
             trials[ALL_MISTAKES] = tuple(trial for pair in by_mistake.values() for trial in pair.values())
         return trials
+
+    def search_trials(self, stage: Stage, incumbent: Trial, path: Iterable[StageTrial]) -> tuple[StageTrial, ...]:
+        """Return about the trials that the search of a stage will run; none for a stage without a search.
+
+        Args:
+            stage: The stage.
+            incumbent: The trial that the stage before selects.
+            path: The trials of the stages before.
+
+        Raises:
+            DataError: The images cannot be used.
+        """
+        if not stage.search:
+            return ()
+        return expected_trials(stage.search, incumbent, path, self, Costs(self._images, self.budget, incumbent))
 
     def planned_runs(self) -> dict[str, int]:
         """Return about how many runs each of `expected_trials` will have, before any incumbent is known."""

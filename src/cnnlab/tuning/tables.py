@@ -1,14 +1,16 @@
 """The results of a study as tables: a row a run, a decision, a comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 
 import pandas as pd
 
 from cnnlab.evidence import Comparison, Decision
-from cnnlab.records import run_row
+from cnnlab.records import Record, run_row
+from cnnlab.study import StageTrial
 from cnnlab.tuning.advice import budget_notes
 from cnnlab.tuning.results import MistakeResult, StageResult
+from cnnlab.tuning.search import SearchResult
 from cnnlab.tuning.tuning import Tuning
 
 DECISION_COLUMNS = [
@@ -25,19 +27,28 @@ def runs_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:
     """Return the runs of some stages as a table, one row a run; a run that stages share has a row in each."""
     rows = []
     for result in results:
-        for (name, _), record in result.runs.items():
-            published = result.trial(name).published
+        for trial, record in trials_and_runs(result):
             rows.append(
                 {
                     "stage": result.stage.name,
-                    "trial": name,
+                    "trial": trial.name,
                     "protocol": tuning.protocol.name,
                     **run_row(record),
-                    "published_f1": published.test_f1 if published else None,
+                    "published_f1": trial.published.test_f1 if trial.published else None,
                     "cached": record.digest not in tuning.made,
                 }
             )
     return pd.DataFrame(rows)
+
+
+def trials_and_runs(result: StageResult) -> Iterator[tuple[StageTrial, Record]]:
+    """Yield the runs of a stage, each with its trial; of a joint search, then those of its proposals, as "trial 7"."""
+    for (name, _), record in result.runs.items():
+        yield result.trial(name), record
+    for proposal in result.proposals_run if isinstance(result, SearchResult) else ():
+        if proposal.trial:
+            trial = StageTrial(proposal.name, proposal.trial, tuple(record.seed for record in proposal.records))
+            yield from ((trial, record) for record in proposal.records)
 
 
 def decisions_table(tuning: Tuning, results: Sequence[StageResult]) -> pd.DataFrame:

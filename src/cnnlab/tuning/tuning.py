@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnlab import models, study, surroundings
+from cnnlab import study, surroundings
 from cnnlab.engine import Engine
-from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, require, require_name
+from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, require
 from cnnlab.records import RunStore
 from cnnlab.study import (
     NUMBERS,
@@ -21,7 +21,9 @@ from cnnlab.study import (
     find_protocol,
     make_budget,
 )
+from cnnlab.tuning import search
 from cnnlab.tuning.advice.learning_curve import measure_curve
+from cnnlab.tuning.custom import Custom, check_models, custom_trials, require_custom
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import LearningCurve, MistakeResult, StageResult, final_stage
 from cnnlab.tuning.runner import Runner, StudyImages
@@ -39,12 +41,13 @@ class Tuning:
         runs: Folder of stored runs.
         profile: The named budget: "smoke", "quick", "laptop" or "full".
         protocol: "corrected" or "published".
-        study: A study file; "" for the built-in study.
+        study: A study file, or "recipe"; "" for the published study.
         budget: What differs from the profile, as `{"seeds": 2, "epochs": 10}`: `seeds`, `epochs`, `patience`, `train`,
             `val`, `test`, `precision`, `halving` and `splits` as in `Budget`; `stages` and `skip` are names of stages,
             "learning-curve", "mistakes" or "all", as a list or with commas between them. After a skipped stage, the
             next one starts from the trial that was selected before.
-        scheduler: Address of a Dask scheduler; None for the one named by the environment, or this machine's cores.
+        scheduler: Address of a Dask scheduler, or an engine, which stays open; None for the scheduler that the
+            environment names, or this machine's cores.
         fresh: Repeat stored runs too.
         accept: Kinds of warnings about the images that the user accepts: they are not shown.
         trials: Names of the trials to run beside the incumbent, by stage, as a list or with commas between them. A
@@ -67,7 +70,7 @@ class Tuning:
         *,
         study: str | Path | Study = "",
         budget: Mapping[str, Any] | None = None,
-        scheduler: str | None = None,
+        scheduler: str | Engine | None = None,
         fresh: bool = False,
         accept: str | Iterable[str] = (),
         trials: Mapping[str, str | Sequence[str]] | None = None,
@@ -77,7 +80,7 @@ class Tuning:
             require(isinstance(path, str | Path) and len(str(path)) > 0, name, "a folder", path)
         for name, flag in (("fresh", fresh), ("trust", trust)):
             require(isinstance(flag, bool), name, "True or False", flag)
-        require(isinstance(scheduler, str | None), "scheduler", "an address, or None", scheduler)
+        require(isinstance(scheduler, str | Engine | None), "scheduler", "an address, an engine, or None", scheduler)
         require(isinstance(trials, Mapping | None), "trials", "names by stage, as {'dense': '32, 64'}", trials)
         require(isinstance(budget, Mapping | None), "budget", "numbers by names, as {'seeds': 2}", budget)
         numbers = dict(budget or {})
@@ -101,7 +104,8 @@ class Tuning:
                 f"Expected all runs of the built-in study on its one split under the {protocol} protocol. Received: "
                 f"{received}. Leave it out, or use the corrected protocol."
             )
-        self.engine = Engine(scheduler)
+        self.engine = scheduler if isinstance(scheduler, Engine) else Engine(scheduler)
+        self._has_own_engine = self.engine is not scheduler
         self.store = RunStore(surroundings.project_path(runs), fresh=fresh)
         self.images = StudyImages(surroundings.project_path(data), self.budget, self.protocol, accept)
         self.scope = Scope(self.study, self.budget, self.protocol, self.images, trials=trials, **parts)
@@ -116,7 +120,8 @@ class Tuning:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.engine.close()
+        if self._has_own_engine:
+            self.engine.close()
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -169,7 +174,7 @@ class Tuning:
                 f"Expected at least one stage of {self.study.name} to run. Received: none. Change STAGES or SKIP; "
                 "stages about colour need colour images."
             )
-        shapes, trials, notes = {}, list[Trial](), study.notes(planned, self.budget)
+        trials, notes = list[Trial](), study.notes(planned, self.budget)
         for stage in self.study.stages:
             if stage.name not in self.scope.skip and not study.has_trials(stage, self.budget):
                 notes.append(f"stage {stage.name!r}: its trials are expensive, so this budget skips it.")
@@ -181,15 +186,15 @@ class Tuning:
                     notes.append(
                         f"stage {stage.name!r}: only a model that an earlier stage selects may suit it. {error}"
                     )
+        for stage in self.stages:
+            if stage.search:
+                trials += search.check(stage, stage.search, self.scope)
         on_colour = {start.input.colour, *(stage.on_colour for stage in self.stages)}
         for colour in sorted(on_colour.union(trial.input.colour for trial in trials)):
             dataset = self.images.dataset(colour)
             self.images.split(dataset)
             study.require_depth(planned, self.budget, dataset.image_shape)
-            shapes[colour] = dataset.image_shape, len(dataset.class_names)
-        own = {(trial.architecture, trial.input.colour) for trial in trials if isinstance(trial.architecture, OwnModel)}
-        for model, colour in own:
-            notes += self.engine.call(models.check_own_model, model, *shapes[colour], self.budget.precision)
+        notes += check_models(trials, self.images, self.engine)
         self._notes = list(dict.fromkeys(notes))
         return self._notes
 
@@ -198,7 +203,7 @@ class Tuning:
 
         It raises what `result` does.
         """
-        if self.protocol.pinned:
+        if self.protocol.pinned and not stage.search:
             return study.published_trial(stage.name, self.budget, self.protocol)
         previous = self.scope.previous(stage)
         return self.result(previous.name).selected.settings if previous else self.scope.start
@@ -219,6 +224,9 @@ class Tuning:
         return self._results[name]
 
     def _run(self, stage: Stage, trials: tuple[StageTrial, ...]) -> StageResult:
+        if stage.search:
+            path = [self.result(before.name) for before in self.scope.path(stage)]
+            return search.run_stage(stage, trials[0], path, self.scope, self._runner)
         return self._runner.run_stage(
             stage, trials, self.budget, self.scope.published_choice(stage), pinned=self.protocol.pinned
         )
@@ -255,35 +263,37 @@ class Tuning:
         self.scope.skip.add(stage.name)
         on_failure(stage, error)
 
-    def compare_custom_trials(self, name: str, trials: Mapping[str, Mapping[str, Any]]) -> StageResult:
+    def check_custom_trials(self, trials: Mapping[str, Custom]) -> dict[str, Mapping[str, Any] | OwnModel]:
+        """Return further trials for `compare_custom_trials`, with their functions as they are now.
+
+        Raises:
+            ConfigError: A setting does not exist or is out of its range, or a function cannot be used.
+        """
+        return require_custom(trials, self.study.base)
+
+    def compare_custom_trials(self, name: str, trials: Mapping[str, Custom]) -> StageResult:
         """Return the result that a stage would have with more trials. No other stage starts from it.
 
-        It raises what `result` does, and ConfigError for a setting that does not exist, a value out of its range, or a
-        name that is not usable or that the stage already has.
+        It raises what `result` does, and ConfigError for a setting that does not exist, a value out of its range, a
+        name that is not usable or that the stage already has, a function that builds no model for these images, or the
+        stage of a search.
 
         Args:
             name: The stage.
             trials: Name of each further trial to the settings in which it differs from the incumbent: fields of
-                `Architecture`, `Training` and `Input`, or parameters of the study's own model.
+                `Architecture`, `Training` and `Input`, or parameters of the study's own model. Or to a function that
+                builds its model, as for `read_own_function`; all else is as in the incumbent. Its code is run.
         """
         stage = self.study.stage(name)
-        if not isinstance(trials, Mapping) or not all(isinstance(changes, Mapping) for changes in trials.values()):
-            raise ConfigError(
-                "Expected a name for each trial and its settings, as {'96 units': {'dense_units': 96}}. "
-                f"Received: {trials!r}."
-            )
-        for own, changes in trials.items():
-            require_name("a trial", own)
-            study.require_settings(own, changes, self.study.base)
+        require(stage.search is None, "stage", "one that varies settings by trials, not the search", name)
+        custom = self.check_custom_trials(trials)  # now: the user may edit a function while runs are made
         incumbent = self.incumbent(stage)
         planned = self.scope.plan(stage, incumbent)
-        if taken := [own for own in trials if own in {trial.name for trial in planned}]:
-            raise ConfigError(f"Expected a name that no trial of {name} has. Received: {taken[0]!r}.")
-        seeds = self.budget.seed_numbers
-        custom = [StageTrial(own, incumbent.change(**changes), seeds) for own, changes in trials.items()]
-        for trial in custom:
+        added = custom_trials(stage, custom, planned, incumbent, self.budget)
+        for trial in added:
             self.scope.require_size(trial.settings)
-        return self._run(stage, study.share_runs((*planned, *custom)))
+        check_models([trial.settings for trial in added if not self._runner.is_stored(trial)], self.images, self.engine)
+        return self._run(stage, study.share_runs((*planned, *added)))
 
     def mistake_results(self) -> list[MistakeResult]:
         """Return the effect of each mistake. Stored runs are not repeated. It raises what `result` does."""

@@ -14,3 +14,4 @@ def test_every_point_is_in_the_text_and_in_the_numbers(n_seeds):
     assert picture.numbers.count("<tr") == 1 + 3
     assert "<td>4,000</td>" in picture.numbers
     assert "nan" not in picture.numbers
+    assert ("Bar: its 95 % interval" in picture.html) == (n_seeds > 1)

@@ -1,6 +1,7 @@
 """Pictures are real PNG files whose alt texts contain their numbers."""
 
 import io
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from cnnlab import data
 from cnnlab.report import plots
-from cnnlab.report.plots.picture import drawable
+from cnnlab.report.plots.labels import drawable, fitting, text_width, wrapped
 from cnnlab.study import Trial
 from conftest import make_record, make_result
 
@@ -23,7 +24,8 @@ def check(picture, *words):
     for word in words:
         assert word in picture.alt
     bundle, metadata = picture._repr_mimebundle_()
-    assert set(bundle) == {"image/png", "text/plain"}
+    assert set(bundle) - {"application/vnd.cnnlab.plot+html"} == {"image/png", "text/plain"}
+    assert bundle.get("application/vnd.cnnlab.plot+html", "") == picture.html
     assert metadata["image/png"]["alt"] == picture.alt
 
 
@@ -36,8 +38,14 @@ def numbers(picture):
 
 def test_scores_and_curves_name_every_trial():
     result = make_result("dense", old=(0.5, 0.6), new=(0.7, 0.8))
-    check(plots.scores(result), "old 0.550 ± 0.071", "new 0.750 ± 0.071", "Selected: new", "standard error 0.050")
-    check(plots.curves(result.records_by_trial), "old train 0.60, val 0.50", "new train")
+    check(
+        plots.scores(result),
+        "old 0.550 ± 0.071",
+        "new 0.750 ± 0.071",
+        "the incumbent old: new +0.200 (",
+        "Selected: new",
+    )
+    check(plots.curves(result.records_by_trial), "best epochs: old 0.500; new 0.500")
 
 
 def test_differences_have_intervals():
@@ -53,23 +61,18 @@ def test_nine_trials_fit():
     check(plots.curves(make_result("dense", **{f"trial {i}": (0.5,) for i in range(9)}).records_by_trial), "trial 8")
 
 
-def test_the_path_shows_test_scores_and_differences():
-    one_run = [make_result("base", base=(0.5,)), make_result("dense", old=(0.5,), new=(0.9,))]
-    check(plots.path(one_run), "base base, test_f1 0.500; dense new, test_f1 0.900.")
-    check(
-        plots.path([make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))]), "new less old +0.400 (+0.3", "), better"
+def test_small_numbers_keep_clear_of_the_label_of_their_axis():
+    """Scores of many classes are small, and so are some losses."""
+    history = {name: [0.0047, 0.0031] for name in ("loss", "val_loss", "val_f1")}
+    shown = BeautifulSoup(
+        plots.curves({"a": [make_record(Trial(), history=history, best_epoch=2)]}).html, "html.parser"
     )
-
-
-def test_the_path_shows_the_evidence_of_each_stage_as_it_is():
-    """Where the incumbent was kept, that is the best other trial less the incumbent."""
-    kept = make_result("dense", old=(0.9, 0.91), new=(0.5, 0.51), far=(0.1, 0.11))
-    picture = plots.path([kept])
-    check(picture, "dense old, test_f1 0.905, new less old -0.400 (-0.4", "), worse")
-    [row] = numbers(picture).to_dict("records")
-    one = kept.decision.evidence
-    assert (row["trial"], row["against"], row["verdict"]) == ("new", "old", "worse")
-    assert (row["difference"], row["low"], row["high"]) == ("-0.4000", f"{one.low:+.4f}", f"{one.high:+.4f}")
+    for plot in shown.find_all("svg"):
+        label = float(plot.find("text", string="loss")["x"])
+        ticks = [text for text in plot.find_all("text") if re.fullmatch(r"0\.\d+", text.get_text())]
+        assert any(text.get_text() == "0.002" for text in ticks)
+        assert all(float(text["x"]) - text_width(text.get_text()) * 0.75 > label + 4 for text in ticks)
+        assert not any(text.get_text() == "0.0030" for text in ticks), "the scale of val_f1 does not enlarge noise"
 
 
 def test_the_numbers_of_a_picture_are_folded_away():
@@ -83,7 +86,7 @@ def test_the_numbers_of_a_picture_are_folded_away():
 
 
 def test_of_long_curves_some_epochs_are_listed():
-    history = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), [0.5] * 300)
+    history = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "val_f1"), [0.5] * 300)
     long = make_record(Trial(), history=history)
     short = make_record(Trial(), 2)
     rows = numbers(plots.curves({"one": [long, short]}))
@@ -96,8 +99,8 @@ def test_of_long_curves_some_epochs_are_listed():
 def test_a_trial_has_one_colour_and_the_incumbent_the_same_in_all_stages():
     stages = [make_result("dense", old=(0.5,), new=(0.9,)), make_result("loss", kept=(0.5,), a=(0.9,), b=(0.4,))]
     colours = [plots.colours(result) for result in stages]
-    assert colours[0]["old"] == colours[1]["kept"] == plots.INCUMBENT
-    assert len(set(colours[1].values())) == 3
+    assert colours[0]["old"] == colours[1]["kept"] == "incumbent"
+    assert list(colours[1].values()) == ["incumbent", "c0", "c1"]
 
 
 def test_calibration_shows_the_share_of_right_predictions_by_confidence():
@@ -179,12 +182,23 @@ def test_a_label_fits_its_place_and_shows_both_ends_of_a_long_name():
         assert long.endswith("x 17")
 
 
+@pytest.mark.parametrize("name", ["W" * 80, "i" * 80, "\u732b" * 30, "short"])
+def test_a_label_is_not_wider_than_its_place(name):
+    with mpl.rc_context(plots.picture.STYLE):
+        label = fitting(name, 150, weight="bold")
+        assert text_width(label, weight="bold") <= 150
+        assert label == name or len(label) > 5
+        lines = wrapped(f"A caption of many words that stand in lines {label}.", 160)
+        assert " ".join(lines) == f"A caption of many words that stand in lines {label}."
+        assert all(text_width(line) <= 160 for line in lines)
+
+
 def test_letters_of_other_scripts_are_drawn_with_a_font_that_has_them_or_escaped(monkeypatch):
     with mpl.rc_context(plots.picture.STYLE):
-        monkeypatch.setattr(plots.picture, "_family_with", lambda letter: "DejaVu Sans" if letter < "\u3000" else "")
+        monkeypatch.setattr(plots.labels, "_family_with", lambda letter: "DejaVu Sans" if letter < "\u3000" else "")
         assert drawable(["\u732b", "B\u00e4r", "a\u200db"]) == ["\\u732b", "B\u00e4r", "ab"]
         monkeypatch.setattr(
-            plots.picture, "_family_with", lambda letter: "Noto" if letter >= "\u3000" else "DejaVu Sans"
+            plots.labels, "_family_with", lambda letter: "Noto" if letter >= "\u3000" else "DejaVu Sans"
         )
         assert drawable(["\u732b"]) == ["\u732b"]
         assert mpl.rcParams["font.family"] == ["DejaVu Sans", "Noto"]
@@ -202,8 +216,8 @@ def test_a_user_s_matplotlib_settings_change_no_picture():
 def test_a_fit_that_diverged_is_drawn():
     """With losses and probabilities that are no numbers."""
     nan = [float("nan")] * 2
-    history = {"loss": nan, "accuracy": [0.1, 0.1], "val_loss": nan, "val_accuracy": [0.1, 0.1]}
-    check(plots.curves({"nan": [make_record(Trial(), history=history)]}), "train 0.10")
+    history = {"loss": nan, "val_loss": nan, "val_f1": [0.1, 0.1]}
+    check(plots.curves({"nan": [make_record(Trial(), history=history, best_epoch=1)]}), "nan 0.100")
     check(plots.calibration(np.full((3, 2), np.nan, np.float32), np.array([0, 1, 1])), "the fit diverged")
     check(plots.calibration(np.array([[1, 0], [np.nan] * 2], np.float32), np.array([0, 1])), "1.00 1.00")
 
@@ -212,7 +226,6 @@ def test_runs_that_all_score_the_same_are_drawn():
     result = make_result("dense", old=(0.1, 0.1), new=(0.1, 0.1))
     check(plots.scores(result), "old 0.100")
     check(plots.differences({one.trial: one for one in result.decision.comparisons}, "val_f1"), "+0.000")
-    check(plots.path([result]), "0.100")
 
 
 def test_drawing_leaves_the_users_matplotlib_settings_alone():

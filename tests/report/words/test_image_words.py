@@ -10,13 +10,13 @@ from cnnlab.tuning import Tuning
 @pytest.mark.parametrize(
     ("protocol", "changes", "splits"),
     [
-        ("corrected", {}, "drawn with the share of each class kept, other images for each seed; each stage"),
-        ("corrected", {"splits": "fixed"}, "share of each class kept, the same images for all seeds; each stage"),
-        ("corrected", {"seeds": 1}, "training and validation images are drawn with the share of each class kept; each"),
+        ("corrected", {}, "images are a stratified draw, another one for each seed; each stage"),
+        ("corrected", {"splits": "fixed"}, "images are a stratified draw, the same for all seeds; each stage"),
+        ("corrected", {"seeds": 1}, "training and validation images are a stratified draw; each stage"),
         (
             "published",
             {"splits": "fixed"},
-            "the last fifth of the training images is for validation, the same images for all seeds; every stage",
+            "the last fifth of the training images is for validation, the same for all seeds; every stage",
         ),
     ],
 )

@@ -47,8 +47,8 @@ def test_each_class_has_its_own_scores_whatever_it_is_called(predicted, names):
     first, second, macro, weighted = rows(table)
     assert first == [names[0], "1.000", "0.667", "0.800", "3"]
     assert second == [names[1], "0.500", "1.000", "0.667", "1"]
-    assert macro == ["macro average of the classes", "0.750", "0.833", "0.733", "4"]
-    assert weighted == ["weighted average of the classes", "0.875", "0.750", "0.767", "4"]
+    assert macro == ["macro average", "0.750", "0.833", "0.733", "4"]
+    assert weighted == ["weighted average", "0.875", "0.750", "0.767", "4"]
     assert "4 predictions, 3 of them right" in picture.alt
 
 

@@ -22,7 +22,7 @@ CORRECTED = study_of(published=True)
 
 def test_the_published_noise_and_choices_follow_from_the_table():
     noise = words.published_noise_summary().data
-    assert "19 of its fits are 8 models" in noise
+    assert "19 of its fits are only 8 models" in noise
     assert "**0.0152** (11 degrees of freedom)" in noise
     assert "**0.047**" in noise
     choices, summary = words.published_choices_report()
@@ -41,10 +41,10 @@ def test_our_noise_is_measured_at_the_last_and_at_the_best_epoch():
             result.selected.settings, seed, history=history, best_epoch=2, scores=old.scores
         )
     summary = words.our_noise_summary(CORRECTED, [result]).data
-    assert "**0.0283** (1 degrees of freedom" in summary
+    assert "**0.0283** (1 degrees of freedom, from 1 trials)" in summary
     assert "**0.0566** at the last epoch" in summary
     assert "**0.0071** at the epoch" in summary
-    assert "87 % less. (For 0 % of the runs these are the same epoch.)" in summary
+    assert "87 % less. For 0 % of the runs these are the same epoch." in summary
     assert words.our_noise_summary(CORRECTED, [result, result]).data == summary, "a shared run counts once"
 
 

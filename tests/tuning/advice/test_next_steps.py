@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from cnnlab.evidence import Scores, compare, mean_interval
-from cnnlab.study import parse
+from cnnlab.records import HISTORY
+from cnnlab.study import bundled, parse
 from cnnlab.tuning import CurvePoint, LearningCurve, Tuning, next_lines, next_steps
 from cnnlab.tuning.advice import BudgetNote, NextStep, NoteKind
-from conftest import make_record, make_result
+from conftest import make_record, make_result, make_search
 
 SPLIT = {"digest": "s", "pool": 160, "train": 20, "val": 6, "test": 10}
 CLEAR, CLOSE = (0.80, 0.81, 0.82), (0.50, 0.51, 0.52)
@@ -107,7 +108,7 @@ def test_one_seed_gives_no_verdict(folder, tmp_path):
 
 def test_more_epochs_are_suggested_where_runs_still_improved(tuning):
     rising = [0.1 + 0.02 * epoch for epoch in range(24)]
-    history = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), rising)
+    history = dict.fromkeys(HISTORY, rising)
     result = with_records(conclusive(), history=history, best_epoch=24)
     [step] = next_steps(tuning, [result], None, {})
     assert "6 of 6 runs were best in their last epoch" in step.what
@@ -123,7 +124,7 @@ def test_more_epochs_are_suggested_where_runs_still_improved(tuning):
 def test_more_training_images_are_suggested_where_the_learning_curve_rises(tuning):
     [step] = next_steps(tuning, [conclusive()], curve((0.4, 0.42, 0.41), (0.5, 0.52, 0.51)), {})
     assert "20 training images instead of 10 raised the final model's val_f1 by 0.100 (95 % interval +0.0" in step.what
-    assert "Try 40; the folder has 134 more." in step.what
+    assert "Try 40; the folder has 134 more images." in step.what
     assert " TRAIN=40 " in step.command
     assert step.gain == pytest.approx(0.1)
     [single] = next_steps(tuning, [conclusive()], curve((0.4,), (0.5,)), {})
@@ -217,6 +218,15 @@ def test_a_command_names_what_the_study_was_run_with(folder, tmp_path):
     )
 
 
+def test_a_command_names_a_study_with_which_cnnlab_comes(folder, tmp_path):
+    """Also where its file is read from a report, which has a copy of it."""
+    (tmp_path / "study.toml").write_text(bundled("recipe").text)
+    for named in ("recipe", tmp_path / "study.toml"):
+        tuning = Tuning(folder, "reports/runs", study=named, budget={"seeds": 3})
+        [step] = next_steps(tuning, [inconclusive("dense", 0.03, 5)], None, {})
+        assert step.command == f"make report STUDY=recipe PROFILE=quick PROTOCOL=corrected DATA={folder} SEEDS=5"
+
+
 def test_nothing_is_suggested_without_results(tuning):
     assert next_steps(tuning, [], None, {}) == []
 
@@ -226,3 +236,12 @@ def test_the_time_of_the_mistakes_is_part_of_the_estimate(cifar10, tmp_path, mon
     tuning = Tuning(cifar10, tmp_path, budget={"seeds": 3})
     [step] = next_steps(tuning, [inconclusive("dense", 0.03, 6)], None, {})
     assert step.seconds == pytest.approx(6 + tuning.planned_runs()["mistakes"])
+
+
+def test_the_time_of_a_search_is_that_of_its_proposals_too(tuning):
+    """Skipping a search whose differences do not matter saves the time of all its runs."""
+    result = make_search(CLOSE, CLOSE, (0.3, 0.5, 0.4))
+    one = replace(result.decision.comparisons[0], low=-0.01, high=0.01)
+    result = replace(result, decision=replace(result.decision, comparisons=(one,), evidence=one))
+    [step] = steps_about(next_steps(tuning, [result], None, {}), "SKIP=search")
+    assert step.seconds == -(2 * 3 + 3) * 1.0 / 2

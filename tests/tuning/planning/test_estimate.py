@@ -9,6 +9,7 @@ import pytest
 
 from cnnlab import data
 from cnnlab.models.cost import Speed
+from cnnlab.records import HISTORY
 from cnnlab.study import StageTrial, Trial
 from cnnlab.tuning import Tuning
 from cnnlab.tuning.planning.calibration import Calibration, calibrate
@@ -28,7 +29,7 @@ def tuning(folder, tmp_path):
 def store(tuning, runs, epochs=4):
     """Store some runs of a study as if they had been made."""
     rng = np.random.default_rng(0)
-    history = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), [0.5] * epochs)
+    history = dict.fromkeys(HISTORY, [0.5] * epochs)
     for run, dataset, split in runs:
         record = make_record(
             run.trial, run.seed, history=history,

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
-from cnnlab.report.plots.picture import COLOURS, FEW, STYLE, Picture, _figure, _picture, drawable, label_classes
+from cnnlab.report.plots.labels import drawable, fitting, text_width
+from cnnlab.report.plots.picture import DPI, STYLE, WIDE, Canvas, Picture, photo, plot
+from cnnlab.report.plots.svg import PALETTE, mark
 from cnnlab.report.tables import visible_name
 
 
@@ -23,24 +27,31 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
     }
     n_classes = len(dataset.class_names)
     counts = {part: np.bincount(labels, minlength=n_classes) for part, labels in parts.items()}
-    many = n_classes > FEW
-    names = drawable(dataset.class_names, 24)
-    # The height of labels is that of the longest one: rotated by 30 degrees, or upright where there are many.
-    figure, axes = _figure(10 if many else 7, 1.9 + (0.06 if many else 0.035) * max(map(len, names)))
-    axis: Axes = axes[0, 0]
-    for index, (part, values) in enumerate(counts.items()):
-        axis.bar(np.arange(n_classes) + (index - 1) * 0.27, values, 0.25, label=part, color=COLOURS[index])
-    if many:
-        label_classes(axis.xaxis, names, rotation=90)
-    else:
-        axis.set_xticks(range(n_classes), names, rotation=30, ha="right", parse_math=False)
-    axis.set_xlim(-0.6, n_classes - 0.4)
-    axis.set_ylabel("images")
-    axis.grid(False, axis="x")
-    axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+
+    def draw(width: int) -> Canvas:
+        whole = min(width, max(480, 70 * n_classes)) if width == WIDE else width
+        step = -(-n_classes * 14 // (whole - 50))  # an upright label takes 14 pixels
+        labels = [fitting(name, 110) for name in dataset.class_names[::step]]
+        widest = max(map(text_width, labels))
+        is_upright = widest > step * (whole - 50) / n_classes - 6
+        text = "Images by class. Left: training. Middle: validation. Right: test."
+        canvas = Canvas(whole, 140 + (widest + 8 if is_upright else 20), text)
+        axis = canvas.axes(46, 10, whole - 50, 130)
+        axis.set_xlim(-0.5, n_classes - 0.5)
+        axis.set_ylim(0, 1.04 * max(values.max() for values in counts.values()) or 1)
+        axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axis.grid(False, axis="x")
+        axis.set_xticks(range(0, n_classes, step), labels, rotation=90 if is_upright else 0, parse_math=False)
+        for index, name in enumerate(dataset.class_names):
+            gid = mark(f"{visible_name(name)}: " + ", ".join(f"{values[index]:,} {p}" for p, values in counts.items()))
+            for place, (values, colour) in enumerate(zip(counts.values(), ("c0", "c4", "soft"), strict=True)):
+                left = index + 0.27 * (place - 1.5)
+                axis.add_patch(Rectangle((left, 0), 0.25, values[index], facecolor=PALETTE[colour], gid=gid))
+        return canvas
+
     ranges = ", ".join(f"{part} {values.min()} to {values.max()}" for part, values in counts.items())
-    return _picture(
-        figure,
+    return plot(
+        draw,
         f"Images per class, bars for each of {n_classes} classes: {ranges}.",
         pd.DataFrame({"class": list(map(visible_name, dataset.class_names)), **counts}),
     )
@@ -54,11 +65,11 @@ def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns
     titles = ["\n".join(drawable(title.split("\n"), 14)) for title in titles]
     lines = 1 + max((title.count("\n") for title in titles), default=0)
     size = 8 if all(len(line) <= 11 for title in titles for line in title.split("\n")) else 7
-    figure, axes = _figure(0.85 * columns, (0.83 + 0.17 * lines) * rows, rows, columns)
-    for index, axis in enumerate(axes.flat):
+    figure = Figure(figsize=(0.85 * columns, (0.83 + 0.17 * lines) * rows), dpi=DPI, layout="constrained")
+    for index, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axis.axis("off")
         if index < len(pictures):
             image = pictures[index]
             axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(titles[index], fontsize=size, pad=2, parse_math=False)
-    return _picture(figure, alt, photo=True)
+    return photo(figure, alt)

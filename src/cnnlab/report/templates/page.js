@@ -1,15 +1,3 @@
-"use strict";
-// The page is complete without this script. Nothing here turns text into markup.
-const all = (selector, of = document) => [...of.querySelectorAll(selector)];
-
-function button(label, act) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.append(label);
-  made.addEventListener("click", act);
-  return made;
-}
-
 // The contents list marks the section in view; on a small screen it folds away.
 const nav = document.querySelector("nav");
 const targets = all("a", nav).map((link) => [link, document.getElementById(link.hash.slice(1))]).filter((pair) => pair[1]);
@@ -32,78 +20,33 @@ small.addEventListener("change", fold);
 nav.addEventListener("click", (event) => small.matches && event.target.closest("a") && (contents.open = false));
 fold();
 
-// A click on a column's head sorts by it; a second click reverses the order. Missing values stay last.
-const MISSING = "-";
-const NUMBER = /^(?:[<>]|above|below)? ?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?: ?(?:%|\*|±.*|to .*|\(.*))?$/i;
-const text = (cell) => cell.textContent.trim();
-const value = (content) => parseFloat(NUMBER.exec(content)?.[1].replaceAll(",", ""));
-function isNumeric(cells) {
-  const contents = cells.map(text).filter((content) => content && content !== MISSING);
-  return contents.length > 0 && !contents.some((content) => Number.isNaN(value(content)));
+// A link into a fold opens it.
+function open() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+  if (target) target.scrollIntoView();
 }
-function sort(table, column) {
-  const heads = all("thead th", table);
-  const down = heads[column].getAttribute("aria-sort") === "ascending";
-  heads.forEach((head) => head.removeAttribute("aria-sort"));
-  heads[column].setAttribute("aria-sort", down ? "descending" : "ascending");
-  const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => [text(row.cells[column]), row]);
-  const numeric = isNumeric(rows.map(([, row]) => row.cells[column]));
-  rows.sort(([a], [b]) => {
-    if (a === MISSING || b === MISSING) return (a === MISSING) - (b === MISSING);
-    const order = numeric ? value(a) - value(b) : a.localeCompare(b, "en", { numeric: true });
-    return down ? -order : order;
-  });
-  body.append(...rows.map(([, row]) => row));
-}
+addEventListener("hashchange", open);
 
-// A table can be copied as CSV.
-function csv(table) {
-  const quoted = (cell) => (/[",\n]/.test(text(cell)) ? `"${text(cell).replaceAll('"', '""')}"` : text(cell));
-  return [...table.rows].map((row) => [...row.cells].map(quoted).join(",")).join("\n") + "\n";
-}
-async function copy(content) {
-  try {
-    await navigator.clipboard.writeText(content);
-  } catch {
-    // Browsers give a page that was loaded by plain HTTP no clipboard.
-    const area = document.createElement("textarea");
-    area.value = content;
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-}
-for (const table of all("table.cnnlab")) {
-  const heads = all("thead th", table);
-  if (!heads.length) continue;
-  heads.forEach((head, column) => {
-    const cells = [...table.tBodies[0].rows].map((row) => row.cells[column]);
-    if (column && isNumeric(cells)) [head, ...cells].forEach((cell) => cell.classList.add("number"));
-    const label = document.createElement("span");
-    label.append(...head.childNodes);
-    head.append(button(label, () => sort(table, column)));
-  });
-  const status = document.createElement("span");
-  status.setAttribute("role", "status");
-  const tools = document.createElement("div");
-  tools.className = "tools";
-  tools.append(
-    button("Copy as CSV", async () => {
-      await copy(csv(table));
-      status.textContent = "Copied";
-      setTimeout(() => (status.textContent = ""), 2000);
+// All folds open for a print with all numbers, and close again.
+document.querySelector("#how h2").after(
+  make(
+    "div",
+    { className: "tools" },
+    button("Print this report with all details", () => {
+      const closed = all("main details:not([open])");
+      closed.forEach((part) => (part.open = true));
+      addEventListener("afterprint", () => closed.forEach((part) => (part.open = false)), { once: true });
+      print();
     }),
-    status,
-  );
-  table.after(tools);
-}
+  ),
+);
 
 // Content that is wider than the screen scrolls sideways, also with the keyboard.
 function reach() {
   for (const area of all(".output_area, .scroll, pre")) {
-    const wide = area.scrollWidth > area.clientWidth;
+    const wide = area.scrollWidth > area.clientWidth + 1;
+    area.classList.toggle("wide-content", wide && area.tagName !== "PRE");
     if (wide) {
       area.setAttribute("tabindex", "0");
       area.setAttribute("role", "group");
@@ -117,3 +60,4 @@ addEventListener("resize", reach);
 document.addEventListener("toggle", reach, true);
 reach();
 follow();
+open();

@@ -20,12 +20,9 @@ def study_settings(budget: Budget, protocol: Protocol) -> Markdown:
     if protocol.pinned:
         rule = "every stage runs the fits of the published study and selects the published choice"
     elif budget.seeds > 1:
-        rule = (
-            "each stage selects the trial with the fewest parameters within one standard error of the best mean "
-            "`val_f1`"
-        )
+        rule = "each stage selects by the one-standard-error rule"
     else:
-        rule = "each stage selects the trial with the best `val_f1`; one run per trial has no standard error"
+        rule = "each stage selects the trial with the best `val_f1`, because one run has no standard error"
     halving = " Successive halving drops trials with low scores early." if budget.halving else ""
     precision = "" if budget.precision == "float32" else f" Precision of the fits: {budget.precision}."
     return Markdown(
@@ -39,10 +36,10 @@ def _splits(budget: Budget, protocol: Protocol) -> str:
     """Return how the training and validation images are drawn, and whether each seed has its own."""
     share = "the last fifth of the training images is for validation"
     if protocol.split == "stratified":
-        share = "training and validation images are drawn with the share of each class kept"
+        share = "training and validation images are a stratified draw"
     if budget.seeds == 1:
         return share
-    return f"{share}, {'other images for each seed' if _has_draws(budget) else 'the same images for all seeds'}"
+    return f"{share}, {'another one for each seed' if _has_draws(budget) else 'the same for all seeds'}"
 
 
 def _has_draws(budget: Budget) -> bool:
@@ -91,13 +88,8 @@ def image_warnings(warnings: Sequence[DataWarning]) -> Markdown:
 
 def class_counts_intro(budget: Budget) -> Markdown:
     """Return which images are counted."""
-    of_seed = ""
-    if _has_draws(budget):
-        of_seed = " Those of `train` and `val` are from the draw of seed 1; the other seeds have other images."
-    return Markdown(
-        f"In the files, and in the three parts that the runs use.{of_seed} The stages select by `val` only; `test` is "
-        "scored but influences no choice."
-    )
+    of_seed = " (those of seed 1)" if _has_draws(budget) else ""
+    return Markdown(f"In the files, and in the three parts that the runs use{of_seed}.")
 
 
 def class_counts_table(dataset: Dataset, split: Split) -> HTML:

@@ -5,15 +5,16 @@ from typing import cast
 
 import numpy as np
 from IPython.display import HTML, Markdown
+from markupsafe import Markup
 
 from cnnlab.data import Dataset, Split
 from cnnlab.models import scramble_channels
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, table, text
-from cnnlab.report.words.comparison import COMPARISON_FORMATS, comparison_columns, comparison_text
+from cnnlab.report.tables import count, table, trial_cell, verdict_cell
+from cnnlab.report.words.comparison import difference_cell
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
-from cnnlab.study import Architecture, built_in, mistake_model
+from cnnlab.study import Architecture, Mistake, built_in, mistake_model
 from cnnlab.tuning import MistakeResult, Tuning, have_same_runs
 
 
@@ -24,27 +25,48 @@ def mistakes_intro(tuning: Tuning) -> Markdown:
     model = cast(Architecture, trial.architecture)
     half = "" if budget.expensive else " (half of the study's, to suit a CPU)"
     lines = [
-        f"The model is the published study's CNN-8 as intended: filters "
-        f"{'-'.join(map(str, model.filters))}{half}, {trial.training.optimizer} with a learning rate of "
-        f"{trial.training.learning_rate:g} (the rate with the highest published score), batch size "
-        f"{trial.training.batch_size}, corrected protocol, at most {count(budget.epochs, 'epoch')}."
+        "The model is CNN-8 of the published study as intended, with filters "
+        f"{'-'.join(map(str, model.filters))}{half}, {trial.training.optimizer}, learning rate "
+        f"{trial.training.learning_rate:g}, batch size {trial.training.batch_size} and at most "
+        f"{count(budget.epochs, 'epoch')}."
     ]
     if budget.epochs < 50:
-        lines.append(
-            "With so few epochs, early stopping rarely stops a fit, the last weights are mostly the best, and slow "
-            "effects cannot show."
-        )
+        lines.append("With so few epochs, early stopping rarely stops a fit, and slow effects cannot show.")
     if budget.seeds > 1:
         images = "training, validation and test images" if budget.splits == "resampled" else "test images"
-        lines.append(f"The intervals cover other seeds and other {images}.")
+        lines.append(f"The intervals cover other seeds and other {images}; they hold together within a mistake only.")
     if tuning.images.folder.colour is None:
-        lines.append("The mistakes with colour images are skipped, because there are no colour images.")
+        lines.append("Mistakes with colour images are skipped, because there are no colour images.")
     return Markdown(" ".join(lines))
 
 
-def mistake_heading(result: MistakeResult) -> Markdown:
-    """Return a mistake's heading and what the study did."""
-    return Markdown(f"## {result.mistake.title}\n\n{result.mistake.description}")
+def mistakes_table(results: Sequence[MistakeResult]) -> HTML:
+    """Return what each mistake is, and its effect on `test_f1`: one row per trial with the mistake."""
+    rows = []
+    for result in results:
+        for index, effect in enumerate(result.effects):
+            runs = [result.records_by_trial[name] for name in (effect.trial, effect.against)]
+            is_same = have_same_runs(*runs)
+            rows.append(
+                {
+                    "mistake": _mistake_cell(result.mistake, is_described=index == 0),
+                    "with it": trial_cell(effect.trial),
+                    "without it": trial_cell(effect.against),
+                    "difference": "the same runs in this budget" if is_same else difference_cell(effect),
+                    "verdict": "" if is_same else verdict_cell(effect.verdict),
+                }
+            )
+    rows += [
+        {"mistake": _mistake_cell(mistake), "difference": "changes no result"}
+        for mistake in built_in().mistakes
+        if not mistake.trials
+    ]
+    return table(rows)
+
+
+def _mistake_cell(mistake: Mistake, *, is_described: bool = True) -> Markup:
+    title = Markup("<strong>{}</strong>").format(mistake.title)
+    return title + Markup(' <span class="about">{}</span>').format(mistake.description) if is_described else title
 
 
 def mistake_trials_table(result: MistakeResult) -> HTML:
@@ -53,50 +75,14 @@ def mistake_trials_table(result: MistakeResult) -> HTML:
     return table(rows, SCORE_FORMATS)
 
 
-def mistake_verdicts(result: MistakeResult) -> Markdown:
-    """Return the effects of a mistake as sentences."""
-    runs = result.records_by_trial
-    return Markdown(
-        "\n\n".join(
-            f"`test_f1` with the mistake (**{text(effect.trial)}**) less that without it (**{text(effect.against)}**): "
-            + (
-                "the runs of both are the same in this budget, so it shows no effect."
-                if have_same_runs(runs[effect.trial], runs[effect.against])
-                else comparison_text(effect)
-            )
-            for effect in result.effects
-        )
-    )
-
-
-def mistake_effects_table(results: Sequence[MistakeResult]) -> HTML:
-    """Return the effects of all mistakes, one row per trial with a mistake."""
-    rows = [
-        {
-            "mistake": result.mistake.name,
-            "with it": effect.trial,
-            "without it": effect.against,
-            **comparison_columns(effect),
-        }
-        for result in results
-        for effect in result.effects
-    ]
-    return table(rows, COMPARISON_FORMATS)
-
-
 def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture:
     """Return a plot of the effects of all mistakes."""
-    effects = {f"{result.mistake.name}: {effect.trial}": effect for result in results for effect in result.effects}
+    effects = {
+        f"{result.mistake.title}{f': {effect.trial}' if len(result.effects) > 1 else ''}": effect
+        for result in results
+        for effect in result.effects
+    }
     return plots.differences(effects, "mean test_f1 with the mistake, less that without it")
-
-
-def mistakes_without_effect() -> Markdown:
-    """Return a list of the mistakes that change no result."""
-    return Markdown(
-        "\n".join(
-            f"- **{mistake.title}.** {mistake.description}" for mistake in built_in().mistakes if not mistake.trials
-        )
-    )
 
 
 def scrambled_images(dataset: Dataset, split: Split) -> Picture:

@@ -5,7 +5,7 @@ from html import escape
 
 from IPython.display import HTML, Markdown
 
-from cnnlab.report.tables import count, table
+from cnnlab.report.tables import count
 from cnnlab.report.words.comparison import comparison_text
 from cnnlab.tuning import LearningCurve, NextStep
 from cnnlab.tuning.advice.next_steps import NOTHING
@@ -20,26 +20,6 @@ def next_steps_list(steps: Sequence[NextStep]) -> HTML:
         for step in steps
     )
     return HTML(f"<ol>{''.join(items)}</ol>")
-
-
-def learning_curve_table(curve: LearningCurve) -> HTML:
-    """Return the points of a learning curve: training images, runs, and the mean scores with their 95 % intervals."""
-    return table(
-        [
-            {
-                "training images": point.images,
-                "runs": len(point.records),
-                "val_f1": _mean(point.val_f1, point.val_interval, len(point.records)),
-                "test_f1": _mean(point.test_f1, point.test_interval, len(point.records)),
-            }
-            for point in curve.points
-        ],
-        {"training images": ",d"},
-    )
-
-
-def _mean(mean: float, interval: tuple[float, float], n_runs: int) -> str:
-    return f"{mean:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if n_runs > 1 else f"{mean:.3f}"
 
 
 def learning_curve_summary(curve: LearningCurve | None) -> Markdown:

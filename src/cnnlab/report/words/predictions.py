@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, mean_sd, table, text, visible_name
+from cnnlab.report.tables import mean_sd, table, visible_name
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
 
@@ -23,14 +23,14 @@ def classification_report(tuning: Tuning, result: StageResult) -> tuple[HTML, Ma
     ]
     f1, accuracy = (mean_sd([record.scores[name] for record in records]) for name in ("test_f1", "test_accuracy"))
     summary = Markdown(
-        f"Trial **{text(result.decision.selected)}** on the test images: macro-F1 **{f1}**, accuracy **{accuracy}** "
-        f"({count(len(records), 'run')}; the table and the matrix count the predictions of all of them)."
+        f"The selected trial on the test images: macro-F1 **{f1}**, accuracy **{accuracy}**. The table and the matrix "
+        f"count the predictions of {'its run' if len(records) == 1 else f'all {len(records)} runs'}."
     )
     return table(rows, dict.fromkeys(_SCORES[:-1], ".3f")), summary, plots.confusion(matrix, names)
 
 
 _SCORES = ("precision", "recall", "f1-score", "predictions")
-_AVERAGES = ("macro average of the classes", "weighted average of the classes")
+_AVERAGES = ("macro average", "weighted average")
 
 
 def _scores_and_matrix(

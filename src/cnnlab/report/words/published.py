@@ -93,12 +93,10 @@ def published_noise_summary() -> Markdown:
     """Return how noisy one published fit is, and how much two must differ."""
     sd, dof = published_sd()
     return Markdown(
-        f"Through its mistakes, the published study ran some models more than once: {sum(map(len, replicates()))} of "
-        f"its fits are {len(replicates())} models. The standard deviation of one fit's macro-F1, estimated from these "
-        f"replicates, is **{sd:.4f}** ({dof} degrees of freedom). Two single fits of one model therefore differ by up "
-        f"to **{noise_limit():.3f}** by luck alone (in 95 % of pairs, Student's t; it would be "
-        f"{1.96 * np.sqrt(2) * sd:.3f} if the standard deviation were known). Only a larger difference shows that two "
-        "models differ."
+        f"Some fits of the published study are repetitions by mistake: {sum(map(len, replicates()))} of its fits are "
+        f"only {len(replicates())} models. From these, the standard deviation of one fit's macro-F1 is **{sd:.4f}** "
+        f"({dof} degrees of freedom), so in 95 % of pairs two fits of one model differ by at most "
+        f"**{noise_limit():.3f}** (Student's t). A smaller difference does not show that two models differ."
     )
 
 
@@ -107,11 +105,9 @@ def published_choices_report() -> tuple[HTML, Markdown]:
     choices, limit = published_choices(), noise_limit()
     stages = choices["stage"]
     yes, unknown = (list(stages[choices["leads"] == answer]) for answer in ("yes", "unknown"))
-    gains = ", ".join(stages[choices["gain"] > limit]) or "none"
     summary = (
-        f"A choice leads if it scores more than {limit:.3f} above the best other trial (or above the choice of the "
-        f"previous stage, if there was no other trial). **{len(yes)} of {len(choices)}** choices lead: "
-        f"{', '.join(yes) or 'none'}. Gains of more than {limit:.3f} over the previous stage: {gains}."
+        f"A choice leads if it scores more than {limit:.3f} above the best other trial, or above the previous choice "
+        f"where there was no other trial. **{len(yes)} of {len(choices)}** choices lead: {', '.join(yes) or 'none'}."
     )
     if unknown:
         summary += f" Unknown for {', '.join(unknown)}: the other trials had labels that their losses cannot use."
@@ -137,16 +133,17 @@ def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdow
     differs = "the seed and the training and validation images differ" if own_images else "only the seed differs"
     if tuning.scope.has_published:
         times = sd / published_sd()[0]
-        published = f", {times:.1f} times that of the published fits, which had 40,000 and 10,000 images"
+        published = (
+            f" It is {times:.1f} times that of the published fits, which had 40,000 and 10,000 images; a smaller test "
+            "set alone makes a score noisier."
+        )
     return Markdown(
-        f"**Our runs** under the {tuning.protocol.name} protocol, with {split['train']:,} training and "
-        f"{split['test']:,} test images: the standard deviation of one run's `test_f1` is **{sd:.4f}** ({dof} degrees "
-        f"of freedom, pooled over {len(runs)} trials){published}. Between runs of one trial, {differs}. "
-        "A smaller test set alone makes a score noisier.\n\n"
-        "The same runs show how much of the noise comes from scoring the last epoch instead of the best one. The "
-        f"validation accuracy of runs of one trial has a standard deviation of **{last:.4f}** at the last epoch and of "
-        f"**{best:.4f}** at the epoch with the lowest `val_loss`, which the corrected protocol scores: {change}. (For "
-        f"{ended_at_best:.0f} % of the runs these are the same epoch.)"
+        f"With {split['train']:,} training and {split['test']:,} test images, the standard deviation of one run's "
+        f"`test_f1` is **{sd:.4f}** ({dof} degrees of freedom, from {len(runs)} trials). Between runs of one trial, "
+        f"{differs}.{published}\n\n"
+        "Is the last epoch noisier than the best one? The validation accuracy of runs of one trial has a standard "
+        f"deviation of **{last:.4f}** at the last epoch and of **{best:.4f}** at the epoch with the lowest `val_loss`: "
+        f"{change}. For {ended_at_best:.0f} % of the runs these are the same epoch."
     )
 
 
@@ -166,19 +163,19 @@ def selection_noise(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
         return Markdown("The cost of selecting by one run cannot be estimated from one seed or from one trial a stage.")
     mean, low, high = (100 * value for value in (np.mean(optimism), min(optimism), max(optimism)))
     return Markdown(
-        "Selecting each stage's trial by the test score of one run would have overstated the score of the selected "
-        f"trial by about **{mean:z.1f} points** on average over {count(len(optimism), 'stage')} "
-        f"({low:z.1f} to {high:z.1f}; the score of the selected run on a random half of the test images, less the "
-        "mean of the trial's other runs on the other half). Selecting by the `val_f1` of one run finds the trial with "
-        f"the best mean in **{n_same} of {n_selections}** cases."
+        "Selecting each trial by the test score of one run would have overstated its score by about "
+        f"**{mean:z.1f} points** on average over {count(len(optimism), 'stage')} ({low:z.1f} to {high:z.1f}): the "
+        "selected run on a random half of the test images scores so much higher than the trial's other runs on the "
+        "other half. Selecting by the `val_f1` of one run finds the trial with the best mean in "
+        f"**{n_same} of {n_selections}** cases."
     )
 
 
 def published_intro(tuning: Tuning) -> Markdown:
     """Return what the appendix is about, and how to compare it with one's own runs."""
     intro = (
-        "This appendix is about the published study alone: nine CNN designs, 51 fits on grayscale and colour CIFAR-10, "
-        "one run each."
+        "The published study fitted nine CNN designs to grayscale and colour CIFAR-10: 51 fits, each one run without a "
+        "seed."
     )
     if not tuning.scope.has_published:
         intro += (

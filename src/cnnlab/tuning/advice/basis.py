@@ -1,7 +1,7 @@
 """What the next steps are found from: the results of a study, their times, and the command that makes it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from cnnlab.study import ALL_MISTAKES
 from cnnlab.tuning.advice.command import make_command
 from cnnlab.tuning.advice.enough import BudgetNote, NoteKind
 from cnnlab.tuning.planning.calibration import unmeasured
-from cnnlab.tuning.results import LearningCurve, StageResult
+from cnnlab.tuning.results import LearningCurve, Result, StageResult
+from cnnlab.tuning.search import SearchResult
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -44,9 +45,8 @@ class Basis:
 
     def command(self, **changes: object) -> str:
         """Return the command of the study with other values of make's variables."""
-        tuning, study = self.tuning, ""
-        if not tuning.study.is_built_in:
-            study = surroundings.relative_path(tuning.study_file or f"{tuning.study.name}.toml")
+        tuning = self.tuning
+        study = surroundings.relative_path(tuning.study_file or f"{tuning.study.name}.toml")
         runs = surroundings.relative_path(tuning.store.path)
         return make_command(tuning, study, **changes, RUNS="" if runs == "reports/runs" else runs)
 
@@ -81,11 +81,12 @@ class Basis:
             yield from ((name, note) for note in notes if note.kind == kind)
 
 
-def distinct_records(results: Sequence[StageResult | LearningCurve]) -> dict[str, Record]:
-    """Return the records behind some results, each once, by digest."""
-    return {
-        record.digest: record
-        for result in results
-        for records in result.records_by_trial.values()
-        for record in records
-    }
+def distinct_records(results: Iterable[Result]) -> dict[str, Record]:
+    """Return the records behind some results, each once, by digest; of a joint search, those of its proposals too."""
+    found = dict[str, Record]()
+    for result in results:
+        groups = [*result.records_by_trial.values()]
+        if isinstance(result, SearchResult):
+            groups += [list(proposal.records) for proposal in result.ledger]
+        found |= {record.digest: record for group in groups for record in group}
+    return found

@@ -4,6 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from cnnlab import surroundings
+from cnnlab.study import name_or_file
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -14,12 +15,12 @@ def make_command(tuning: "Tuning", study: str, **changes: object) -> str:
 
     Args:
         tuning: The study.
-        study: Its file; "" for the built-in study.
+        study: Its file; a study with which cnnlab comes is named instead.
         changes: Values of make's variables in place of those of the study, as `SEEDS=5`.
     """
     numbers = {name.upper(): value for name, value in tuning.changes.items()}
     variables = {
-        "STUDY": study,
+        "STUDY": name_or_file(tuning.study, study),
         "PROFILE": tuning.budget.profile,
         "PROTOCOL": tuning.protocol.name,
         "DATA": surroundings.relative_path(tuning.images.path),

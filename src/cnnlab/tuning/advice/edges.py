@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +47,17 @@ def find_edge(result: StageResult) -> Edge | None:
     dropped = {trial.name for trial in result.dropped}
     trials = [trial.settings for trial in result.distinct_trials]
     # Successive halving has tried these too.
-    trials += [selected.change(**spec.changes) for spec in result.stage.trials if spec.name in dropped]
-    forms = [dict(_settings(trial)) for trial in trials]
+    for spec in result.stage.trials:
+        if spec.name in dropped:
+            with suppress(ConfigError):  # a model of the user's has other settings
+                trials.append(selected.change(**spec.changes))
+    forms = [dict(named_settings(trial)) for trial in trials]
     names = dict.fromkeys(name for form in forms for name in form)
     varied = [name for name in names if any(form.get(name) != forms[0].get(name) for form in forms)]
     if len(varied) != 1:
         return None
     [setting] = varied
-    values = _numbers(setting, [form.get(setting) for form in [*forms, dict(_settings(selected))]])
+    values = _numbers(setting, [form.get(setting) for form in [*forms, dict(named_settings(selected))]])
     ordered = sorted(set(values))
     if len(ordered) < MIN_VALUES or not _is_ordered(ordered):
         return None
@@ -64,14 +68,17 @@ def find_edge(result: StageResult) -> Edge | None:
     return Edge(setting, values[-1][0] if is_one_number else list(values[-1]), side, len(ordered))
 
 
-def _settings(trial: Trial) -> Iterator[tuple[str, Any]]:
-    """Yield each setting by its name alone, as `Trial.change` takes it, with a plain value."""
+def named_settings(trial: Trial) -> Iterator[tuple[str, Any]]:
+    """Yield each setting by its name alone, as `Trial.change` takes it, with a plain value.
+
+    Of an own model, they begin with the start of its file's digest and its function.
+    """
     parts: list[tuple[str, Any]] = list(trial.canonical().items())
     for name, value in parts:
         if isinstance(value, Mapping):
             parts += value.items()
         else:
-            yield name, value
+            yield name, value[:12] if name == "file" else value
 
 
 def _numbers(setting: str, values: list[Any]) -> list[_Values]:
@@ -100,7 +107,7 @@ def _goes_on(result: StageResult, setting: str, value: _Values, side: str) -> bo
         return False  # the budget limits epochs; a batch of all training images is the largest
     step = 1 if side == "higher" else -1
     beyond = [number + step if isinstance(number, int) else math.nextafter(number, step * math.inf) for number in value]
-    is_list = isinstance(dict(_settings(trial))[setting], list)
+    is_list = isinstance(dict(named_settings(trial))[setting], list)
     try:
         other = trial.change(**{setting: beyond if is_list else beyond[0]})
     except ConfigError:  # out of the range of the setting

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnlab.records import Record
+from cnnlab.study import is_bundled
 from cnnlab.tuning.advice.basis import Basis, Notes, distinct_records
 from cnnlab.tuning.advice.edges import value_text
 from cnnlab.tuning.advice.enough import BudgetNote, NoteKind, budget_notes
@@ -142,7 +143,7 @@ def _more_training_images(basis: Basis) -> Iterator[NextStep]:
     wanted = min(2 * n_train, n_train + n_left)
     what = (
         f"{n_train:,} training images instead of {basis.curve.points[-2].images:,} raised the final model's "
-        f"val_f1 by {gain.difference:.3f} ({interval}). Try {wanted:,}; the folder has {n_left:,} more."
+        f"val_f1 by {gain.difference:.3f} ({interval}). Try {wanted:,}; the folder has {n_left:,} more images."
     )
     seconds = basis.study_seconds(lambda _: wanted / n_train)
     yield NextStep(what, basis.command(TRAIN=wanted), gain.difference, seconds)
@@ -158,7 +159,9 @@ def _more_validation_images(basis: Basis) -> Iterator[NextStep]:
     wanted = min(needed, most)
     if wanted <= n_val:
         return
-    limit = f", a fifth of the folder's training images; all these stages need {needed:,}" if needed > most else ""
+    limit = ""
+    if needed > most:
+        limit = f", a fifth of the folder's training images; {needed:,} would be enough for all these stages"
     what = (
         f"{n_val:,} validation images are too few to show a difference of {basis.tuning.study.matters:g} in "
         f"{_listed(few)}. Try {wanted:,}{limit}."
@@ -181,14 +184,14 @@ def _wider_ranges(basis: Basis) -> Iterator[NextStep]:
             gains.append(_lead(result))
         # Another selection changes the trials of all later stages.
         seconds += basis.stage_seconds(name) * ((len(gains) > is_wider) + is_wider * MORE_TRIALS / n_trials)
-    is_built_in, ranges = basis.tuning.study.is_built_in, ", ".join(map(_edge_text, edges.values()))
-    command = basis.command()
-    if is_built_in:
-        new = ".venv/bin/cnnlab study new mine.toml --from published"
+    is_ours, ranges = is_bundled(basis.tuning.study), ", ".join(map(_edge_text, edges.values()))
+    command, stages = basis.command(), "this stage" if len(edges) == 1 else "these stages"
+    if is_ours:
+        new = f".venv/bin/cnnlab study new mine.toml --from {basis.tuning.study.name}"
         command = f"{new}  # then: {basis.command(STUDY='mine.toml')}"
     yield NextStep(
-        f"The selected value is at the edge of the range that was tried: {ranges}. Add values to these stages in "
-        f"{'a' if is_built_in else 'your'} study file.",
+        f"The selected value is at the edge of the range that was tried: {ranges}. Add values to {stages} in "
+        f"{'a' if is_ours else 'your'} study file.",
         command,
         max(gains),
         seconds / basis.workers,

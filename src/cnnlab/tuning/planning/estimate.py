@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOTEBOOK_SECONDS = 5
 """CPU time of executing a notebook."""
 OTHER_NOTEBOOKS = 3
-"""Notebooks beside those of stages and mistakes: images, comparison, noise. The built-in study has an appendix too."""
+"""Notebooks beside those of stages and mistakes: images, comparison, noise. The published study has an appendix too."""
 LAST_NOTEBOOKS = 3
 """Notebooks that are executed after the last run."""
 PAGE_SECONDS = 6
@@ -243,11 +243,13 @@ class TimeLeft:
         self._looked = time.monotonic()
 
     def start_stage(self, name: str, missing: int) -> None:
-        """A stage starts, of which some runs are missing."""
-        self._started.append(name)
+        """A stage starts, or a part of one (see `Callback.on_stage_start`), of which some runs are missing."""
+        stage, _, part = name.partition(", ")
+        if self._started[-1:] != [stage]:
+            self._started.append(stage)
         self._left = {other: seconds for other, seconds in self._left.items() if other not in self._started[:-1]}
-        if not missing:
-            self._left.pop(name, None)
+        if not missing and not part:
+            self._left.pop(stage, None)
         self._looked = time.monotonic()
 
     def end_run(self, record: Record) -> None:

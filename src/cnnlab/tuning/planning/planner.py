@@ -81,7 +81,7 @@ class Planner:
             costliest: Whether each stage selects its costliest trial, else its cheapest.
             selected: The trials that some stages have selected, by stage.
         """
-        scope, selected = self._scope, selected or {}
+        scope, selected, path = self._scope, selected or {}, list[StageTrial]()
         incumbent, final = scope.start, None
         for stage in scope.stages:
             try:
@@ -89,7 +89,8 @@ class Planner:
             except ConfigError:  # they do not suit this incumbent
                 trials = ()
             if trials:
-                yield stage.name, trials
+                yield stage.name, (*trials, *scope.search_trials(stage, incumbent, path))
+                path += trials
                 # Of equal trials, the incumbent: that an optimizer is as fast as another is no reason to change it.
                 chosen = (max if costliest else min)(
                     trials, key=lambda trial: (self._cost(trial.settings, costliest), trial.incumbent == costliest)

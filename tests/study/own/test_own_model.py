@@ -69,7 +69,10 @@ def test_any_settings(read):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"unit": 3}, r"one of the settings augmentation, .*, units\. Received: 'unit'\. Did you mean 'units'\?"),
+        (
+            {"unit": 3},
+            r"one of the settings augmentation, .*, units, weight_decay\. Received: 'unit'\. Did you mean 'units'\?",
+        ),
         ({"filters": (1,)}, "Received: 'filters'"),
         ({"n_classes": 3}, "Received: 'n_classes'"),
         ({"units": float("nan")}, "Expected units to be .* a finite number"),

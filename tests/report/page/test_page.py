@@ -8,7 +8,7 @@ import threading
 import time
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ from notebook_corpus import DOCUMENT, IN_HTML, OF_THE_PAGE, PAYLOADS, PIXEL, RUN
 
 from browsers import chromium, opened
 from cnnlab.report import page, plots, tables, words
-from cnnlab.report.page import Chapter
+from cnnlab.report.page import Chapter, chapters
+from cnnlab.report.page.terms import TermLinks
+from cnnlab.report.tables import PLOT_TYPE
 from cnnlab.tuning import Tuning
 from conftest import make_result
 
@@ -32,22 +34,59 @@ pytestmark = [
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "nav", "main", "header", "section", "a", "img", "br", "hr"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "span", "pre", "code", "ul", "ol", "li", "details", "summary"),
-    *("blockquote", "em", "strong", "b", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd"),
+    *(
+        "blockquote",
+        "em",
+        "strong",
+        "b",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "dl",
+        "dt",
+        "dd",
+        "figure",
+        "small",
+    ),
+    *("svg", "g", "path", "rect", "circle", "line", "polyline", "text", "tspan"),
 }
 ATTRIBUTES = {
-    *("lang", "charset", "name", "content", "http-equiv", "class", "id", "role", "aria-label", "href", "rel"),
-    *("src", "alt", "width", "scope", "open"),
+    *("lang", "charset", "name", "content", "http-equiv", "class", "id", "role", "aria-label", "href"),
+    *("rel", "aria-hidden"),
+    *("src", "alt", "width", "scope", "open", "title", "data-trial", "viewbox", "d", "fill", "stroke", "cx", "cy", "r"),
+    *(
+        "x",
+        "y",
+        "transform",
+        "text-anchor",
+        "font-size",
+        "font-weight",
+        "opacity",
+        "points",
+        "height",
+        "x1",
+        "x2",
+        "y1",
+    ),
+    *("y2", "rx", "dx", "dy", "fill-opacity", "stroke-width", "stroke-dasharray", "stroke-opacity", "stroke-linecap"),
 }
-SCRIPT = (files("cnnlab.report") / "templates" / "page.js").read_text(encoding="utf-8")
+COLOUR = r"none|transparent|currentColor|var\(--[a-z0-9-]+\)"
+FILES = r"(?:notebooks/)?[a-z0-9-]+\.(?:csv|ipynb|json|keras|md|toml)"
+TEMPLATES = files("cnnlab.report") / "templates"
+SCRIPT = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("tables.js", "figures.js", "page.js"))
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
-CLICKS = """addEventListener("load", () => {
+CLICKS = r"""window.print = () => {};
+addEventListener("load", () => {
   for (const element of document.querySelectorAll("body, body *")) {
-    if (element.matches("a[href^=http]")) continue;
+    if (element.matches("a[href^=http]") || /^[\w/-]+\.\w+$/.test(element.getAttribute("href") ?? "")) continue;
     for (const kind of ["mouseover", "focus", "toggle", "beforetoggle", "click"])
       element.dispatchEvent(new MouseEvent(kind, {bubbles: true, cancelable: true}));
   }
 });"""
-"""Does all that a reader can do with a page, but does not follow links to other sites."""
+"""Does all that a reader can do with a page, but does not follow links to other sites and files."""
 
 TELL = """const say = (kind, frame) => document.documentElement.append(`{${kind} ${frame.id}}`);
 document.addEventListener("load", event => say("read", event.target), true);
@@ -64,9 +103,11 @@ def pages(tmp_path_factory):
     """The page of each payload, with and without the sanitiser."""
     folder = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "_exporter", functools.cache(page._exporter))  # compiling its templates takes longest
+        # Compiling the exporter's templates takes longest.
+        patch.setattr(chapters, "make_exporter", functools.cache(chapters.make_exporter))
         clean = {payload: report(payload, folder) for payload in PAYLOADS}
-        patch.setattr(page, "sanitise", lambda fragment: fragment)
+        for module in (chapters, page.page):
+            patch.setattr(module, "sanitise", lambda fragment: fragment)
         return clean, {payload: report(payload, folder) for payload in PAYLOADS}
 
 
@@ -83,17 +124,22 @@ def faults(html: str) -> list[str]:
         for name, value in element.attrs.items():
             if (
                 name not in ATTRIBUTES
-                or (name == "href" and not re.match("#|https?://", value))
+                or (name == "href" and not re.match("#|https?://", value) and not re.fullmatch(FILES, value))
+                or (
+                    name in ("fill", "stroke")
+                    and not re.fullmatch(r"none|transparent|currentColor|var\(--[a-z0-9-]+\)", value)
+                )
                 or (name == "src" and not re.fullmatch("data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+", value))
                 or (name == "width" and not value.isdecimal())
             ):
                 found.append(f"<{element.name} {name}={value!r}>")
-    if [element.name for element in soup.head.find_all(True)] != ["meta"] * 4 + ["title", "style"]:
+    if [element.name for element in soup.head.find_all(True)] != ["meta"] * 4 + ["title", "style", "style"]:
         found.append(f"head: {soup.head.decode()[:200]}")
-    if len(soup.find_all(["html", "head", "meta", "title", "style", "body", "main", "nav", "header"])) != 4 + 8:
+    if len(soup.find_all(["html", "head", "meta", "title", "style", "body", "main", "nav", "header"])) != 4 + 9:
         found.append("a part of the page twice")
     sections = [section.get("id") for section in soup.select("html > body > main > section")]
-    if sections != ["overview", "chapter", "lost", "how"]:
+    own = ["all-stages", "all-claims", "chapter", "lost", "all-runs", "how", "glossary"]
+    if sections != [name for name in own if name in sections or name not in ("all-stages", "all-runs")]:
         found.append("a chapter is not in its place")
     return found
 
@@ -106,10 +152,7 @@ def test_nothing_in_a_page_can_run_or_load(pages, payload):
 def test_open_markup_does_not_swallow_later_cells(pages):
     for payload in PAYLOADS:
         soup = BeautifulSoup(pages[0][payload], "html.parser")
-        headings = [
-            soup.select_one(f"#chapter > .cell h2#chapter-{name}, #chapter h2#chapter-{name}")
-            for name in ("before", "after")
-        ]
+        headings = [soup.select_one(f"#chapter h2#chapter-{name}") for name in ("before", "after")]
         assert all(headings), payload
 
 
@@ -140,6 +183,12 @@ def test_sanitising_again_changes_nothing(name):
         '<h3 id="base-trials">Trials</h3><p>A <strong>b</strong>, <em>c</em> and <code>d</code>.</p>',
         '<div class="scroll"><table class="dataframe cnnlab"><thead><tr><th scope="col">a</th></tr></thead>'
         '<tbody><tr><th scope="row">b</th><td colspan="2">1</td></tr></tbody></table></div>',
+        '<svg class="plot wide" viewBox="0 0 720 90" role="group" aria-label="A plot.">'
+        '<g class="mark" data-trial="a &lt;b" role="img" aria-label="0.5">'
+        '<path d="M 0 0.5 L -1 2" fill="var(--c0)" stroke="none" stroke-width="1.2"></path>'
+        '</g><text x="3" y="4" text-anchor="end" font-size="9" transform="rotate(-90 3 4)">a</text></svg>',
+        '<a class="term" href="#term-seed" title="A &lt;number&gt;." rel="noopener noreferrer">seed</a>',
+        '<a href="notebooks/05-dropout.ipynb" rel="noopener noreferrer">a</a>',
         '<details class="code"><summary>Code</summary><div class="highlight"><pre><span></span>'
         '<span class="kn">import</span> <span class="nn">os</span></pre></div></details>',
         f'<img src="data:image/png;base64,{PIXEL}" alt="A &quot;b&quot; &lt; c" width="10" height="9">',
@@ -167,7 +216,6 @@ def test_markup_that_chapters_need_is_kept(kept):
         'loading="lazy"',
         'style="width: 1px"',
         'onerror="x"',
-        'title="x"',
         'srcset="x"',
         'crossorigin="anonymous"',
     ],
@@ -181,6 +229,7 @@ def test_outputs_are_shown_in_the_order_of_their_types(tmp_path):
     cells = [
         v4.new_code_cell(outputs=[v4.new_output("display_data", {**dict.fromkeys(others, "no"), kind: content})])
         for kind, content in [
+            (PLOT_TYPE, '<figure class="picture"><b>plot</b></figure>'),
             ("text/html", "<b>one</b>"),
             ("text/markdown", "**two**"),
             ("text/plain", "three"),
@@ -192,6 +241,7 @@ def test_outputs_are_shown_in_the_order_of_their_types(tmp_path):
     assert [
         element.get_text() for element in shown.select(".output_area b, .output_area strong, .output_area pre")
     ] == [
+        "plot",
         "one",
         "two",
         "three",
@@ -200,39 +250,46 @@ def test_outputs_are_shown_in_the_order_of_their_types(tmp_path):
     assert "no" not in shown.get_text().split()
 
 
-def test_a_chapter_keeps_code_headings_tables_and_pictures(folder, tmp_path):
+def test_a_chapter_shows_pictures_and_tables_first_and_folds_details_and_code(folder, tmp_path):
     result = make_result("dense", old=(0.5, 0.51), new=(0.9, 0.91))
     tuning, picture = Tuning(folder, tmp_path), plots.scores(result)
-    files, about = picture._repr_mimebundle_()
-    files["image/png"] = b64encode(files["image/png"]).decode()
+    outputs, about = picture._repr_mimebundle_()
+    outputs["image/png"] = b64encode(outputs["image/png"]).decode()
     body = chapter(
         tmp_path,
-        v4.new_markdown_cell("# A stage\n\n## Trials\n\nSee [this](https://example.org)."),
+        v4.new_markdown_cell("# A stage\n\nAn incumbent, and [more](https://example.org)."),
         v4.new_code_cell(
             "import os  # code",
             outputs=[
-                v4.new_output("display_data", {"text/html": words.trials_table(result).data}),
-                v4.new_output("display_data", files, metadata=about),
-                v4.new_output("display_data", {"text/markdown": words.decision_summary(tuning, result).data}),
+                v4.new_output("display_data", {"text/html": words.trials_table(tuning, result).data}),
+                v4.new_output("display_data", outputs, metadata=about),
+                v4.new_output("display_data", {"text/html": picture.folded}),
             ],
+        ),
+        v4.new_markdown_cell("## The decision", metadata={"tags": ["more"]}),
+        v4.new_code_cell(
+            "x = 1",
+            metadata={"tags": ["more"]},
+            outputs=[v4.new_output("display_data", {"text/markdown": words.decision_details(result).data})],
         ),
     )
     shown = BeautifulSoup(body, "html.parser")
     assert [(heading.name, heading["id"]) for heading in shown.find_all(["h2", "h3"])] == [
         ("h2", "chapter-a-stage"),
-        ("h3", "chapter-trials"),
+        ("h3", "chapter-the-decision"),
     ]
-    assert shown.select_one(".code_cell > .output_wrapper + details.code > summary").get_text() == "Code"
-    assert [link["href"] for link in shown.select("a.anchor")] == ["#chapter-a-stage", "#chapter-trials"]
-    assert shown.select_one("details.code .highlight pre span.kn").get_text() == "import"
-    assert len(shown.select(".output_html table.cnnlab tbody tr")) == 2
-    assert shown.img.attrs == {
-        "src": f"data:image/png;base64,{files['image/png']}",
-        "alt": picture.alt,
-        "width": str(picture.width),
-    }
-    assert shown.select_one(".output_markdown strong").get_text() == "new"
-    assert shown.select_one("p a")["href"] == "https://example.org"
+    assert len(shown.select(".output_html table.cnnlab tbody tr .trial")) == 2
+    assert [plot["aria-label"] for plot in shown.select("figure.picture svg.plot")] == [picture.alt] * 2
+    assert not shown.img, "the page shows the SVG"
+    more, code = shown.select("details.more, details.code")
+    assert more.summary.get_text() == "More: the decision, numbers of the pictures"
+    assert more.select_one("details.numbers table")
+    assert len(code.select(".highlight")) == 2
+    assert code.a["href"] == "notebooks/chapter.ipynb"
+    linked = [link["href"] for link in shown.select("a.term")]
+    assert "#term-incumbent" in linked
+    assert len(linked) == len(set(linked)), "only the first occurrence"
+    assert shown.select_one("p a:not(.term)")["href"] == "https://example.org"
 
 
 def test_a_chapter_has_no_ids_but_those_of_its_headings(tmp_path):
@@ -246,22 +303,27 @@ def chapter(folder: Path, *cells) -> str:
     """The cells as a chapter's HTML."""
     path = folder / "chapter.ipynb"
     path.write_text(json.dumps(v4.new_notebook(cells=list(cells))), encoding="utf-8")
-    with page.as_file(page.files("cnnlab.report") / "templates") as templates:
-        return page.sanitise(page._body(page._exporter(templates), Chapter("chapter", "", path)))
+    with as_file(TEMPLATES) as templates:
+        return page.sanitise(
+            chapters.render_body(chapters.make_exporter(templates), Chapter("chapter", "", path), TermLinks())
+        )
 
 
 def test_the_policy_comes_first_and_allows_embedded_pictures_and_the_pages_own_style_and_script(pages):
     html = pages[0][PAYLOADS[0]]
     assert re.search(r"<head>\s*<meta http-equiv=\"Content-Security-Policy\"", html)
     own = {
-        name: b64encode(hashlib.sha256(re.search(f"<{name}>(.*?)</{name}>", html, re.DOTALL)[1].encode()).digest())
+        name: [
+            b64encode(hashlib.sha256(part.encode()).digest()).decode()
+            for part in re.findall(f"<{name}[^>]*>(.*?)</{name}>", html, re.DOTALL)
+        ]
         for name in ("script", "style")
     }
     assert [part.strip() for part in POLICY.search(html)[1].split(";")] == [
         "default-src 'none'",
         "img-src data:",
-        f"script-src 'sha256-{own['script'].decode()}'",
-        f"style-src 'sha256-{own['style'].decode()}'",
+        f"script-src 'sha256-{own['script'][0]}'",
+        f"style-src 'sha256-{own['style'][0]}' 'sha256-{own['style'][1]}'",
         "base-uri 'none'",
         "form-action 'none'",
     ]
@@ -269,11 +331,27 @@ def test_the_policy_comes_first_and_allows_embedded_pictures_and_the_pages_own_s
 
 
 def test_every_fragment_of_html_goes_through_the_sanitiser_last():
-    template = (Path(page.__file__).parent / "templates" / "page.html.j2").read_text(encoding="utf-8")
-    assert re.findall(r"\{\{ *(\S+) *\| *safe *\}\}", template) == ["style", "script"]
+    template = (TEMPLATES / "page.html.j2").read_text(encoding="utf-8")
+    assert re.findall(r"\{\{ *(\S+) *\| *safe *\}\}", template) == ["plot_style", "style", "script"]
     assert re.findall(r"\{\{ *(\S+) *\| *sanitise *\}\}", template) == [
-        "finding", "next_steps", "path.folded", "stages", "leaderboard", "inconclusive", "claims", "chapter.body",
+        "keras_code", "row.picture", "stages", "claims", "chapter.body", "runs", "settings",
     ]  # fmt: skip
+
+
+def test_an_incomplete_report_names_what_is_missing_in_short_and_in_its_place_in_full(tmp_path):
+    error = f"ValueError: Expected {'a number, ' * 25}. Received: none. Repair it."
+    shown = BeautifulSoup(report(Payload("chapter error", "long", error), tmp_path), "html.parser")
+    first, place = shown.select(".warning")
+    assert first.a["href"] == "#lost"
+    assert error not in first.get_text()
+    assert "Once the reason is gone, the same command makes only what is missing." in first.get_text()
+    assert error in place.get_text()
+
+
+def test_the_note_under_the_choices_names_what_they_have(tmp_path):
+    shown = BeautifulSoup(report(Payload("trial", "plain", "y"), tmp_path), "html.parser")
+    note = shown.select_one(".choices .note").get_text()
+    assert "less that of the incumbent, with its 95 % interval; right" in note
 
 
 def test_sanitising_three_megabytes_takes_less_than_two_seconds():

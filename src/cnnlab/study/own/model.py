@@ -18,6 +18,8 @@ from cnnlab.errors import ConfigError, did_you_mean
 MOST_BYTES = 1_000_000
 GIVEN = ("input_shape", "n_classes")
 """The parameters that cnnlab itself gives to the function."""
+PLAIN = "a text, True or False, a finite number, None, or a list or a table of them"
+"""What a parameter may be."""
 _FORM = "my_models.py:build"
 _UNKNOWN = object()  # a default value that is no plain value
 
@@ -36,11 +38,14 @@ class OwnModel:
         digest: SHA-256 (64 hex digits) of its file, whose lines end with a line feed.
         settings: The parameters that have a value: those with a plain default value, and those that a study sets.
             Lists are tuples.
-        file: The file, as the study names it; "" for a model of a stored run.
-        source: The text of the file; "" for a model of a stored run, which can be shown but not built.
+        file: The file, as the study names it; "the notebook" for a function of a notebook; "" for a model of a stored
+            run.
+        source: The text of the file, or that of a function with all that it uses; "" for a model of a stored run, which
+            can be shown but not built.
         parameters: Names of the function's parameters, without `GIVEN`.
         required: Those of them without a default value.
         takes_any: Whether it also takes settings of any other name (`**settings`).
+        is_function: Whether it was given as a function, see `read_own_function`.
 
     Raises:
         ConfigError: A setting is no parameter of the function, or no plain value.
@@ -54,11 +59,23 @@ class OwnModel:
     parameters: tuple[str, ...] = field(default=(), eq=False, repr=False)
     required: tuple[str, ...] = field(default=(), eq=False, repr=False)
     takes_any: bool = field(default=False, eq=False, repr=False)
+    is_function: bool = field(default=False, eq=False, repr=False)
 
     @property
     def missing(self) -> tuple[str, ...]:
         """The parameters that have no value, so that the function cannot be called."""
         return tuple(name for name in self.required if name not in self.settings)
+
+    @property
+    def code_name(self) -> str:
+        """What Python calls the file when it runs it: other texts have other names."""
+        return f"{self.file} {self.digest[:12]}"
+
+    def line_text(self, number: int | None) -> str:
+        """Return " in line 5" for a line of the file, from 1. Of a function, the line itself is quoted."""
+        if not self.is_function or number is None:
+            return f" in line {number}"
+        return f" in the line `{self.source.splitlines()[number - 1].strip()}`"
 
     def takes(self, name: str) -> bool:
         """Return whether the function has a parameter of this name that a study may set."""
@@ -102,19 +119,17 @@ def _plain(name: str, value: Any) -> Any:
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
-    if _is_simple(value):
+    if is_simple(value):
         return value
     if isinstance(value, list | tuple | range):
         return tuple(_plain(name, part) for part in value)
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _plain(name, part) for key, part in value.items()}
-    raise ConfigError(
-        f"Expected {name} to be a text, True or False, a finite number, or a list or a table of them. "
-        f"Received: {value!r}."
-    )
+    raise ConfigError(f"Expected {name} to be {PLAIN}. Received: {value!r}.")
 
 
-def _is_simple(value: object) -> bool:
+def is_simple(value: object) -> bool:
+    """Return whether a value is a text, True or False, a finite number, or None."""
     return value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -136,14 +151,29 @@ def read_own_model(spec: str, folder: Path) -> OwnModel:
         raise ConfigError(f"Expected a file and a function, as {_FORM!r}. Received: {spec!r}.")
     if Path(file).is_absolute() or ".." in Path(file).parts:  # a report holds a copy of both files
         raise ConfigError(f"Expected a file in the folder of the study. Received: {file!r}. Move it there.")
-    source = _read(file, folder)
+    return own_model(name, _read(file, folder), file)
+
+
+def own_model(name: str, source: str, file: str, *, is_function: bool = False) -> OwnModel:
+    """Return the model that a function of a Python text builds, with its plain default values. Nothing is run.
+
+    Args:
+        name: The function.
+        source: The text.
+        file: What messages call the text.
+        is_function: Whether the model was given as a function.
+
+    Raises:
+        ConfigError: It is no Python, or has no such function, or that lacks the parameters that it needs.
+    """
     function = _find(name, _parse(source, file), file)
     arguments = function.args
     names = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
+    place = file if is_function else f"{file}, line {function.lineno}"
     if arguments.posonlyargs or arguments.vararg or not set(GIVEN) <= set(names):
         raise ConfigError(
             f"Expected {name} to have the parameters {' and '.join(GIVEN)}, and to take all by name, without `*` and "
-            f"`/`. Received: {name}({', '.join(names)}) in {file}, line {function.lineno}."
+            f"`/`. Received: {name}({ast.unparse(arguments)}) in {place}."
         )
     # Defaults belong to the last of the positional parameters; each keyword-only parameter has one or None.
     n_required = len(arguments.args) - len(arguments.defaults)
@@ -159,6 +189,7 @@ def read_own_model(spec: str, folder: Path) -> OwnModel:
         parameters=tuple(by_name),
         required=tuple(parameter for parameter, node in by_name.items() if node is None),
         takes_any=arguments.kwarg is not None,
+        is_function=is_function,
     )
 
 
@@ -223,4 +254,4 @@ def _default(node: ast.expr | None) -> Any:
         value = ast.literal_eval(node) if node is not None else _UNKNOWN
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return _UNKNOWN
-    return value if _is_simple(value) else _UNKNOWN
+    return value if is_simple(value) else _UNKNOWN

@@ -19,7 +19,8 @@ from cnnlab.data import Dataset, DataWarning
 from cnnlab.errors import DataError
 from cnnlab.report import page, tables, words
 from cnnlab.report.page import Chapter
-from cnnlab.study import PROFILES, PROTOCOLS, Claim
+from cnnlab.report.tables import PLOT_TYPE
+from cnnlab.study import PROFILES, PROTOCOLS, Claim, Trial
 from cnnlab.tuning import ClaimResult, ClaimStatus, NextStep
 from conftest import make_arrays, make_result
 
@@ -120,6 +121,13 @@ IN_HTML = {
     "math annotation": '<math><annotation-xml encoding="text/html"><style><img src=x onerror=RUN></style>',
     "svg style": '<svg></p><style><a id="</style><img src=1 onerror=RUN>">',
     "svg title": "<svg><title><a title='</title><img src=1 onerror=RUN>'></a></title></svg>",
+    "svg in the colours of the page": '<svg class="plot" viewBox="0 0 9 9"><g class="mark" onclick=RUN><path d="M0 0" '
+    'fill="var(--c0)" onmouseover=RUN /></g></svg>',
+    "svg with a file for a colour": '<svg><path d="M0 0" fill="url(URL#x)" stroke="var(--c0);x:url(URL)" /></svg>',
+    "svg image": '<svg><image href="URL" onload=RUN onerror=RUN /></svg>',
+    "svg text that ends the svg": '<svg><text><p title="</text></svg><img src=x onerror=RUN>"></text></svg>',
+    "svg label with an end in it": "<svg><g aria-label='\"><img src=x onerror=RUN>' data-trial='\"><img src=x "
+    "onerror=RUN>'><path d='M0 0'/></g></svg>",
     "svg CDATA": "<svg><![CDATA[><img src=x onerror=RUN>]]></svg>",
     "CDATA": "<![CDATA[><img src=x onerror=RUN>]]>",
     "processing instruction": "<?xml ><img src=x onerror=RUN>?>",
@@ -183,6 +191,7 @@ PAYLOADS = [
     Payload("application/vnd.jupyter.widget-view+json", "markup", "</script><script>RUN</script>"),
     Payload("application/vnd.custom+json", "markup", TAG),
     Payload("text/plain", "markup", TAG),
+    *(Payload(PLOT_TYPE, name, IN_HTML[name]) for name in IN_HTML if "svg" in name or "img" in name),
     Payload("image/png", "end of the attribute", f'{PIXEL}" onload="RUN'),
     Payload("image/jpeg", "end of the attribute", f'{PIXEL}" onload="RUN'),
     Payload("stream", "markup", f"</pre>{TAG}"),
@@ -313,27 +322,31 @@ def report(payload: Payload, folder: Path) -> str:
         result = make_result("dense", **{name("trial", "y"): (0.5, 0.52), "x": (0.4, 0.42)})
         results.append(replace(result, stage=replace(result.stage, title=name("stage title", "Dense"))))
     arrays = make_arrays(np.arange(8) % 2, np.arange(8) % 2, np.random.default_rng(0))
+    images = np.zeros((20, 12, 12, 1), np.uint8)
+    dataset = Dataset(images, np.arange(20) % 2, images, np.arange(20) % 2, (name("class name", "y"), "x"))
     tuning = SimpleNamespace(
         study=SimpleNamespace(title=name("study title", "A study")),
-        scope=SimpleNamespace(about_images=name("study images", "")),
+        scope=SimpleNamespace(about_images=name("study images", ""), start=Trial()),
         budget=replace(PROFILES["quick"], profile=name("profile", "quick")),
         changes={"seeds": name("command", "2")},
         protocol=PROTOCOLS["corrected"],
         store=SimpleNamespace(arrays=lambda *_: arrays),
         images=SimpleNamespace(
             warnings=[DataWarning("layout", text)] if payload.place == "image warning" else [],
-            dataset=lambda _colour: SimpleNamespace(train_labels=np.arange(10)),
-            split=lambda *_: SimpleNamespace(val=np.arange(10)),
+            folder=SimpleNamespace(gray=dataset, colour=None),
+            dataset=lambda _colour: dataset,
+            split=lambda *_: data.split(dataset, PROTOCOLS["corrected"].split, 10, 6, 10),
         ),
     )
     other = name("manifest", "x")
     manifest = {
         "commit": other, "seeds": [1], "runs": 1, "runs_made_now": 0, "train_seconds": 1.0, "wall_seconds": 1.0,
-        "machine": {"system": other, "cores": 2}, "versions": {other: other}, "splits": [other], "fit_code": other,
+        "machine": {"system": other, "cores": 2}, "versions": {other: other}, "changed_notebooks": [other],
+        "splits": [other], "fit_code": other,
         "data": {"gray_digest": other, "classes": [text, "x"]}, "study": {"built_in": False, "sha256": other},
         "repeat": {"command": name("command", "make report")},
     }  # fmt: skip
     claim = Claim(name("claim", "x"), ("base", name("claim", "x")), ("base", "y"))
     steps = [NextStep(name("trial", "x"), name("command", "make report"), 0.1, 60.0)]
     claims = [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None)]
-    return page.render(tuning, results, chapters, claims, steps, manifest)
+    return page.render(tuning, results, chapters, claims, steps, manifest, folder)
