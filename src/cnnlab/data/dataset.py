@@ -21,6 +21,13 @@ class Dataset:
         test_labels: (m,) int64.
         class_names: Name of each class, in the order of the labels.
         warnings: What reading the files has shown, such as a file that was not read; not a part of the digest.
+        given_val: (k,) int64 indices of the training images that the files name as validation images; None if they
+            name none. Not a part of the digest, nor are the following.
+        groups: (n,) int64 number of the group (a patient, a burst, a video) of each training image; None if the files
+            name no groups. All images of a group are in the same part of a split.
+        is_test_held_out: Whether the files have no test part, so that the test images were drawn from the others.
+        train_files: Name of the file of each training image, relative to the folder; empty where a file holds several.
+        test_files: Likewise of the test images.
     """
 
     train_images: NDArray[np.uint8]
@@ -29,6 +36,11 @@ class Dataset:
     test_labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     warnings: tuple[DataWarning, ...] = ()
+    given_val: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] | None = None
+    is_test_held_out: bool = False
+    train_files: tuple[str, ...] = ()
+    test_files: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:

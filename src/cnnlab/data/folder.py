@@ -1,7 +1,7 @@
 """Read data folders and archives, and write grayscale batches."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cnnlab.data.formats.batch import Batch
 from cnnlab.data.formats.gray import read_gray
 from cnnlab.data.formats.labels import check_class_names, decode
 from cnnlab.data.messages import DataWarning, unexpected
+from cnnlab.data.size import Size
 
 _GRAY = "train_batch1.pkl ... and test_batch1.pkl"
 
@@ -37,7 +38,12 @@ class DataFolder:
     derived_gray: bool
 
 
-def load(directory: str | Path) -> DataFolder:
+def load(
+    directory: str | Path,
+    size: Size | None = None,
+    cache: str | Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> DataFolder:
     """Read grayscale batches, batches in the format of CIFAR-10 or CIFAR-100, or both.
 
     Without data frames, the grayscale images are the luma of the colour ones. Data frames with whole numbers as labels
@@ -45,6 +51,10 @@ def load(directory: str | Path) -> DataFolder:
 
     Args:
         directory: An archive, the folder of batches, or a folder above it.
+        size: Height and width to crop and resize the images to. None: their own where all are alike and at most 64,
+            else 32.
+        cache: Folder where resized images are kept, so that the next call need not decode them; None for none.
+        on_progress: Called with the number of files that are decoded and the number of all.
 
     Raises:
         DataError: There are no images, or two places with images of one kind, or a file is broken.
