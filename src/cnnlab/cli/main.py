@@ -126,8 +126,8 @@ def plan(runs: Path, limit: str, **settings: Any) -> None:
             echo(plan_lines(tuning))
 
 
-@main.command(epilog="Example: cnnlab predict cat.jpg holiday/*.png --model reports/quick/model.keras")
-@click.argument("images", metavar="IMAGE...", type=click.Path(), nargs=-1, required=True)
+@main.command(epilog="Example: cnnlab predict cat.jpg holiday/ --csv found.csv --model reports/quick/model.keras")
+@click.argument("images", metavar="IMAGE_OR_FOLDER...", type=click.Path(), nargs=-1, required=True)
 @click.option(
     "--model",
     type=FILE_OR_FOLDER,
@@ -135,8 +135,13 @@ def plan(runs: Path, limit: str, **settings: Any) -> None:
     help="Model of a report. The names of its classes are in manifest.json in the same folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the probabilities of all classes as JSON.")
-def predict(images: tuple[str, ...], model: Path, as_json: bool) -> None:
+@click.option(
+    "--csv", "csv_file", type=FILE_OR_FOLDER, help="Write a row for each image to this file, instead of a table."
+)
+def predict(images: tuple[str, ...], model: Path, as_json: bool, csv_file: Path | None) -> None:
     """Print the most likely classes of images of any size and format.
+
+    Of a folder, all images in it and in the folders below it are predicted, in the order of their names.
 
     Exits with 2 if an image cannot be read; the others are predicted nevertheless.
     """
@@ -148,9 +153,16 @@ def predict(images: tuple[str, ...], model: Path, as_json: bool) -> None:
         errors.append(error)
         click.echo(f"cnnlab: {error}", err=True)
 
-    predictions = list(predicting.Classifier.load(model).predict(images, on_failure))
+    if csv_file:
+        predicting.check_writable(csv_file)
+    classifier = predicting.Classifier.load(model)
+    predictions = list(classifier.predict(predicting.find_images(images), on_failure))
+    if csv_file:
+        predicting.write_csv(predictions, classifier.class_names, csv_file)
     if as_json:
         click.echo(json.dumps([prediction.to_json() for prediction in predictions], indent=1))
+    elif csv_file:
+        click.echo(shown(csv_file))
     elif predictions:
         click.echo(predicting.table(predictions))
     sys.exit(2 if errors else 0)

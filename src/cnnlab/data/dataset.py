@@ -1,6 +1,7 @@
 """Images with their labels."""
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.data.messages import DataWarning
+
+_FLOATS = 1 << 22
+"""Numbers that `luma` turns to floats at a time."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,12 @@ class Dataset:
 def luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Turn colour images (n, h, w, 3) into grayscale ones (n, h, w, 1), both uint8 (ITU-R BT.601 luma)."""
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    gray: NDArray[np.float32] = np.rint(images.astype(np.float32) @ weights)
-    return gray[..., None].clip(0, 255).astype(np.uint8)
+    gray = np.empty((*images.shape[:-1], 1), np.uint8)
+    step = max(_FLOATS // max(math.prod(images.shape[1:]), 1), 1)
+    for start in range(0, len(images), step):  # floats take four times the memory of the images
+        part = images[start : start + step]
+        gray[start : start + step, ..., 0] = np.rint(part.astype(np.float32) @ weights).clip(0, 255)
+    return gray
 
 
 def gray(dataset: Dataset) -> Dataset:

@@ -1,28 +1,28 @@
 """Predict the classes of images of any size and format with a stored model."""
 
+import csv
+import errno
+import io
 import json
 import os
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cnnlab import files
 from cnnlab.data import luma
+from cnnlab.data.photos import decode, image_files, why
 from cnnlab.errors import DataError, ModelError
 from cnnlab.models.builder import Shape, use_default_settings
 from cnnlab.surroundings import quiet
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 BATCH = 64
 """Images predicted at a time. Only these are held in memory, and only one of them in full size."""
@@ -96,7 +96,7 @@ class Classifier:
                 shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
             except Exception as error:  # an untrusted file may break Keras anywhere
                 raise ModelError(
-                    f"Expected a whole Keras model without code of its own. Received: {str(path)!r} ({_why(error)}). "
+                    f"Expected a whole Keras model without code of its own. Received: {str(path)!r} ({why(error)}). "
                     "Copy it again, or let `make report` write one."
                 ) from error
         match shapes:
@@ -142,7 +142,7 @@ class Classifier:
                 answer = np.asarray(self.model.predict_on_batch(np.stack(pixels).astype(np.float32)), np.float32)
         except Exception as error:  # layers of an untrusted file may fail in any way
             raise ModelError(
-                f"Expected a model that takes images of {self.shape}. Received: one that fails ({_why(error)}). "
+                f"Expected a model that takes images of {self.shape}. Received: one that fails ({why(error)}). "
                 "Name another (--model)."
             ) from error
         if not (answer.min() >= 0 and np.allclose(answer.sum(axis=1), 1, atol=0.01)):  # NaN is neither
@@ -165,18 +165,38 @@ def _class_names(manifest: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"Expected the names of the classes in {str(manifest)!r}, which `make report` writes beside the model. "
-            f"Received: {_why(error)}. Put the model's own manifest beside it."
+            f"Received: {why(error)}. Put the model's own manifest beside it."
         ) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelError(
             f"Expected a list of class names in {str(manifest)!r}. Received: others. Put the model's own "
             "manifest beside it."
         )
+    return _numbered(names)
+
+
+def _numbered(names: Iterable[str]) -> list[str]:
+    """Return names, with a number for those that occur before."""
     different: list[str] = []
     for name in names:
-        numbered = (f"{name} ({number})" for number in count(2))
-        different.append(next(new for new in chain([name], numbered) if new not in different))
+        numbers = (f"{name} ({number})" for number in count(2))
+        different.append(next(new for new in chain([name], numbers) if new not in different))
     return different
+
+
+def find_images(paths: Iterable[str]) -> list[str]:
+    """Return the paths of images; each folder is replaced by the images in it and below it.
+
+    A folder without images stays: `read` refuses it.
+    """
+    found: list[str] = []
+    for path in paths:
+        inside: list[Path] = []
+        if os.path.isdir(path):  # noqa: PTH112 - never raises
+            with suppress(OSError):  # a folder that cannot be read
+                inside = image_files(Path(path))
+        found += [str(image) for image in inside] or [path]
+    return found
 
 
 def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
@@ -198,48 +218,21 @@ def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
     """
     height, width, channels = shape
     if not os.path.isfile(path):  # noqa: PTH113 - never raises
-        what = "is a folder. Name its images" if os.path.isdir(path) else "is no file. Check its name"  # noqa: PTH112
-        raise DataError(f"Expected an image. Received: {str(path)!r}, which {what}.")
-    from PIL import Image, ImageOps
-
+        is_folder = os.path.isdir(path)  # noqa: PTH112
+        what = "is a folder without images" if is_folder else "is no file"
+        raise DataError(f"Expected an image. Received: {str(path)!r}, which {what}. Check its name.")
     try:
         with quiet():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            Image.init()
-            # EPS is a program, which Pillow would pass to another program.
-            with Image.open(path, formats=[name for name in Image.ID if name != "EPS"]) as image:
-                image.load()
-                with suppress(Exception):  # broken EXIF data: the image stays as it is
-                    ImageOps.exif_transpose(image, in_place=True)
-                full = _eight_bits(image)
-            small = ImageOps.fit(full, (width, height), Image.Resampling.LANCZOS)
+            image = decode(str(path), (height, width)).image
     except Exception as error:  # a damaged or malicious file may break Pillow anywhere
         raise DataError(
-            f"Expected an image that Pillow can read. Received: {str(path)!r} ({_why(error)}). "
+            f"Expected an image that Pillow can read. Received: {str(path)!r} ({why(error)}). "
             "Save it as a PNG of 8 bits, or leave it out."
         ) from error
-    if small.mode == "RGBA":
-        small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")
-    pixels: NDArray[np.uint8] = np.asarray(small)
-    return luma(pixels) if channels == 1 else pixels
-
-
-def _eight_bits(image: "Image") -> "Image":
-    """Return an image of any mode as RGB, or RGBA where it has transparent parts, of 8 bits a channel.
-
-    Raises:
-        ValueError: Its numbers have no known maximum.
-    """
-    from PIL import Image
-
-    if image.mode == "F":
-        raise ValueError("floats, whose maximum is not known")
-    if image.mode.startswith("I"):  # I;16 and similar; also I, of 32 bits, as Pillow reads a 16-bit PGM
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("numbers of more than 16 bits, whose maximum is not known")
-        image = Image.fromarray((values >> 8).astype(np.uint8))  # the high byte, as Pillow does for colours
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if channels == 3:
+        return np.asarray(image.convert("RGB"))
+    pixels: NDArray[np.uint8] = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else luma(pixels)
 
 
 def table(predictions: Sequence[Prediction]) -> str:
@@ -255,11 +248,40 @@ def table(predictions: Sequence[Prediction]) -> str:
     return "\n".join(line.rstrip() for line in shown.splitlines())
 
 
+def write_csv(predictions: Sequence[Prediction], class_names: Sequence[str], path: Path) -> None:
+    """Write predictions atomically, one row an image: image, class, probability, and a column for each class.
+
+    Args:
+        predictions: The predictions, none or more.
+        class_names: Names of the model's classes. One that is also the name of another column gets a number.
+        path: The file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_numbered(["image", "class", "probability", *class_names]))
+    for prediction in predictions:
+        rows.writerow([prediction.image, *prediction.ranked[0], *prediction.probabilities.values()])
+    # A name of a file may hold bytes that are no text.
+    files.write(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before the work is done.
+
+    Raises:
+        OSError: It is a folder, or its folder is missing or cannot be written.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        files.temporary_file(path.parent).unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def _printable(text: str) -> str:
     """Escape control characters, and quote a blank text."""
     return text if text.isprintable() and text.strip() else ascii(text)
-
-
-def _why(error: Exception) -> str:
-    """Return an error as one line."""
-    return _printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])

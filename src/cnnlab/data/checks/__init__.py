@@ -19,8 +19,8 @@ _CHECKS: Mapping[str, Callable[[Dataset, Split], Iterator[str]]] = {
     "near-copies": lambda dataset, _: near_copies(dataset),
     "small-classes": class_sizes,
 }
-KINDS = ("unread-files", "unused-classes", *_CHECKS)
-"""Names of all warnings about images; the first two come from reading the files."""
+KINDS = ("unread-files", "broken-images", "mixed-colour", "unused-classes", *_CHECKS)
+"""Names of all warnings about images; the first four come from reading the files."""
 
 
 def accepted_kinds(names: str | Iterable[str]) -> frozenset[str]:
