@@ -10,6 +10,7 @@ import sys
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -377,3 +378,81 @@ def test_in_python_what_cannot_be_used_is_an_error(tmp_path):
         predict.Classifier.load(tmp_path / "model.keras")
     with pytest.raises(DataError):
         predict.read(tmp_path / "image.png", GRAY_8)
+
+
+def fill(folder):
+    """A folder of images in the colours of the model's classes, with what people and systems leave in it."""
+    for name, shade in (("b/2.png", (0, 200, 0)), ("a.jpg", (200, 0, 0)), ("b/10.webp", (0, 0, 200))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (50, 40), shade).save(folder / name)
+    for name in (".DS_Store", "b/Thumbs.db", "b/._2.png", "notes.txt", "__MACOSX/a.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / "nothing").mkdir()
+
+
+def test_folders_and_files_are_predicted_in_order(colour_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "in")
+    Image.new("RGB", (50, 40), (200, 0, 0)).save("last.png")
+    answer = call("in", "last.png", "--model", colour_model, "--json")
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    classes = {said["image"]: said["class"] for said in json.loads(answer.stdout)}
+    expected = {"in/a.jpg": "red", "in/b/10.webp": "blue", "in/b/2.png": "green", "last.png": "red"}
+    assert list(classes.items()) == list(expected.items())
+
+
+def test_an_image_that_cannot_be_read_and_a_folder_without_any_are_one_line_each(colour_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "in")
+    (tmp_path / "in" / "b" / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    answer = call("in/nothing", "in", "--model", colour_model, "--json")
+    assert answer.exit_code == 2
+    assert len(json.loads(answer.stdout)) == 3
+    empty, heic = answer.stderr.splitlines()
+    assert empty == (
+        "cnnlab: Expected an image. Received: 'in/nothing', which is a folder without images. Check its name."
+    )
+    assert "Received: 'in/b/x.heic' (it is HEIC)." in heic
+
+
+def test_a_csv_file_has_a_row_for_each_image_and_a_column_for_each_class(colour_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "in")
+    answer = call("in", "--csv", "out.csv", "--model", colour_model)
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "out.csv\n", "")
+    frame = pd.read_csv("out.csv")
+    assert list(frame) == ["image", "class", "probability", *CLASSES]
+    assert frame["image"].tolist() == ["in/a.jpg", "in/b/10.webp", "in/b/2.png"]
+    assert frame["class"].tolist() == ["red", "blue", "green"]
+    np.testing.assert_allclose(frame["probability"], frame[CLASSES].max(axis=1))
+    said = json.loads(call("in", "--csv", "again.csv", "--model", colour_model, "--json").stdout)
+    assert [one["probabilities"] for one in said] == frame[CLASSES].to_dict("records")
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+
+
+def test_any_names_can_be_written_to_a_csv_file(tmp_path):
+    names = ["class", "a,b", '"', "line\nbreak", "\udc80", "\u732b", "image (2)", "image"]
+    prediction = predict.Prediction("a\udc80,\n.png", dict.fromkeys(names, 0.1) | {"a,b": 0.3})
+    predict.write_csv([prediction], names, tmp_path / "out.csv")
+    frame = pd.read_csv(tmp_path / "out.csv")
+    shown = ["class (2)", "a,b", '"', "line\nbreak", "\\udc80", "\u732b", "image (2)", "image (3)"]
+    assert list(frame) == ["image", "class", "probability", *shown]
+    assert frame.iloc[0, :3].tolist() == ["a\\udc80,\n.png", "a,b", 0.3]
+
+
+def test_a_csv_file_that_cannot_be_written_is_one_line_before_anything_is_predicted(tmp_path):
+    """The model is not even looked for."""
+    (tmp_path / "file").write_text("")
+    for name, words in {"none/out.csv": "No such file", "file/out.csv": "Not a directory", ".": "Is a dir"}.items():
+        answer = call(__file__, "--csv", tmp_path / name, "--model", tmp_path / "no.keras")
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert answer.stderr.startswith(f"cnnlab: {words}")
+        assert str(tmp_path / name) in answer.stderr
+        assert answer.stderr.count("\n") == 1
+
+
+def test_a_csv_file_without_a_row_still_has_its_head(colour_model, tmp_path):
+    assert call("none.png", "--csv", tmp_path / "out.csv", "--model", colour_model).exit_code == 2
+    assert (tmp_path / "out.csv").read_text() == f"image,class,probability,{','.join(CLASSES)}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv"]

@@ -45,7 +45,7 @@ class Entry:
     @classmethod
     def read(cls, path: Path) -> "Entry":
         """Read all but the pixels; raise an exception of any kind if that is not possible."""
-        with np.load(path, allow_pickle=False) as parts:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as parts:
             if str(parts["version"]) != _VERSION:
                 raise ValueError("another version")
             digests = [row.tobytes() for row in parts["digests"]]

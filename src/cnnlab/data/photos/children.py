@@ -25,6 +25,8 @@ MOST = 8
 """Child processes: more would need too much memory."""
 SHARED_BYTES = 100 << 20
 """Memory for images that are decoded side by side. Larger ones are decoded one after the other."""
+FEW = 20
+"""Images for which no further process is started."""
 AHEAD = 8
 """Images a process that may be decoded before the first of them is taken."""
 _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
@@ -77,9 +79,9 @@ class Decoders:
     """Child processes that decode images. Each starts when it is first needed, and again after it has ended."""
 
     def __init__(self, n_files: int) -> None:
-        """Prepare as many processes as this one may use cores, and no more than there are files."""
+        """Prepare as many processes as this one may use cores, and fewer for few files."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._n = max(min(cores, MOST, n_files), 1)
+        self._n = max(min(cores, MOST, -(-n_files // FEW)), 1)
         self._pool = ThreadPoolExecutor(self._n)
         self._large = threading.Lock()
         self._children = [_Child(SHARED_BYTES // self._n, self._large) for _ in range(self._n)]

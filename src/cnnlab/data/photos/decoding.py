@@ -28,18 +28,20 @@ MEMORY = 256 << 20
 LARGE_JPEG = 1_000_000
 """Pixels above which a JPEG file is decoded at a half, a quarter or an eighth of its size, which is much faster."""
 MARGIN = 4
-"""How much larger than the result it still is then. The pixels of the result differ by 0 to 6."""
+"""How much larger than the result it still is then. The pixels of the result differ by 0.3 on average, and by 8 at most, from those of the whole image."""
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: (Image.Transpose.FLIP_LEFT_RIGHT, False, True, False),
+    3: (Image.Transpose.ROTATE_180, False, True, True),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM, False, False, True),
+    5: (Image.Transpose.TRANSPOSE, True, False, False),
+    6: (Image.Transpose.ROTATE_270, True, True, False),
+    7: (Image.Transpose.TRANSVERSE, True, True, True),
+    8: (Image.Transpose.ROTATE_90, True, False, True),
 }
-"""What turns an image upright, by its EXIF orientation. From 5 on, height and width change places."""
+"""What turns an image upright, by its EXIF orientation: whether height and width change places, and whether left and
+right, and then top and bottom."""
 _ORIENTATION = 0x0112
+_Box = tuple[float, float, float, float]
 _GRAY_MODES = ("1", "L", "LA", "La", "I")
 _HIGH_BYTE = [value >> 8 for value in range(1 << 16)]
 SUFFIXES = {
@@ -132,29 +134,29 @@ def decode(path: str | bytes, size: tuple[int, int], reserve: Callable[[int], No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _open(content, os.fsdecode(path)) as image:
-            full: tuple[float, float] = image.size
-            is_reduced = image.format in ("JPEG", "MPO") and image.width * image.height > LARGE_JPEG
+            width, height = image.size
+            is_reduced = image.format in ("JPEG", "MPO") and width * height > LARGE_JPEG
             draft = image.draft(None, (MARGIN * max(size),) * 2) if is_reduced else None
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"it has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are decoded")
-            coefficients = 6 * full[0] * full[1] if image.info.get("progressive") else 0
-            reserve(int(len(content) + 8 * image.width * image.height + coefficients))
+            coefficients = 6 * width * height if image.info.get("progressive") else 0
+            reserve(len(content) + 8 * image.width * image.height + coefficients)
             image.load()
-            full = full if draft else image.size  # an icon's size is known only now
-            extent = draft[1][2:] if draft else image.size
+            if not draft:
+                width, height = image.size  # an icon's size is known only now
             orientation = 1
             with suppress(Exception):  # broken EXIF data: the image stays as it is
                 orientation = image.getexif().get(_ORIENTATION, 1)
-            is_swapped = orientation in (5, 6, 7, 8)
             has_gray_mode = image.mode.split(";")[0] in _GRAY_MODES
-            small = fit(_eight_bits(image), size[::-1] if is_swapped else size, extent)
-    if orientation in _TURNS:
-        small = small.transpose(_TURNS[orientation])
+            # Of a reduced image, the last row and column may be filled in part.
+            box = draft[1] if draft else (0.0, 0.0, float(width), float(height))
+            upright, box = _turn(_eight_bits(image), box, orientation)
+    small = fit(upright, size, box)
     if small.mode == "RGBA":
         small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")
     first, *others = small.split()
     is_gray = all(other.tobytes() == first.tobytes() for other in others)
-    own = (int(full[0]), int(full[1])) if is_swapped else (int(full[1]), int(full[0]))
+    own = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
     return Decoded(first if is_gray else small, own, has_gray_mode, hashlib.sha256(content).hexdigest())
 
 
@@ -187,21 +189,39 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def fit(image: Image.Image, size: tuple[int, int], extent: tuple[float, float] | None = None) -> Image.Image:
+def _turn(image: Image.Image, box: _Box, orientation: int) -> tuple[Image.Image, _Box]:
+    """Return an image turned upright, and a box in it, which turns with it."""
+    if orientation not in _TURNS:
+        return image, box
+    method, is_swapped, mirrors_x, mirrors_y = _TURNS[orientation]
+    image = image.transpose(method)
+    left, top, right, bottom = (box[1], box[0], box[3], box[2]) if is_swapped else box
+    if mirrors_x:
+        left, right = image.width - right, image.width - left
+    if mirrors_y:
+        top, bottom = image.height - bottom, image.height - top
+    return image, (left, top, right, bottom)
+
+
+def fit(image: Image.Image, size: tuple[int, int], box: _Box | None = None) -> Image.Image:
     """Return an image cropped around its centre to the proportions of a size, and resized (Lanczos).
 
-    It does what Pillow's `ImageOps.fit` does, but can leave out a part of the last row and column.
+    It does what Pillow's `ImageOps.fit` does, which knows no box.
 
     Args:
         image: The image.
         size: Height and width.
-        extent: Width and height that its pixels fill, where that is not its whole size.
+        box: Left, top, right and bottom of the part that is used; None for the whole image.
     """
-    (width, height), ratio = extent or image.size, size[1] / size[0]
-    is_wide = width / height >= ratio
-    wide, high = min(ratio * height, width) if is_wide else width, height if is_wide else min(width / ratio, height)
-    left, top = (width - wide) / 2, (height - high) / 2
-    return image.resize(size[::-1], Image.Resampling.LANCZOS, (left, top, left + wide, top + high))
+    left, top, right, bottom = box or (0.0, 0.0, float(image.width), float(image.height))
+    width, height, ratio = right - left, bottom - top, size[1] / size[0]
+    if width / height >= ratio:
+        margin = max((width - ratio * height) / 2, 0)
+        left, right = left + margin, right - margin
+    else:
+        margin = max((height - width / ratio) / 2, 0)
+        top, bottom = top + margin, bottom - margin
+    return image.resize(size[::-1], Image.Resampling.LANCZOS, (left, top, right, bottom))
 
 
 def serve() -> None:
