@@ -1,10 +1,12 @@
 """The benchmarks time what they say they time."""
 
+import json
+
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as commands
-from benchmarks import coverage, plain, simulate
+from benchmarks import coverage, photos, plain, simulate
 from benchmarks import importance as searches
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
@@ -93,6 +95,18 @@ def test_a_simulated_better_trial_is_found_and_equal_ones_are_not():
 def test_simulated_searches_find_a_strong_setting_and_nothing_in_noise():
     strong, none = (searches.simulate(kind, 48, 4, 1) for kind in ("one strong", "none"))
     assert (strong.shown, strong.wrong, strong.covered, none.wrong) == (1, 0, 1, 0)
+
+
+def test_many_photos_are_written_and_imported(tmp_path):
+    (tmp_path / "in").mkdir()
+    photos.write(tmp_path / "in", 30)
+    for _ in range(2):
+        photos.main(str(tmp_path / "in"), str(tmp_path / "cache"), "24x20", str(tmp_path / "out.json"))
+        seconds, n_bytes = json.loads((tmp_path / "out.json").read_text())
+        assert seconds > 0
+        assert n_bytes == 30 * 24 * 20 * 3
+    assert len({path.read_bytes() for path in (tmp_path / "in").rglob("*.jpg")}) == 30
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 @pytest.mark.slow

@@ -1,16 +1,30 @@
 """Digests and grayscale images of a dataset."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 
 from cnnlab import data, models
+from cnnlab.data import dataset
 
 
 def test_luma():
     """Green weighs most; gray pixels keep their value."""
     pixels = np.array([[[[255, 0, 0], [0, 255, 0], [0, 0, 255], [77, 77, 77]]]], np.uint8)
     assert data.luma(pixels).ravel().tolist() == [76, 150, 29, 77]
+
+
+def test_luma_needs_little_memory():
+    """Floats of all pixels at once would take sixteen times as much as the result."""
+    images = np.random.default_rng(0).integers(0, 256, (200, 200, 200, 3), np.uint8)
+    tracemalloc.start()
+    gray = data.luma(images)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < gray.nbytes + 32 * dataset._FLOATS // 4
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    np.testing.assert_array_equal(gray[::50, ..., 0], np.rint(images[::50].astype(np.float32) @ weights))
 
 
 def test_gray(colour):

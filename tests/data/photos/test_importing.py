@@ -124,7 +124,9 @@ def test_broken_files_are_named_and_the_others_imported(tmp_path):
     np.testing.assert_array_equal(imported.images, expected.images[imported.kept])
     [warning] = imported.warnings
     assert warning.name == "broken-images"
-    assert warning.text.startswith("3 of 30 image files cannot be read, and are not used: 'i004.png' (it is empty), 'i009")
+    assert warning.text.startswith(
+        "3 of 30 image files cannot be read, and are not used: 'i004.png' (it is empty), 'i009"
+    )
     assert "'i029.png' (it is no image). Save them again, or remove them." in warning.text
     assert warning.text.isprintable()
 
@@ -136,7 +138,9 @@ def test_too_many_broken_files_are_an_error_and_nothing_is_written(tmp_path):
     with pytest.raises(DataError) as caught:
         import_images(paths, None, tmp_path / "cache")
     text = str(caught.value)
-    assert text.startswith("Expected at least 90% of 20 image files to be whole. Received: 3 that cannot be read: 'i000")
+    assert text.startswith(
+        "Expected at least 90% of 20 image files to be whole. Received: 3 that cannot be read: 'i000"
+    )
     assert text.isprintable()
     assert not (tmp_path / "cache").exists()
 

@@ -33,7 +33,9 @@ def expected(paths):
 def decoded_here(self, path, size):
     """What a child process answers, without one."""
     pixels = np.asarray(Image.open(path))
-    return children.Photo(children.About(cache.hashlib.sha256(path.read_bytes()).digest(), (8, 8), False, False), pixels)
+    return children.Photo(
+        children.About(cache.hashlib.sha256(path.read_bytes()).digest(), (8, 8), False, False), pixels
+    )
 
 
 def test_an_entry_with_any_flipped_bit_gives_the_right_images(paths, expected, tmp_path, monkeypatch):

@@ -28,7 +28,8 @@ MEMORY = 256 << 20
 LARGE_JPEG = 1_000_000
 """Pixels above which a JPEG file is decoded at a half, a quarter or an eighth of its size, which is much faster."""
 MARGIN = 4
-"""How much larger than the result it still is then. The pixels of the result differ by 0.3 on average, and by 8 at most, from those of the whole image."""
+"""How much larger than the result it still is then. Its pixels differ from those of the whole image by 0.3 on average,
+and by 8 at most."""
 _TURNS = {
     2: (Image.Transpose.FLIP_LEFT_RIGHT, False, True, False),
     3: (Image.Transpose.ROTATE_180, False, True, True),
