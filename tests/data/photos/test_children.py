@@ -93,7 +93,7 @@ def test_an_image_that_takes_too_much_memory_is_refused(tmp_path):
     """This PNG file of 50 KB has 49 million pixels, which need 400 MB as transparent colours."""
     Image.new("P", (7000, 7000)).save(tmp_path / "large.png", transparency=0)
     good = plain(tmp_path, [7])
-    assert shades(outcomes([tmp_path / "large.png", *good])) == ["it takes more than 256 MB of memory", 7]
+    assert shades(outcomes([tmp_path / "large.png", *good])) == ["it takes more than 350 MB of memory", 7]
 
 
 class CountedLock:

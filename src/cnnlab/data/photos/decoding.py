@@ -21,9 +21,9 @@ MAX_BYTES = 100 << 20
 """Size of an image file."""
 MAX_PIXELS = 50_000_000
 """Pixels of an image as it is decoded. Pillow itself refuses JPEG files of more than 179 million."""
-SECONDS = 20
+SECONDS = 30
 """Time that a child process has for an image."""
-MEMORY = 256 << 20
+MEMORY = 350 << 20
 """Bytes of a child process. Linux alone keeps to it."""
 LARGE_JPEG = 1_000_000
 """Pixels above which a JPEG file is decoded at a half, a quarter or an eighth of its size, which is much faster."""
