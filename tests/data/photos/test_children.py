@@ -154,6 +154,16 @@ def test_no_process_is_left(tmp_path, two_cores):
     assert {child.pid for child in psutil.Process().children()} - before == set()
 
 
+def test_a_process_that_something_else_ends_costs_no_image(tmp_path):
+    paths = plain(tmp_path, range(3))
+    with Decoders(3) as decoders:
+        for number, path in enumerate(paths):
+            assert shades(decoders.decode([path], SIZE)) == [number]
+            [child] = decoders._children
+            child._process.kill()
+            child._process.wait()
+
+
 def test_any_name_of_a_file(tmp_path):
     content = plain(tmp_path, [5])[0].read_bytes()
     paths = [tmp_path / name for name in ("line\nbreak.png", "\u732b.png", "-c.png", "byte\udc80.png", "quote'\".png")]

@@ -75,6 +75,9 @@ class Refused:
     format: str = ""
 
 
+_ENDED = Refused("it ends the program that decodes it")
+
+
 class Decoders:
     """Child processes that decode images. Each starts when it is first needed, and again after it has ended."""
 
@@ -126,7 +129,14 @@ class _Child:
         self._is_closed = False
 
     def decode(self, path: Path, size: Size) -> Photo | Refused:
-        """Decode an image; if that ends the process, the image is refused."""
+        """Decode an image; if that ends the process, the image is refused.
+
+        It is tried twice: something else may have ended the process, as where memory is short.
+        """
+        outcome = self._try(path, size)
+        return self._try(path, size) if outcome is _ENDED else outcome
+
+    def _try(self, path: Path, size: Size) -> Photo | Refused:
         process = self._start()
         begin = time.monotonic()
         request = {"path": os.fsencode(path.absolute()).hex(), "height": size.height, "width": size.width}
@@ -142,7 +152,7 @@ class _Child:
             self.stop()
             if time.monotonic() - begin >= decoding.SECONDS:
                 return Refused(f"it takes more than {decoding.SECONDS} seconds")
-            return Refused("it ends the program that decodes it")
+            return _ENDED
 
     def _start(self) -> "subprocess.Popen[bytes]":
         with self._lock:
