@@ -82,7 +82,7 @@ def identical(dataset: Dataset) -> Iterator[str]:
         elif len(copies):
             yield (
                 f"{part} images identical to another one: {len(copies):,} of {len(images):,}{_mixed(copies)}. "
-                f"{first_pairs(dataset, copies)} Remove them."
+                f"{_named(dataset, copies)} Remove them."
             )
 
 
@@ -92,7 +92,7 @@ def copies_in_test(dataset: Dataset) -> Iterator[str]:
     if len(copies):
         yield (
             f"test images that are also training images: {len(copies):,} of {len(dataset.test_images):,}"
-            f"{_mixed(copies)}. {first_pairs(dataset, copies)} Test scores are too high. Remove them from one of the "
+            f"{_mixed(copies)}. {_named(dataset, copies)} Test scores are too high. Remove them from one of the "
             "two."
         )
 
@@ -111,18 +111,18 @@ def near_copies(dataset: Dataset) -> Iterator[str]:
             others = f"{other} images" if other != part else "others"
             yield (
                 f"{part} images that are near copies of {others} (correlation of the pixels at least {CORRELATION}): "
-                f"{len(copies):,} of {n_images:,}{_mixed(copies)}. {first_pairs(dataset, copies)} {result} Look at "
+                f"{len(copies):,} of {n_images:,}{_mixed(copies)}. {_named(dataset, copies)} {result} Look at "
                 "them, and remove those that show the same thing."
             )
 
 
-def first_pairs(dataset: Dataset, pairs: Pairs) -> str:
+def _named(dataset: Dataset, pairs: Pairs) -> str:
     """Return a sentence with the names of the first pairs."""
     named = [
         " and ".join(image_name(dataset, part, index) for part, index in zip(pairs.parts, pair, strict=True))
         for pair in pairs.indices[:NAMED].tolist()
     ]
-    return f"{'The first' if len(pairs) > NAMED else 'These are'}: {'; '.join(named)}."
+    return f"Pairs: {'; '.join(named)}{'; ...' if len(pairs) > NAMED else '.'}"
 
 
 def _mixed(pairs: Pairs) -> str:
@@ -214,11 +214,10 @@ def _candidates(codes: NDArray[np.uint64], rows: NDArray[np.uint64], start: int 
         if not len(open_rows):
             break
         others = codes[column : min(column + _COLUMNS, end)]
-        is_near = np.bitwise_count(rows[open_rows, None] ^ others) <= HASH_DISTANCE
-        if not is_near.any():
+        similar = np.flatnonzero(np.bitwise_count(rows[open_rows, None] ^ others) <= HASH_DISTANCE)
+        if not len(similar):
             continue
-        row, other = np.nonzero(is_near)
-        row, other = open_rows[row], other + column
+        row, other = open_rows[similar // len(others)], similar % len(others) + column
         if start is not None:
             is_earlier = other < row + start
             row, other = row[is_earlier], other[is_earlier]

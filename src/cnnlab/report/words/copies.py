@@ -38,12 +38,16 @@ def copied_images(images: StudyImages) -> list[Markdown | Picture]:
 
 
 def _summary(pairs: Pairs) -> str:
-    (first, second), n_exact = pairs.parts, int(pairs.is_exact.sum())
-    place = f"Among the {first} images" if first == second else f"Of a {first} image and a {second} image"
-    kinds = [f"{number:,} {kind}" for number, kind in ((n_exact, "exact"), (len(pairs) - n_exact, "near")) if number]
-    mixed = f"; {int(pairs.is_mixed.sum()):,} with two labels" if pairs.is_mixed.any() else ""
+    numbers = {"exact": int(pairs.is_exact.sum()), "near": int((~pairs.is_exact).sum())}
+    kinds = " and ".join(f"{number:,} {kind}" for kind, number in numbers.items() if number)
+    mixed = f", {int(pairs.is_mixed.sum()):,} of them with two labels" if pairs.is_mixed.any() else ""
     more = f" The first {SHOWN_PAIRS}:" if len(pairs) > SHOWN_PAIRS else ""
-    return f"{place}: {count(len(pairs), 'pair')} ({', '.join(kinds)}{mixed}).{more}"
+    return f"{kinds} {'pair' if len(pairs) == 1 else 'pairs'} of {_parts(pairs)}{mixed}.{more}"
+
+
+def _parts(pairs: Pairs) -> str:
+    first, second = pairs.parts
+    return f"{first} images" if first == second else f"a {first} image and a {second} image"
 
 
 def _picture(dataset: Dataset, pairs: Pairs) -> Picture:
@@ -58,5 +62,5 @@ def _picture(dataset: Dataset, pairs: Pairs) -> Picture:
         kind = f"{' and '.join(dict.fromkeys(names))}, {'exact' if is_exact else 'near'}"
         titles.append("\n".join([*(image_name(dataset, part, index) for part, index in both), kind]))
     listed = "; ".join(title.replace("\n", " and ", 1).replace("\n", ": ") for title in titles)
-    parts = " and ".join(f"{part} images" for part in dict.fromkeys(pairs.parts))
-    return plots.image_pairs(left, right, titles, f"{count(len(titles), 'pair')} of {parts}: {listed}.")
+    alt = f"{count(len(titles), 'pair')} of {_parts(pairs)}: {listed}."
+    return plots.image_pairs(left, right, titles, alt)

@@ -32,21 +32,21 @@ def doubtful_labels_summary(tuning: Tuning, results: Sequence[StageResult]) -> l
 
 
 def _summary(doubtful: DoubtfulLabels, n_all: int) -> str:
-    number, least, most = len(doubtful.table), doubtful.fewest, doubtful.most
-    each = f"{least}" if least == most else f"{least} to {most}"
+    number, fewest, most = len(doubtful.table), doubtful.fewest, doubtful.most
+    range_of_runs = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     basis = (
-        f"The {doubtful.runs} runs of the last stage predicted {doubtful.images:,} of the {n_all:,} images without "
-        f"having trained on them, as validation or test images: each by {each} of the runs. The class with the highest "
-        f"mean probability is the label of {doubtful.accuracy:.0%} of them."
+        f"Compared are the {doubtful.images:,} of {n_all:,} images that were validation or test images of the "
+        f"{doubtful.runs} runs of the last stage: each label with the mean prediction of the {range_of_runs} runs that "
+        f"did not train on the image. This prediction equals the label for {doubtful.accuracy:.0%} of them."
     )
-    limits = "A model that is often wrong finds hard images rather than wrong labels, so look before you change one."
     if not number:
-        return f"No label looks doubtful. {basis}"
-    shown = "" if number <= SHOWN_LABELS else f", the first {SHOWN_LABELS} of them below"
+        return f"No label is doubtful. {basis}"
+    shown = f" The first {SHOWN_LABELS} are shown, with file, label and prediction." if number > SHOWN_LABELS else ""
     return (
-        f"{count(number, 'label')} {'is' if number == 1 else 'are'} contradicted by the mean prediction more surely "
-        f"than mistakes of these models explain (confident learning, cleanlab){shown}. All are in "
-        f"`doubtful-labels.csv` in the report's folder, the most doubtful first. {limits} {basis}"
+        f"{count(number, 'label')} {'is' if number == 1 else 'are'} doubtful: the runs predict another class, and cleanlab "
+        f"(confident learning) flags the label.{shown} All are in "
+        "`doubtful-labels.csv` in the report's folder, the most doubtful first. These are images to look at: a model "
+        f"that is often wrong finds hard images rather than wrong labels.\n\n{basis}"
     )
 
 
