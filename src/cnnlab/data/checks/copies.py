@@ -49,7 +49,7 @@ class Pairs:
         return Pairs(self.parts, self.indices[kept], self.is_exact[kept], self.is_mixed[kept])
 
 
-_found: dict[str, tuple[Pairs, ...]] = {}
+_found: dict[str, tuple[Pairs, Pairs, Pairs]] = {}
 """The copies in the last dataset, by its digest: checks and pictures ask for the same ones."""
 
 
@@ -61,16 +61,12 @@ def find_copies(dataset: Dataset) -> tuple[Pairs, Pairs, Pairs]:
     `MOST_CANDIDATES` of them. A copy of several images is in one pair, with the one that it resembles most.
     """
     if dataset.digest not in _found:
-        small = [thumbnails(images) for _, images in dataset.parts]
-        digests = [_digests(images) for _, images in dataset.parts]
-        codes = [hashes(images) for images in small]
-        found = tuple(
-            _pairs(dataset, first, second, small, digests, codes) for first, second in ((0, 0), (1, 1), (0, 1))
-        )
+        labels = dataset.train_labels, dataset.test_labels
+        parts = [_part(name, images, labels[place]) for place, (name, images) in enumerate(dataset.parts)]
+        train, test = parts
         _found.clear()
-        _found[dataset.digest] = found
-    in_train, in_test, across = _found[dataset.digest]
-    return in_train, in_test, across
+        _found[dataset.digest] = _copies(train, train, dataset.groups), _copies(test, test), _copies(train, test)
+    return _found[dataset.digest]
 
 
 def identical(dataset: Dataset) -> Iterator[str]:
@@ -130,39 +126,44 @@ def _mixed(pairs: Pairs) -> str:
     return f" ({n_mixed:,} with another label)" if n_mixed else ""
 
 
-def _pairs(
-    dataset: Dataset,
-    first: int,
-    second: int,
-    small: list[NDArray[np.uint8]],
-    digests: list[NDArray[np.uint64]],
-    codes: list[NDArray[np.uint64]],
-) -> Pairs:
-    """Find the copies of images of a part (0: training, 1: test) in the same part or in the other one.
+@dataclass(frozen=True)
+class _Part:
+    """The training or the test images, as they are compared: `exact` is equal where all pixels are."""
 
-    The lists have the thumbnails, the digests and the hashes of both parts. Exact copies of other images of their part
-    are left out of the near copies.
+    name: str
+    labels: NDArray[np.int64]
+    exact: NDArray[np.uint64]
+    small: NDArray[np.uint8]
+    codes: NDArray[np.uint64]
+
+
+def _part(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> _Part:
+    small = thumbnails(images)
+    return _Part(name, labels, _digests(images), small, hashes(small))
+
+
+def _copies(part: _Part, other: _Part, groups: NDArray[np.int64] | None = None) -> Pairs:
+    """Find images of a part that have copies in another one, or in the same one.
+
+    Near copies in one group do not count. A near copy is compared with the first one of exact copies only.
     """
-    unique, original, inverse = np.unique(digests[first], return_index=True, return_inverse=True)
-    if first == second:
-        copies = np.flatnonzero(original[inverse] != np.arange(len(inverse)))
-        exact = np.stack([original[inverse[copies]], copies], axis=1)
+    unique, first, inverse = np.unique(part.exact, return_index=True, return_inverse=True)
+    originals, others = np.sort(first), np.unique(other.exact, return_index=True)[1]
+    if other is part:
+        copies = np.flatnonzero(first[inverse] != np.arange(len(inverse)))
+        exact = np.stack([first[inverse[copies]], copies], axis=1)
     else:
-        place = np.searchsorted(unique, digests[second]).clip(max=len(unique) - 1)
-        copies = np.flatnonzero(unique[place] == digests[second])
-        exact = np.stack([original[place[copies]], copies], axis=1)
-    others = np.sort(original)
-    own = others if first == second else np.setdiff1d(np.unique(digests[second], return_index=True)[1], copies)
-    near = _near(small[first][others], small[second][own], codes[first][others], codes[second][own], first == second)
-    near = np.stack([others[near[:, 0]], own[near[:, 1]]], axis=1)
-    labels = dataset.train_labels, dataset.test_labels
-    if first == second == 0 and dataset.groups is not None:  # a group is never divided between train and val
-        near = near[dataset.groups[near[:, 0]] != dataset.groups[near[:, 1]]]
+        place = np.searchsorted(unique, other.exact).clip(max=len(unique) - 1)
+        copies = np.flatnonzero(unique[place] == other.exact)
+        exact = np.stack([first[place[copies]], copies], axis=1)
+    others = np.setdiff1d(others, copies)
+    near = _near(part, originals, other, others)
+    if groups is not None:
+        near = near[groups[near[:, 0]] != groups[near[:, 1]]]
     indices, is_exact = np.concatenate([exact, near]), np.arange(len(exact) + len(near)) < len(exact)
-    is_mixed = labels[first][indices[:, 0]] != labels[second][indices[:, 1]]
+    is_mixed = part.labels[indices[:, 0]] != other.labels[indices[:, 1]]
     order = np.lexsort([indices[:, 1], ~is_mixed])
-    (name, _), (other_name, _) = dataset.parts[first], dataset.parts[second]
-    return Pairs((name, other_name), indices[order], is_exact[order], is_mixed[order])
+    return Pairs((part.name, other.name), indices[order], is_exact[order], is_mixed[order])
 
 
 def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -171,34 +172,25 @@ def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(whole), np.uint64)
 
 
-def _near(
-    images: NDArray[np.uint8],
-    others: NDArray[np.uint8],
-    codes: NDArray[np.uint64],
-    other_codes: NDArray[np.uint64],
-    same: bool,
-) -> NDArray[np.int64]:
-    """Return each of the others that is a near copy of an image: (k, 2) indices of the image and of the other.
+def _near(part: _Part, originals: NDArray[np.int64], other: _Part, others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the near copies of originals among others, both given as sorted indices: (k, 2) indices.
 
-    Args:
-        images: (n, h, w) thumbnails.
-        others: (m, h, w) thumbnails.
-        codes: (n,) hashes of the images.
-        other_codes: (m,) hashes of the others.
-        same: Whether both are the same images; then each is compared with earlier ones.
+    In one part, both are the same images, and each is compared with earlier ones.
     """
     best, score = np.zeros(len(others), np.int64), np.full(len(others), -1.0, np.float32)
+    codes, other_codes = part.codes[originals], other.codes[others]
     for start in range(0, len(others), _ROWS):
-        pairs = _candidates(codes, other_codes[start : start + _ROWS], start if same else None)
+        pairs = _candidates(codes, other_codes[start : start + _ROWS], start if other is part else None)
         for block in np.array_split(pairs, len(pairs) // _BLOCK + 1):
             i, j = block[:, 0], block[:, 1] + start
-            correlations = np.einsum("np,np->n", standardised(images[i]), standardised(others[j]))
+            first, second = standardised(part.small[originals[i]]), standardised(other.small[others[j]])
+            correlations = np.einsum("np,np->n", first, second)
             order = np.argsort(correlations, kind="stable")  # the highest one of each `j` is assigned last
             i, j, correlations = i[order], j[order], correlations[order]
             higher = correlations > score[j]
             best[j[higher]], score[j[higher]] = i[higher], correlations[higher]
     found = np.flatnonzero(score >= CORRELATION)
-    return np.stack([best[found], found], axis=1)
+    return np.stack([originals[best[found]], others[found]], axis=1)
 
 
 def _candidates(codes: NDArray[np.uint64], rows: NDArray[np.uint64], start: int | None) -> NDArray[np.int64]:

@@ -11,10 +11,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
-from cnnlab.report.plots.labels import drawable, fitting, text_width
+from cnnlab.report.plots.labels import fitting, text_width
 from cnnlab.report.plots.picture import DPI, STYLE, WIDE, Canvas, Picture, photo, plot
 from cnnlab.report.plots.svg import PALETTE, mark
 from cnnlab.report.tables import visible_name
+
+CELL = 78
+"""Width of the title of a square image, in CSS pixels."""
+SMALL = 7
+"""Size of the font of titles that are long."""
 
 
 @mpl.rc_context(STYLE)
@@ -67,10 +72,13 @@ def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns
     wide, tall = max(width / height, 1), max(height / width, 1)
     columns = min(max(round(columns / wide), 1), len(pictures))
     rows = -(-len(pictures) // columns)
-    titles = ["\n".join(drawable(title.split("\n"), int(14 * wide))) for title in titles]
+    titles = [
+        "\n".join(fitting(line, CELL * wide, int(14 * wide), size=SMALL) for line in title.split("\n"))
+        for title in titles
+    ]
     lines = 1 + max((title.count("\n") for title in titles), default=0)
-    size = 8 if all(len(line) <= 11 * wide for title in titles for line in title.split("\n")) else 7
-    figsize = 0.85 * wide * columns, (0.83 * tall + 0.17 * lines) * rows
+    size = 8 if all(len(line) <= 11 * wide for title in titles for line in title.split("\n")) else SMALL
+    figsize = (CELL + 4) / DPI * wide * columns, (0.83 * tall + 0.17 * lines) * rows
     figure = Figure(figsize=figsize, dpi=DPI, layout="constrained")
     for index, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axis.axis("off")

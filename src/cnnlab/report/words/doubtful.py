@@ -26,7 +26,10 @@ def doubtful_labels_summary(tuning: Tuning, results: Sequence[StageResult]) -> l
     doubtful, final = doubtful_labels(tuning, results), final_stage(results)
     if doubtful.reason or not final:
         return [Markdown(_NO_ANSWER[doubtful.reason or NoAnswer.FEW_RUNS])]
+    folder = tuning.images.folder
     dataset = tuning.images.dataset(final.selected.settings.input.colour)
+    if folder.colour and folder.derived_gray:  # the same images, which are easier to recognise in colour
+        dataset = folder.colour
     summary = Markdown(_summary(doubtful, len(dataset.train_labels) + len(dataset.test_labels)))
     return [summary, _picture(dataset, doubtful)] if len(doubtful.table) else [summary]
 
