@@ -288,6 +288,34 @@ def fake_runs(study: Tuning, scores: Callable[[Trial], float], test_seed: int = 
     return made
 
 
+def predicting_runs(study: Tuning, truth: Dataset) -> None:
+    """Replace a study's workers: each run gets the predictions of a model that knows the true labels of `truth`."""
+
+    def run_all(work, store, on_run_end, on_epoch):
+        records = {}
+        for run, dataset, split in work:
+            rng, arrays, scores = np.random.default_rng([run.seed, len(records)]), {}, {}
+            for part, labels, true in (
+                ("val", dataset.train_labels[split.val], truth.train_labels[split.val]),
+                ("test", dataset.test_labels[split.test], truth.test_labels[split.test]),
+            ):
+                probs = rng.dirichlet(np.ones(len(truth.class_names)), len(true)) + 1.5 * np.eye(10)[true]
+                arrays |= {f"{part}_labels": labels, f"{part}_probs": (probs / 2.5).astype(np.float32)}
+                scores[f"{part}_accuracy"] = float(np.mean(probs.argmax(axis=1) == labels))
+            about = {
+                "data": {"digest": run.data_digest, "class_names": list(dataset.class_names)},
+                "split": {
+                    "digest": run.split_digest, "pool": len(dataset.train_labels), "train": len(split.train),
+                    "val": len(split.val), "test": len(split.test),
+                },
+            }  # fmt: skip
+            records[run.digest] = store.put(make_record(run.trial, run.seed, scores=scores, **about), arrays)
+            on_run_end(records[run.digest], False)
+        return records
+
+    study.engine.run_all = run_all
+
+
 def make_curve(n_seeds: int) -> LearningCurve:
     """A learning curve on 1,000, 2,000 and 4,000 images whose second half brings 0.1."""
     points = []

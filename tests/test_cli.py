@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -186,7 +187,8 @@ def test_check_warns_until_a_warning_is_accepted(folder, tmp_path):
     data.write_gray_batches(replace(images, test_images=images.train_images[:100]), tmp_path)
     answer = call("data", "check", tmp_path, "--profile", "smoke")
     assert answer.exit_code == 0
-    assert "images: Test images that are also training images: 100 of 100." in answer.output
+    assert "images: Test images that are also training images: 100 of 100 (" in answer.output
+    assert re.search(r"Pairs: training image (\d+) and test image \1; ", answer.output)
     kinds = answer.output.rpartition("(ACCEPT=")[2].partition(")")[0]
     assert kinds.startswith("test-copies")
     assert "images:" not in call("data", "check", tmp_path, "--profile", "smoke", "--accept", kinds).output

@@ -151,8 +151,8 @@ def test_runs_without_notebooks_need_none_of_the_libraries_of_a_report():
     """So `cnnlab run` works on a machine that has only Keras, Dask and the usual numerical packages."""
     code = """
 import sys
-only_for_reports = {"IPython", "bs4", "jinja2", "jupyter_client", "matplotlib", "nbconvert", "nbformat", "nh3",
-                    "papermill", "requests", "tensorflow", "visualkeras"}
+only_for_reports = {"IPython", "bs4", "cleanlab", "jinja2", "jupyter_client", "matplotlib", "nbconvert", "nbformat",
+                    "nh3", "papermill", "requests", "tensorflow", "visualkeras"}
 class Blocked:
     def find_spec(self, name, *_):
         if name.split(".")[0] in only_for_reports:

@@ -21,6 +21,7 @@ from cnnlab.report import words
 from cnnlab.report.changes import changed_line
 from cnnlab.study import PROFILES, STAGES, built_in, published_fits
 from cnnlab.tuning import Tuning
+from cnnlab.tuning.doubtful import COLUMNS
 from cnnlab.tuning.scope import CURVE_PARTS
 from conftest import ROOT, write_history
 
@@ -133,6 +134,7 @@ def test_the_tables_and_the_manifest_agree(made):
     manifest = json.loads((made[0] / "manifest.json").read_bytes())
     assert manifest["missing"] == {}
     assert (made[0] / "mistakes.csv").read_text().splitlines() == ["mistake,trial"]
+    assert (made[0] / "doubtful-labels.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     digests = {row["digest"] for row in rows}
     assert manifest["runs"] == manifest["runs_made_now"] == len(digests) + len(CURVE_PARTS)
     with (made[0] / "comparisons.csv").open(newline="") as stream:
@@ -343,7 +345,13 @@ def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, sh
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "This report is not complete" in page
     assert "ImportError: no such library" in page
-    assert {path.stem for path in (tmp_path / "out").glob("*.csv")} == {"results", "decisions", "mistakes", "search"}
+    assert {path.stem for path in (tmp_path / "out").glob("*.csv")} == {
+        "results",
+        "decisions",
+        "mistakes",
+        "search",
+        "doubtful-labels",
+    }
 
 
 def test_notebooks_run_from_anywhere_with_their_default_parameters_and_write_into_their_project(tmp_path, monkeypatch):

@@ -83,3 +83,17 @@ def gray(dataset: Dataset) -> Dataset:
     if dataset.image_shape[2] == 1:
         return dataset
     return replace(dataset, train_images=luma(dataset.train_images), test_images=luma(dataset.test_images))
+
+
+def image_name(dataset: Dataset, part: str, index: int) -> str:
+    """Return the name of an image's file, printable; "training image 25768" where the file holds several images.
+
+    Args:
+        dataset: The images.
+        part: "training" or "test".
+        index: The place of the image in that part.
+    """
+    names = dataset.train_files if part == "training" else dataset.test_files
+    if not names:
+        return f"{part} image {index}"
+    return names[index] if names[index].isprintable() else repr(names[index])

@@ -25,11 +25,14 @@ from cnnlab.study import OwnModel, name_or_file
 from cnnlab.tuning import (
     ClaimResult,
     NextStep,
+    NoAnswer,
     StageResult,
     StudyResults,
     TimeLeft,
     Tuning,
     check_claims,
+    doubtful_labels,
+    doubtful_runs,
     final_stage,
     next_lines,
     next_steps,
@@ -40,6 +43,9 @@ from cnnlab.tuning import (
     tables,
 )
 from cnnlab.tuning.search import SearchResult, ledger_table
+
+DOUBTFUL = "doubtful-labels.csv"
+"""The table of the labels that the predictions contradict."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +120,15 @@ def _write(
     steps: list[NextStep] | None = None
     curve = [study.curve] if study.curve else []
     manifest = make_manifest(tuning, [*study.stages, *study.mistakes, *curve], changed, started, out)
-    manifest |= {"model": {}, "page": {"key": "", "sha256": "", "findings": []}}
+    manifest |= {"model": {}, "doubtful_labels": {}, "page": {"key": "", "sha256": "", "findings": []}}
     with guarded(chapters, "claims", "The claims"):
         claim_results = check_claims(tuning, study.stages)
     with guarded(chapters, "next", "What to do next"):
         steps = next_steps(tuning, study.stages, study.curve, notes_by_stage(tuning, study.stages))
     with guarded(chapters, "model", "model.keras"):
         manifest["model"] = write_model(tuning, study.stages, out)
+    with guarded(chapters, DOUBTFUL, DOUBTFUL):
+        manifest["doubtful_labels"] = _write_doubtful(tuning, study.stages, out)
     with guarded(chapters, "page", "index.html"):
         manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, steps, manifest, out)
     manifest["missing"] = {chapter.name: chapter.error for chapter in chapters if chapter.error}
@@ -279,4 +287,19 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     interval = mean_interval(read_scores(tuning.store, records, "test"))
     text = card.markdown(final, record, labels, probs, tuning.budget, tuning.protocol, interval=interval)
     files.write(model_card, text.encode())
+    return origin
+
+
+def _write_doubtful(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
+    """Write the table of the doubtful labels, unless it is there already; return its origin."""
+    runs, folder = doubtful_runs(tuning, results), tuning.images.folder
+    origin = {
+        "runs": runs if isinstance(runs, NoAnswer) else [record.digest for record in runs],
+        "files": json_digest(
+            [[dataset.train_files, dataset.test_files] for dataset in (folder.gray, folder.colour) if dataset]
+        ),
+        "code": code_digest(),
+    }
+    if _read_manifest(out, "doubtful_labels") != origin or not (out / DOUBTFUL).exists():
+        files.write(out / DOUBTFUL, doubtful_labels(tuning, results).table.to_csv(index=False).encode())
     return origin

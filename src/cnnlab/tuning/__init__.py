@@ -3,6 +3,7 @@
 from cnnlab.tuning.advice import NextStep, distinct_records, make_command, next_lines, next_steps, notes_by_stage
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claims
 from cnnlab.tuning.describe import check_study, describe_images, study_lines
+from cnnlab.tuning.doubtful import DoubtfulLabels, NoAnswer, doubtful_labels, doubtful_runs
 from cnnlab.tuning.planning import TimeLeft, fit_time, plan_lines
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import (
@@ -18,11 +19,13 @@ from cnnlab.tuning.results import (
     read_scores,
 )
 from cnnlab.tuning.run import run_study
+from cnnlab.tuning.runner import StudyImages
 from cnnlab.tuning.tuning import Tuning
 
 __all__ = [
-    "Callback", "ClaimResult", "ClaimStatus", "CurvePoint", "LearningCurve", "MistakeResult", "NextStep", "Result",
-    "StageResult", "StudyResults", "TimeLeft", "Tuning", "check_claims", "check_study", "describe_images",
-    "distinct_records", "final_stage", "fit_time", "have_same_runs", "make_command", "next_lines", "next_steps",
-    "notes_by_stage", "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
+    "Callback", "ClaimResult", "ClaimStatus", "CurvePoint", "DoubtfulLabels", "LearningCurve", "MistakeResult",
+    "NextStep", "NoAnswer", "Result", "StageResult", "StudyImages", "StudyResults", "TimeLeft", "Tuning",
+    "check_claims", "check_study", "describe_images", "distinct_records", "doubtful_labels", "doubtful_runs",
+    "final_stage", "fit_time", "have_same_runs", "make_command", "next_lines", "next_steps", "notes_by_stage",
+    "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

@@ -48,6 +48,11 @@ TERMS = {
         r"\b[Dd]ifferences?\b",
         "The mean score of a trial less that of the reference. Above zero, the trial has the higher score.",
     ),
+    "doubtful label": Term(
+        r"\b[Dd]oubtful labels?\b",
+        "A label that several runs contradict: they have not trained on the image, and their mean prediction is another "
+        "class (confident learning, Northcutt et al. 2021, doi:10.1613/jair.1.12125). It may be wrong, or the image hard.",
+    ),
     "draw": Term(
         r"\bdraws?\b",
         "A random choice of the training and validation images. Usually each seed has a draw of its own, which all "

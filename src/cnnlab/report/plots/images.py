@@ -11,10 +11,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from cnnlab.data import Dataset, Split
-from cnnlab.report.plots.labels import drawable, fitting, text_width
+from cnnlab.report.plots.labels import fitting, text_width
 from cnnlab.report.plots.picture import DPI, STYLE, WIDE, Canvas, Picture, photo, plot
 from cnnlab.report.plots.svg import PALETTE, mark
 from cnnlab.report.tables import visible_name
+
+CELL = 78
+"""Width of the title of a square image, in CSS pixels."""
+SMALL = 7
+"""Size of the font of titles that are long."""
 
 
 @mpl.rc_context(STYLE)
@@ -59,13 +64,22 @@ def class_counts(dataset: Dataset, split: Split) -> Picture:
 
 @mpl.rc_context(STYLE)
 def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns: int = 10) -> Picture:
-    """Draw images (n, h, w, c) uint8, 0 to 255, in a grid, each below its title of one or several lines."""
-    columns = min(columns, len(pictures))
+    """Draw images (n, h, w, c) uint8, 0 to 255, in a grid, each below its title of one or several lines.
+
+    `columns` is how many images are side by side if they are square; of wider ones, fewer are.
+    """
+    height, width = pictures.shape[1:3]
+    wide, tall = max(width / height, 1), max(height / width, 1)
+    columns = min(max(round(columns / wide), 1), len(pictures))
     rows = -(-len(pictures) // columns)
-    titles = ["\n".join(drawable(title.split("\n"), 14)) for title in titles]
+    titles = [
+        "\n".join(fitting(line, CELL * wide, int(14 * wide), size=SMALL) for line in title.split("\n"))
+        for title in titles
+    ]
     lines = 1 + max((title.count("\n") for title in titles), default=0)
-    size = 8 if all(len(line) <= 11 for title in titles for line in title.split("\n")) else 7
-    figure = Figure(figsize=(0.85 * columns, (0.83 + 0.17 * lines) * rows), dpi=DPI, layout="constrained")
+    size = 8 if all(len(line) <= 11 * wide for title in titles for line in title.split("\n")) else SMALL
+    figsize = (CELL + 4) / DPI * wide * columns, (0.83 * tall + 0.17 * lines) * rows
+    figure = Figure(figsize=figsize, dpi=DPI, layout="constrained")
     for index, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axis.axis("off")
         if index < len(pictures):
@@ -73,3 +87,9 @@ def images(pictures: NDArray[np.uint8], titles: Sequence[str], alt: str, columns
             axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(titles[index], fontsize=size, pad=2, parse_math=False)
     return photo(figure, alt)
+
+
+def image_pairs(left: NDArray[np.uint8], right: NDArray[np.uint8], titles: Sequence[str], alt: str) -> Picture:
+    """Draw pairs of images, (n, h, w, c) uint8 each, side by side, each pair below its title."""
+    gap = np.full_like(left[:, :, : -(-left.shape[2] // 16)], 255)
+    return images(np.concatenate([left, gap, right], axis=2), titles, alt)

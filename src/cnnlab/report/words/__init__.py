@@ -1,6 +1,8 @@
 """Tables and sentences, made from results. Each name says what its function returns."""
 
+from cnnlab.report.words.copies import copied_images
 from cnnlab.report.words.decision import decision_details, stage_intro
+from cnnlab.report.words.doubtful import doubtful_labels_summary
 from cnnlab.report.words.images import (
     class_counts_intro,
     class_counts_table,
@@ -75,13 +77,14 @@ from cnnlab.report.words.study import (
 __all__ = [
     "agreement_report", "augmentation_text", "budget_notes", "calibration_plot", "choice_table", "claim_table",
     "class_counts_intro", "class_counts_table", "classification_report", "code_change", "confused_pairs_table",
-    "data_summary", "decision_details", "evidence_summary", "gray_and_colour_scores", "headline", "image_warnings",
-    "images_summary", "importance_summary", "layers_table", "learning_curve_summary", "misclassified_images",
-    "mistake_effects_plot", "mistake_trials_table", "mistakes_intro", "mistakes_table", "model_drawing",
-    "model_settings", "next_steps_list", "optimizer_text", "our_noise_summary", "overfitting_summary", "own_curves",
-    "own_verdicts", "pixel_table", "published_choices_report", "published_differences", "published_intro",
-    "published_noise_summary", "replicates_table", "runs_table", "sample_images", "score_rows", "scrambled_images",
-    "search_ledger", "search_optimism", "search_settings", "search_summary", "selection_noise", "settings_options",
-    "settings_table", "stage_intro", "stage_title", "stages_table", "study_settings", "study_table",
-    "terminal_summary", "thumbnails", "trial_settings", "trials_table", "unchanged", "unchanged_layers",
+    "copied_images", "data_summary", "decision_details", "doubtful_labels_summary", "evidence_summary",
+    "gray_and_colour_scores", "headline", "image_warnings", "images_summary", "importance_summary", "layers_table",
+    "learning_curve_summary", "misclassified_images", "mistake_effects_plot", "mistake_trials_table", "mistakes_intro",
+    "mistakes_table", "model_drawing", "model_settings", "next_steps_list", "optimizer_text", "our_noise_summary",
+    "overfitting_summary", "own_curves", "own_verdicts", "pixel_table", "published_choices_report",
+    "published_differences", "published_intro", "published_noise_summary", "replicates_table", "runs_table",
+    "sample_images", "score_rows", "scrambled_images", "search_ledger", "search_optimism", "search_settings",
+    "search_summary", "selection_noise", "settings_options", "settings_table", "stage_intro", "stage_title",
+    "stages_table", "study_settings", "study_table", "terminal_summary", "thumbnails", "trial_settings", "trials_table",
+    "unchanged", "unchanged_layers",
 ]  # fmt: skip
