@@ -7,9 +7,10 @@ from cnnlab.data.folder import DataFolder, load, load_cifar10, load_gray_batches
 from cnnlab.data.messages import DataWarning
 from cnnlab.data.sample import find_folder
 from cnnlab.data.size import Size, parse_size
-from cnnlab.data.splits import Split, smaller, split
+from cnnlab.data.splits import Split, part_sizes, smaller, split
 
 __all__ = [
-    "ARCHIVE", "DataFolder", "DataWarning", "Dataset", "Size", "Split", "accepted_kinds", "check", "find_folder", "gray",
-    "load", "load_cifar10", "load_gray_batches", "luma", "parse_size", "smaller", "split", "write_gray_batches",
+    "ARCHIVE", "DataFolder", "DataWarning", "Dataset", "Size", "Split", "accepted_kinds", "check", "find_folder",
+    "gray", "load", "load_cifar10", "load_gray_batches", "luma", "parse_size", "part_sizes", "smaller", "split",
+    "write_gray_batches",
 ]  # fmt: skip

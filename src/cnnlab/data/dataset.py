@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from cnnlab.data.messages import DataWarning
 
+_BLOCK = 1_000  # images that are turned to grayscale at a time
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -66,8 +68,11 @@ class Dataset:
 def luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Turn colour images (n, h, w, 3) into grayscale ones (n, h, w, 1), both uint8 (ITU-R BT.601 luma)."""
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    gray: NDArray[np.float32] = np.rint(images.astype(np.float32) @ weights)
-    return gray[..., None].clip(0, 255).astype(np.uint8)
+    result = np.empty((*images.shape[:3], 1), np.uint8)
+    for start in range(0, len(images), _BLOCK):  # four bytes a pixel for all images at once may be too much memory
+        gray: NDArray[np.float32] = np.rint(images[start : start + _BLOCK].astype(np.float32) @ weights)
+        result[start : start + _BLOCK, ..., 0] = gray.clip(0, 255)
+    return result
 
 
 def gray(dataset: Dataset) -> Dataset:

@@ -19,8 +19,10 @@ _CHECKS: Mapping[str, Callable[[Dataset, Split], Iterator[str]]] = {
     "near-copies": lambda dataset, _: near_copies(dataset),
     "small-classes": class_sizes,
 }
-KINDS = ("unread-files", "unused-classes", *_CHECKS)
-"""Names of all warnings about images; the first two come from reading the files."""
+_READING = ("unread-files", "unused-classes", "unlabelled-images", "missing-files", "repeated-rows")
+"""Names of the warnings that come from reading the files."""
+KINDS = (*_READING, *_CHECKS)
+"""Names of all warnings about images."""
 
 
 def accepted_kinds(names: str | Iterable[str]) -> frozenset[str]:
