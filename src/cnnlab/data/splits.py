@@ -69,8 +69,7 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
         raise unexpected("training images of at least two classes", "one", "Add images of another class.")
     if kind == "last":
         pool, rest = _last(dataset)
-        n_val = min(val, max(n_train // 5, n_classes))
-        result = Split(rest[:train], pool[:n_val], np.arange(min(test, n_test)))
+        result = Split(rest[:train], pool[:val], np.arange(min(test, n_test)))
     else:
         pool, rest = _pools(dataset, val, draw)
         # Without given images and groups, the pool is the sample itself.

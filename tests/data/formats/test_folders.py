@@ -4,8 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-from PIL import Image
 from pictures_on_disk import draw, folders, pixels
+from PIL import Image
 
 from cnnlab import data
 from cnnlab.data import Size
@@ -213,7 +213,9 @@ def test_links_may_not_leave_the_folder(tmp_path):
 def test_several_formats_in_one_place_are_named(tmp_path):
     folders(tmp_path / "photos")
     np.savez(tmp_path / "mine.npz", x_train=np.zeros((9, 8, 8)), y_train=np.arange(9) % 3)
-    with pytest.raises(DataError, match=r"images of one format in .*folders of classes \(.*arrays \(.npz\) \('mine.npz'"):
+    with pytest.raises(
+        DataError, match=r"images of one format in .*folders of classes \(.*arrays \(.npz\) \('mine.npz'"
+    ):
         data.load(tmp_path)
 
 

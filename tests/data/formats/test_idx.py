@@ -72,5 +72,5 @@ def test_broken_files(tmp_path, name, content, words):
 def test_two_sets_are_named(tmp_path):
     write(tmp_path / "mnist")
     write(tmp_path / "fashion")
-    with pytest.raises(DataError, match="idx files of one set.*fashion.*mnist"):
+    with pytest.raises(DataError, match=r"idx files of one set.*fashion.*mnist"):
         data.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Images with a table of labels are read; columns that are not clear, and rows and images without a partner, are named."""
+"""Images with a table of labels are read; unclear columns, and rows and images without a partner, are named."""
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,8 @@ def images(root, n=N, folder="images"):
     return [f"im{number:03d}.png" for number in range(n)]
 
 
-def write(path, name="labels.csv", sep=",", **columns):
-    pd.DataFrame(columns).to_csv(path / name, index=False, sep=sep)
+def write(root, /, name="labels.csv", sep=",", **columns):
+    pd.DataFrame(columns).to_csv(root / name, index=False, sep=sep)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,9 @@ class Finder:
             self.others.append(self._relative(path))
             if not path.exists():
                 self.unread[self._shown(path)] = "it is a broken link"
-            elif path.is_file() and (tar.is_tar(path) or (name not in unread and _is_archive(path))):
+            elif path.is_file() and (
+                tar.is_tar(path) or _has_pictures(path) or (name not in unread and _is_archive(path))
+            ):
                 if self._is_new(path):
                     self._open(path)
             elif name in unread:
@@ -265,6 +267,14 @@ def _is_archive(path: Path) -> bool:
     if tar.is_tar(path) or _ARCHIVE.fullmatch(path.name):
         return True
     return not path.suffix and _other_packing(path) != ""
+
+
+def _has_pictures(path: Path) -> bool:
+    """Return whether a file is a zip archive with images in it: its name may be that of a batch, as train.zip."""
+    try:
+        return packed.is_zip(path) and any(map(is_picture, packed.zip_names(path)))
+    except DataError:
+        return False
 
 
 def _other_packing(path: Path) -> str:

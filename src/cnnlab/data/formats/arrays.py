@@ -35,14 +35,14 @@ def join_arrays(
     classes = np.unique(labels["train"])
     if len({array.dtype.kind for array in labels.values()}) > 1:
         raise unexpected(f"labels of one kind in {shown}", "numbers in some, strings in others")
+    names = check_class_names([str(name) for name in classes.tolist()], shown)
+    if len(names) < 2:
+        raise unexpected(f"training images of at least two classes in {shown}", "one", "Add images of another class.")
     for part in labels:
         unknown = np.setdiff1d(labels[part], classes)
         if unknown.size:
             expected = f"{part} labels among the {len(classes)} training classes"
             raise unexpected(expected, repr(unknown[0].item()), "Correct the label, or add training images of it.")
-    names = check_class_names([str(name) for name in classes.tolist()], shown)
-    if len(names) < 2:
-        raise unexpected(f"training images of at least two classes in {shown}", "one", "Add images of another class.")
     numbers = {part: np.searchsorted(classes, array).astype(np.int64) for part, array in labels.items()}
     is_held_out = "test" not in parts
     if is_held_out:
