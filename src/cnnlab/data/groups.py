@@ -12,9 +12,9 @@ SHARES = 5
 
 
 def divide(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
-    """Set about a fifth of some images aside, in whole groups and about with the shares of the classes.
+    """Take about a fifth of some images out, in whole groups and about with the shares of the classes.
 
-    Each class stays in the rest, and is in the part that is set aside where that is possible.
+    Each class stays in the rest, and is in that fifth where that is possible.
 
     Args:
         labels: (n,) class of each image.
@@ -22,7 +22,7 @@ def divide(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> l
         seed: Of all random choices.
 
     Returns:
-        Indices of the part that is set aside, and of the rest, both rising.
+        Indices of that fifth, and of the rest, both rising.
 
     Raises:
         DataError: There is one group, or each division would leave the rest without a class.

@@ -94,7 +94,7 @@ def part_sizes(dataset: Dataset, train: int, val: int, test: int) -> tuple[int, 
 
 
 def hold_out(labels: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> list[NDArray[np.int64]]:
-    """Set a fifth of some images aside to test on: stratified, seeded and in whole groups.
+    """Hold a fifth of some images out to test on: stratified, seeded and in whole groups.
 
     Args:
         labels: (n,) class of each image; at least two of each class.

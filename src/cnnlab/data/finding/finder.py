@@ -11,17 +11,17 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from cnnlab.data.finding import archives
 from cnnlab.data.finding.batches import ARCHIVE, Place, group, pack_advice
 from cnnlab.data.finding.pictures import is_picture
 from cnnlab.data.messages import DataWarning, quote, unexpected
-from cnnlab.data.untrusted import compressed, packed, tar
+from cnnlab.data.untrusted import packed, tar
 from cnnlab.errors import DataError
 
 MAX_DEPTH = 6  # folders below the one that is named
 MAX_FILES = 20_000  # in all these folders, without images
 MAX_PICTURES = 1_000_000  # images in all these folders
 MAX_NAME = 1_000  # characters of the name of a member of an archive, folders included
-_ARCHIVE = re.compile(r".+\.(tar|tgz|tbz2?|txz|tzst|zip|7z|rar|xz|zst|tar\.[a-z0-9]{1,4})", re.I)
 _INCOMPLETE = re.compile(r".+\.(part|partial|crdownload|download)", re.I)
 _NO_DATA = re.compile(
     r"\..*|.*\.(part|md5|sha1|sha256|sha512|asc|sig|py|ipynb|md|html?|log|sh)|.*meta\.txt|__MACOSX|@eaDir|lost\+found"
@@ -75,7 +75,7 @@ class Finder:
             if is_file and path.suffix.lower() == ARRAYS:
                 self.path, self.others = path.parent, [path.name]
                 return
-            if is_file and not _is_archive(path):
+            if is_file and not archives.is_archive(path):
                 received = f"{str(path)!r}, which is another file"
                 raise unexpected("a data folder or an archive", received, "Name the folder that contains it.")
             self._root = path.resolve()
@@ -163,7 +163,7 @@ class Finder:
             if not path.exists():
                 self.unread[self._shown(path)] = "it is a broken link"
             elif path.is_file() and (
-                tar.is_tar(path) or _has_pictures(path) or (name not in unread and _is_archive(path))
+                tar.is_tar(path) or archives.has_pictures(path) or (name not in unread and archives.is_archive(path))
             ):
                 if self._is_new(path):
                     self._open(path)
@@ -182,7 +182,7 @@ class Finder:
             if path.name == ARCHIVE:
                 self._failure = error
             self.unread[self._shown(path)] = (
-                f"no tar archive (.tar, .tar.gz or .tar.bz2) that can be read: {_reason(path, error)}"
+                f"no tar archive (.tar, .tar.gz or .tar.bz2) that can be read: {archives.reason(path, error)}"
             )
             return
         pictures = [name for name in members if is_data(name) and is_picture(PurePosixPath(name).name)]
@@ -219,8 +219,8 @@ class Finder:
         places = [place for place in self.places if place.kind == kind]
         if self._failure and kind == "cifar" and not places:
             raise self._failure
-        archives = [place for place in places if place.path.is_file()]
-        places = [place for place in places if not any(_is_copy(place, archive) for archive in archives)]
+        packed_places = [place for place in places if place.path.is_file()]
+        places = [place for place in places if not any(_is_copy(place, archive) for archive in packed_places)]
         if len(places) > 1:
             expected = f"one folder or archive with batches in {self.shown}"
             is_whole = any({"train", "test"} <= {part for *_, part in place.files} for place in places)
@@ -262,43 +262,9 @@ def _is(test: Callable[[], bool]) -> bool:
         return False
 
 
-def _is_archive(path: Path) -> bool:
-    """Return whether a file is a tar archive, or looks like an archive of another kind."""
-    if tar.is_tar(path) or _ARCHIVE.fullmatch(path.name):
-        return True
-    return not path.suffix and _other_packing(path) != ""
-
-
-def _has_pictures(path: Path) -> bool:
-    """Return whether a file is a zip archive with images in it: its name may be that of a batch, as train.zip."""
-    try:
-        return packed.is_zip(path) and any(map(is_picture, packed.zip_names(path)))
-    except DataError:
-        return False
-
-
-def _other_packing(path: Path) -> str:
-    """Return what a file is packed by, if not as a tar archive that is read; empty for any other file."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(16)
-    except OSError:
-        return ""
-    if start.startswith(b"PK\3\4"):
-        return "zip"
-    return "xz" if start.startswith(b"\xfd7zXZ\0") else compressed.unsupported(start)
-
-
 def _list(names: list[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(quote(name, 100) for name in names[:4]) + more
-
-
-def _reason(path: Path, error: DataError) -> str:
-    """Say why an archive cannot be read, in a few words."""
-    if other := _other_packing(path):
-        return f"it is packed by {other}: extract it"
-    return str(error).partition("Received: ")[2].rstrip(".")
 
 
 def _is_copy(place: Place, archive: Place) -> bool:

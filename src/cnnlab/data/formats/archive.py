@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
@@ -23,6 +25,8 @@ from cnnlab.data.untrusted import packed
 
 _VERSION = f"1, Pillow {PIL.__version__}"
 """What determines the result, apart from the archive and the size. Raise the number when reading changes it."""
+_PREFIX = ".cnnlab-unpacked-"
+_STALE_SECONDS = 24 * 3600
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels", "given_val", "groups")
 
 
@@ -65,8 +69,9 @@ def _read(path: Path, wanted: Wanted) -> Dataset:
     store = _stored_path(path, wanted) if wanted.cache else None
     if store and (stored := _load(store)):
         return stored
-    parent = wanted.cache.parent if wanted.cache and wanted.cache.parent.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix=".cnnlab-", dir=parent, ignore_cleanup_errors=True) as name:
+    parent = wanted.cache.parent if wanted.cache and wanted.cache.parent.is_dir() else Path(tempfile.gettempdir())
+    _remove_stale(parent)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
         packed.unpack(path, Path(name), _is_wanted)
         finder = Finder(Path(name), shown=str(path))
         sources = find_all(finder, (table.FORMAT, folders.FORMAT))
@@ -78,6 +83,14 @@ def _read(path: Path, wanted: Wanted) -> Dataset:
         with suppress(OSError):  # a full disk, for example: nothing is kept then
             _save(dataset, store)
     return dataset
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove the unpacked files that a killed process has left."""
+    for path in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # another process may remove it at the same time
+            if path.stat().st_mtime < time.time() - _STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def stored(path: Path, wanted: Wanted) -> Dataset | None:

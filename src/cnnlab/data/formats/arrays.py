@@ -17,7 +17,7 @@ from cnnlab.data.splits import hold_out
 def join_arrays(
     parts: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], shown: str, warnings: tuple[DataWarning, ...]
 ) -> Dataset:
-    """Return images and labels in their parts. Without test images, a fifth is set aside.
+    """Return images and labels in their parts. Without test images, a fifth is held out.
 
     Args:
         parts: Images (n, ...) and labels of "train", and of "val" and "test" if they are given.

@@ -60,7 +60,7 @@ def read_pictures(
     """Decode image files and return them in their parts.
 
     Within a part, the images are in the order of the names of their files, if each has its own, else of their paths.
-    Without test images, a fifth is set aside.
+    Without test images, a fifth is held out.
 
     Args:
         pictures: The files.
@@ -87,7 +87,7 @@ def read_pictures(
     kept = [every[index] for index in imported.kept]
     n_train = sum(picture.part != "test" for picture in kept)
     labels = np.array([names.index(picture.label) for picture in kept], np.int64)
-    _check_kept(kept, names, shown, is_test_given=bool(test))
+    _check_kept(kept, names, shown)
     val = [index for index, picture in enumerate(kept) if picture.part == "val"]
     files = tuple(picture.file for picture in kept)
     return Dataset(
@@ -142,7 +142,7 @@ def _ordered(pictures: Sequence[Picture], part: str) -> list[Picture]:
 
 
 def _hold_out(pictures: list[Picture], names: tuple[str, ...], *, has_val: bool) -> tuple[list[Picture], list[Picture]]:
-    """Return the images without those that are set aside to test on, and these."""
+    """Return the images without those that are held out to test on, and these."""
     labels = np.array([names.index(picture.label) for picture in pictures])
     groups = _group_numbers(pictures)
     counts = np.bincount(labels)
@@ -155,13 +155,13 @@ def _hold_out(pictures: list[Picture], names: tuple[str, ...], *, has_val: bool)
     return [pictures[index] for index in rest], [replace(pictures[index], part="test") for index in held]
 
 
-def _check_kept(kept: Sequence[Picture], names: tuple[str, ...], shown: str, *, is_test_given: bool) -> None:
+def _check_kept(kept: Sequence[Picture], names: tuple[str, ...], shown: str) -> None:
     counts = Counter(picture.label for picture in kept if picture.part == "train")
     missing = [name for name in names if not counts[name]]
     if missing:
         received = f"none of class {few(missing)}"
         raise unexpected(f"training images of each class that can be read in {shown}", received, "Replace the files.")
-    if is_test_given and not any(picture.part == "test" for picture in kept):
+    if not any(picture.part == "test" for picture in kept):
         raise unexpected(f"test images that can be read in {shown}", "none", "Replace the files.")
 
 

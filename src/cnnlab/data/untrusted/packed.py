@@ -53,12 +53,11 @@ def unpack(path: Path, folder: Path, is_wanted: Callable[[str], bool]) -> None:
     def safe(name: str) -> str:
         return _safe(path, name)
 
-    pairs = _zip_members(path, is_wanted) if is_zip(path) else tar.chosen(path, is_wanted, safe, _ADVICE)
+    pairs = _zip_members(path, is_wanted) if is_zip(path) else tar.chosen(path, is_wanted, safe, MAX_MEMBER, _ADVICE)
     for n_files, (name, content) in enumerate(pairs, 1):
         target = folder / name
-        if n_files > MAX_FILES or len(content) > MAX_MEMBER:
-            expected = f"at most {MAX_FILES:,} files of at most {MAX_MEMBER:,} bytes in {quote(path.name, 100)}"
-            raise unexpected(expected, "more", "Remove some.")
+        if n_files > MAX_FILES:
+            raise unexpected(f"at most {MAX_FILES:,} files in {quote(path.name, 100)}", "more", "Remove some.")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as stream:

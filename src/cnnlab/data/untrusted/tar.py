@@ -66,11 +66,13 @@ def members(path: Path, wanted: re.Pattern[str], advice: str = REFETCH) -> Itera
     Raises:
         DataError: The archive is broken or larger than valid ones, or a wanted file occurs twice or is not regular.
     """
-    return _read(path, lambda name: wanted.fullmatch(name) is not None, advice, lambda name: name.rpartition("/")[2])
+    return _read(
+        path, lambda name: wanted.fullmatch(name) is not None, advice, lambda name: name.rpartition("/")[2], MAX_MEMBER
+    )
 
 
 def chosen(
-    path: Path, is_wanted: Callable[[str], bool], name_of: Callable[[str], str], advice: str = REFETCH
+    path: Path, is_wanted: Callable[[str], bool], name_of: Callable[[str], str], most: int, advice: str
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the wanted files of a tar archive, in its order, as `members` does.
 
@@ -78,6 +80,7 @@ def chosen(
         path: As in `members`.
         is_wanted: Whether the file of a whole name is wanted.
         name_of: Returns what a wanted file is called; it may raise an error.
+        most: Bytes of the largest file that is read.
         advice: What to do if the archive is broken.
 
     Yields:
@@ -86,7 +89,7 @@ def chosen(
     Raises:
         DataError: As in `members`.
     """
-    return _read(path, is_wanted, advice, name_of)
+    return _read(path, is_wanted, advice, name_of, most)
 
 
 def names(path: Path, advice: str = REFETCH) -> list[str]:
@@ -101,7 +104,7 @@ def names(path: Path, advice: str = REFETCH) -> list[str]:
         found.append(name)
         return False
 
-    for _ in _read(path, add, advice, str):
+    for _ in _read(path, add, advice, str, MAX_MEMBER):
         pass
     return found
 
@@ -117,14 +120,14 @@ def is_tar(path: Path) -> bool:
 
 
 def _read(
-    path: Path, is_wanted: Callable[[str], bool], advice: str, name_of: Callable[[str], str]
+    path: Path, is_wanted: Callable[[str], bool], advice: str, name_of: Callable[[str], str], most: int
 ) -> Iterator[tuple[str, bytes]]:
     shown = quote(path.name, 100)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe could take forever
             raise unexpected(f"{shown} to be a file", "a folder, a pipe or a device", "Check the path.")
         with _TimedFile(path) as file, io.BufferedReader(file) as packed:
-            yield from _files(_ArchiveStream(packed, shown, advice), is_wanted, name_of)
+            yield from _files(_ArchiveStream(packed, shown, advice), is_wanted, name_of, most)
     except _BROKEN as error:
         system = error.strerror if isinstance(error, OSError) else None
         raise unexpected(
@@ -201,7 +204,7 @@ class _ArchiveStream:
 
 
 def _files(
-    stream: _ArchiveStream, is_wanted_name: Callable[[str], bool], name_of: Callable[[str], str]
+    stream: _ArchiveStream, is_wanted_name: Callable[[str], bool], name_of: Callable[[str], str], most: int
 ) -> Iterator[tuple[str, bytes]]:
     seen: set[str] = set()
     pax: dict[bytes, bytes] = {}  # from extended headers, for the next file
@@ -228,8 +231,8 @@ def _files(
             raise stream.refused("to be a regular file", kind, path)
         if is_wanted and name in seen:
             raise stream.refused("once", "it twice", path)
-        if size < 0 or (is_wanted and size > MAX_MEMBER):
-            raise stream.refused(f"to have 0 to {MAX_MEMBER:,} bytes", f"{size:,}", path)
+        if size < 0 or (is_wanted and size > most):
+            raise stream.refused(f"to have 0 to {most:,} bytes", f"{size:,}", path)
         if header.type not in _EMPTY and pax.get(b"size", b"%d" % size) != b"%d" % size:
             raise stream.refused(f"to have {size:,} bytes", "an extended header with another size", path)
         content = stream.read(size, keep=is_wanted)
