@@ -1,6 +1,7 @@
 """A folder per class is read, with and without parts above it; what does not fit is said in one line."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -226,3 +227,22 @@ def test_more_files_than_batches_may_have(tmp_path, monkeypatch):
     monkeypatch.setattr("cnnlab.data.finding.finder.MAX_PICTURES", 19)
     with pytest.raises(DataError, match="at most 19 images"):
         data.load(tmp_path)
+
+
+def test_test_images_without_class_folders_are_named_and_a_fifth_is_held_out(tmp_path):
+    """Competitions give test images without labels."""
+    folders(tmp_path, "train/train")
+    for number in range(4):
+        draw(tmp_path / "test" / f"{number}.png", number)
+    dataset = data.load(tmp_path).colour
+    assert dataset.is_test_held_out
+    assert dataset.class_names == ("cat", "dog")
+    assert "4 images are in no class folder: 'test/0.png'" in kinds(dataset)["unlabelled-images"]
+
+
+def test_a_document_with_images_in_it_is_no_archive_of_images(tmp_path):
+    folders(tmp_path)
+    with zipfile.ZipFile(tmp_path / "report.docx", "w") as document:
+        for number in range(3):
+            document.write(tmp_path / "cat/0000.png", f"word/media/image{number}.png")
+    assert data.load(tmp_path).format == "folders of classes"

@@ -78,6 +78,18 @@ def test_a_table_for_each_part(tmp_path):
     assert dataset.test_files[0] == "test/im000.png"
 
 
+@pytest.mark.parametrize(("first", "n_test"), [("train", 8), ("images", 0)])
+def test_without_a_column_for_it_the_folders_tell_the_part(tmp_path, first, n_test):
+    """A folder test alone may mean something else."""
+    for number in range(N):
+        draw(tmp_path / (first if number < 12 else "test") / f"im{number:03d}.png", number)
+    write(tmp_path, file=[f"im{number:03d}" for number in range(N)], label=LABELS)
+    dataset = data.load(tmp_path).colour
+    assert dataset.is_test_held_out == (not n_test)
+    if n_test:
+        assert [file.startswith("test/") for file in dataset.test_files] == [True] * n_test
+
+
 def test_a_table_says_what_images_in_several_folders_are(tmp_path):
     names = images(tmp_path, folder="part_1")
     for name in names[10:]:

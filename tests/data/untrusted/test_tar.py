@@ -246,5 +246,6 @@ def test_limits(tmp_path, monkeypatch, limit, value, words):
     (tmp_path / "archive").write_bytes(b"".join(member(bytes(700), name) for name in NAMES) + bytes(20_000))
     assert len(read(tmp_path / "archive")) == 4
     monkeypatch.setattr(tar, limit, value)
+    monkeypatch.setattr(tar, "HEADER_BYTES", 1 << 20)
     with pytest.raises(DataError, match=words):
         read(tmp_path / "archive")

@@ -111,6 +111,10 @@ class _Files:
         self.all = [
             f"{folder}/{name}" if folder else name for folder, names in finder.pictures.items() for name in names
         ]
+        parts = {folder: next(filter(None, map(part_of, folder.split("/"))), "train") for folder in finder.pictures}
+        # Without a folder of training images, one with the name of another part means something else.
+        has_train = any(part_of(name) == "train" for folder in parts for name in folder.split("/"))
+        self._parts = parts if has_train else {}
         self._by_path = defaultdict[str, list[str]](list)
         self._by_name = defaultdict[str, list[str]](list)
         for file in self.all:
@@ -119,6 +123,10 @@ class _Files:
                 keys[key].append(file)
                 if stem(key) != key:
                     keys[stem(key)].append(file)
+
+    def part(self, file: str) -> str:
+        """Return the part of an image by the folders above it."""
+        return self._parts.get(file.rpartition("/")[0], "train")
 
     def find(self, text: str, folder: str, part: str | None) -> list[str]:
         """Return the images that a table names like this: it may give a path, a name, or one without its ending.
@@ -189,7 +197,7 @@ def _read(finder: Finder, tables: Sequence[_Table], images: _Files, wanted: Want
     for table in tables:
         rows = table.read()
         several = len(tables) > 1
-        warnings += _add_rows(table, rows, images, pictures, (table.part if several else None) or "train")
+        warnings += _add_rows(table, rows, images, pictures, (table.part or "train") if several else None)
     others = [file for file in images.all if file not in pictures]
     if others:
         text = f"{len(others):,} images without a label in the table: {few(others)}. Add their labels, or ignore this."
@@ -199,9 +207,17 @@ def _read(finder: Finder, tables: Sequence[_Table], images: _Files, wanted: Want
 
 
 def _add_rows(
-    table: _Table, rows: pd.DataFrame, images: _Files, pictures: dict[str, Picture], part: str
+    table: _Table, rows: pd.DataFrame, images: _Files, pictures: dict[str, Picture], part: str | None
 ) -> list[DataWarning]:
-    """Add the images of a table's rows; return what is wrong with rows that are not used."""
+    """Add the images of a table's rows; return what is wrong with rows that are not used.
+
+    Args:
+        table: The table.
+        rows: What it holds.
+        images: The images that there are.
+        pictures: Those that are used, by their files; added to.
+        part: The part of all rows, if the table is that of one; None: a column says it, or else the folders do.
+    """
     file, label, split, group = (table.column(kind) for kind in _COLUMNS)
     columns = [rows[column].tolist() if column else [""] * len(rows) for column in (file, label, split, group)]
     missing, unlabelled, twice = list[str](), list[str](), list[str]()
@@ -219,7 +235,7 @@ def _add_rows(
         elif not class_name.strip():
             unlabelled.append(found[0])
         else:
-            picture = Picture(found[0], class_name.strip(), of_part, group_name.strip())
+            picture = Picture(found[0], class_name.strip(), of_part or images.part(found[0]), group_name.strip())
             before = pictures.setdefault(picture.file, picture)
             if (before.label, before.part) != (picture.label, picture.part):
                 received = f"{quote(before.label)} in {before.part} and {quote(picture.label)} in {picture.part}"
