@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from cnnlab import data, report, study, surroundings
 from cnnlab.cli import main
@@ -171,6 +172,27 @@ def test_check_describes_a_folder(folder):
     assert answer.exit_code == 0
     assert "200 training and 100 test images of 32 x 32, 10 classes (zero, one" in answer.output
     assert "colour: 200" in answer.output
+
+
+def test_check_says_in_its_first_line_what_was_read(tmp_path):
+    for number in range(60):
+        path = tmp_path / "photos" / ("owl" if number % 3 else "bat") / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    answer = call("data", "check", tmp_path / "photos")
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.splitlines()[0] == (
+        "read: folders of classes, 48 training and 12 test images of 24 x 30, 2 classes, no test part: a fifth of the "
+        "images is held out to test on"
+    )
+    files = [path.name for path in sorted((tmp_path / "photos").rglob("*.png"))]
+    table = pd.DataFrame({"file": files, "label": ["bat", "owl"] * 30, "burst": [row // 4 for row in range(60)]})
+    table.assign(split=["train"] * 40 + ["val"] * 8 + ["test"] * 12).to_csv(tmp_path / "labels.csv", index=False)
+    assert call("data", "check", tmp_path).output.splitlines()[0] == (
+        "read: images with a table, 40 training, 8 validation and 12 test images of 24 x 30, 2 classes, 12 groups to "
+        "train and validate on, which stay together"
+    )
 
 
 def test_check_names_ten_classes_at_most(tmp_path):

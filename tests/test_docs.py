@@ -8,14 +8,11 @@ from functools import cache
 
 import attrs
 import grimp
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 import cnnlab
 from cnnlab import study
-from cnnlab.data import load_gray_batches
 from cnnlab.errors import ConfigError, StudyError
 from cnnlab.study import Architecture, Budget, Input, Training, Trial
 from conftest import ROOT
@@ -212,21 +209,6 @@ def test_the_studies_of_the_docs_can_be_read(tmp_path):
         module = {}
         exec(text, module)
         assert module[name](input_shape=(32, 32, 3), n_classes=7).output_shape == (None, 7)
-
-
-def test_the_script_that_converts_pictures_writes_images_that_are_read(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    for name in ("train/cat/1.png", "train/dog/1.jpg", "train/dog/2.png", "test/cat/9.png"):
-        path = tmp_path / "pictures" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
-    [script] = re.findall(r"```python\n(.*?)```", (ROOT / "data" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    exec(script, {})
-    images = load_gray_batches(tmp_path / "my-images")
-    assert images.class_names == ("cat", "dog")
-    assert images.train_images.shape == (3, 32, 32, 1)
-    assert images.train_labels.tolist() == [0, 1, 1]
 
 
 def test_the_citation_names_this_version():

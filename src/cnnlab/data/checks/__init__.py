@@ -19,8 +19,13 @@ _CHECKS: Mapping[str, Callable[[Dataset, Split], Iterator[str]]] = {
     "near-copies": lambda dataset, _: near_copies(dataset),
     "small-classes": class_sizes,
 }
-KINDS = ("unread-files", "broken-images", "mixed-colour", "unused-classes", *_CHECKS)
-"""Names of all warnings about images; the first four come from reading the files."""
+_READING = (
+    "unread-files", "broken-images", "mixed-colour", "unused-classes", "unlabelled-images", "missing-files",
+    "repeated-rows",
+)  # fmt: skip
+"""Names of the warnings that come from reading the files."""
+KINDS = (*_READING, *_CHECKS)
+"""Names of all warnings about images."""
 
 
 def accepted_kinds(names: str | Iterable[str]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """What the readers of all formats share. Files are untrusted."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.data.messages import unexpected
+from cnnlab.data.dataset import Dataset
+from cnnlab.data.messages import DataWarning, unexpected
 from cnnlab.data.untrusted import pickle_values
 
 
@@ -79,3 +81,33 @@ def image_side(row_length: int, channels: int, name: str) -> int:
     if side * side * channels != row_length or side == 0:
         raise unexpected(f"square images in {name}: {channels} x side x side numbers a row", row_length)
     return side
+
+
+def join(
+    train: Sequence[Batch],
+    test: Sequence[Batch],
+    labels: Sequence[NDArray[Any]],
+    classes: NDArray[Any],
+    class_names: tuple[str, ...],
+    warnings: tuple[DataWarning, ...],
+    all_names: tuple[str, ...] = (),
+) -> Dataset:
+    """Join batches; the labels become the places of the classes among `classes`.
+
+    Raises:
+        DataError: A test label is not among the classes.
+    """
+    unknown = set(labels[1].tolist()) - set(classes.tolist())
+    if unknown:
+        first = min(unknown)
+        name = f"{first} ({all_names[first]!r})" if all_names else repr(first)
+        advice = "Correct the label, or add training images of that class."
+        raise unexpected(f"test labels among the {len(classes)} training classes", name, advice)
+    return Dataset(
+        np.concatenate([batch.images for batch in train]),
+        np.searchsorted(classes, labels[0]).astype(np.int64),
+        np.concatenate([batch.images for batch in test]),
+        np.searchsorted(classes, labels[1]).astype(np.int64),
+        class_names,
+        warnings,
+    )

@@ -1,4 +1,4 @@
-"""Read pickled data frames of grayscale images."""
+"""Grayscale batches: pickled data frames."""
 
 import math
 import re
@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cnnlab.data.formats.batch import Batch, image_side, to_pixels
-from cnnlab.data.formats.labels import check_class_names, column_labels
+from cnnlab.data.dataset import Dataset
+from cnnlab.data.finding import Finder, Place
+from cnnlab.data.formats.batch import Batch, image_side, join, to_pixels
+from cnnlab.data.formats.format import Format, Source
+from cnnlab.data.formats.labels import check_class_names, column_labels, decode
 from cnnlab.data.messages import quote, unexpected
 from cnnlab.data.untrusted.pickle_values import read_frame
 
@@ -114,3 +117,59 @@ def _check_run(numbers: "np.ndarray[Any, Any]", name: str) -> None:
         if following != number + 1:
             expected = f"pixel columns in {name} that are numbered without a gap, each once"
             raise unexpected(expected, f"{following} after {number}", "Write all pixels of an image.")
+
+
+def read_frames(place: Place, finder: Finder) -> Dataset:
+    """Read all data frames of a folder or an archive.
+
+    Raises:
+        DataError: One is missing, broken or does not fit the others.
+    """
+    train_names, test_names = place.names("train"), place.names("test")
+    names = train_names + test_names
+    batches = [read_gray(content, name) for name, content in zip(names, place.contents(names), strict=True)]
+    train, test = batches[: len(train_names)], batches[len(train_names) :]
+    _check_alike(batches)
+    labels = [np.concatenate([batch.labels for batch in part]) for part in (train, test)]
+    if labels[0].dtype == object:
+        _check_decoding([*labels[0], *labels[1]])
+        labels = [np.array([decode(label) for label in part]) for part in labels]
+    classes = np.unique(labels[0])
+    class_names = check_class_names([str(name) for name in classes.tolist()], "the training batches")
+    return join(train, test, labels, classes, class_names, finder.warnings)
+
+
+def _check_decoding(labels: list[str | bytes]) -> None:
+    """Refuse two labels of different bytes that are the same text."""
+    texts: dict[str, bytes] = {}
+    for label in dict.fromkeys(label for label in labels if isinstance(label, bytes)):
+        first = texts.setdefault(decode(label), label)
+        if first != label:
+            expected = "labels in one encoding, UTF-8 or Latin-1"
+            raise unexpected(expected, f"{first!r} and {label!r}", "Write the labels as strings.")
+
+
+def _check_alike(batches: list[Batch]) -> None:
+    first = batches[0]
+    for batch in batches:
+        size, first_size = batch.images[0].size, first.images[0].size
+        if size != first_size:
+            raise unexpected(f"{first_size} pixel columns in {batch.name}, as in {first.name}", size)
+        if batch.images.shape[1:] != first.images.shape[1:]:
+            sizes = ["{} x {}".format(*one.images.shape[1:3]) for one in (first, batch)]
+            raise unexpected(f"images of {sizes[0]} pixels in {batch.name}, as in {first.name}", sizes[1])
+        if batch.columns != first.columns:
+            expected = f"the same pixel columns in the same order in {batch.name} as in {first.name}"
+            raise unexpected(expected, "others", "Write all batches alike, or number the columns.")
+    kinds = {"numbers" if batch.labels.dtype.kind in "iu" else type(batch.labels[0]).__name__ for batch in batches}
+    if len(kinds) > 1:
+        kinds = {{"str": "strings"}.get(kind, kind) for kind in kinds}
+        raise unexpected("labels of one kind in all batches", f"{' in some, '.join(sorted(kinds))} in others")
+
+
+def _find(finder: Finder) -> Source | None:
+    place = finder.place("gray")
+    return Source(str(place), lambda _: read_frames(place, finder)) if place else None
+
+
+FORMAT = Format("grayscale batches", _find)

@@ -29,7 +29,8 @@ MAX_MEMBER = 2 << 30  # bytes of the largest file that is read
 MAX_BYTES = 8 << 30  # bytes of the largest archive, unpacked
 MAX_RATIO = 100  # bytes that a byte may unpack to, beyond FREE_BYTES; a photograph hardly shrinks, a bomb to 1/1000
 FREE_BYTES = 64 << 20  # bytes that any archive may unpack to: a few blank images shrink as much as a bomb
-MAX_HEADERS = 10_000  # headers of an archive, extended ones included
+MAX_HEADERS = 10_000  # headers of an archive, extended ones included, or more in a large one
+HEADER_BYTES = 300  # packed bytes of an archive for each header beyond that; a photo takes more
 MAX_OVERHEAD = 4 << 20  # bytes that belong to no file: all extended headers, and the padding at the end
 SECONDS = 300  # for reading an archive, without the time that the caller takes between two files
 REFETCH = "Fetch it again."
@@ -65,7 +66,30 @@ def members(path: Path, wanted: re.Pattern[str], advice: str = REFETCH) -> Itera
     Raises:
         DataError: The archive is broken or larger than valid ones, or a wanted file occurs twice or is not regular.
     """
-    return _read(path, lambda name: wanted.fullmatch(name) is not None, advice)
+    return _read(
+        path, lambda name: wanted.fullmatch(name) is not None, advice, lambda name: name.rpartition("/")[2], MAX_MEMBER
+    )
+
+
+def chosen(
+    path: Path, is_wanted: Callable[[str], bool], name_of: Callable[[str], str], most: int, advice: str
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the wanted files of a tar archive, in its order, as `members` does.
+
+    Args:
+        path: As in `members`.
+        is_wanted: Whether the file of a whole name is wanted.
+        name_of: Returns what a wanted file is called; it may raise an error.
+        most: Bytes of the largest file that is read.
+        advice: What to do if the archive is broken.
+
+    Yields:
+        What a file is called, and its content.
+
+    Raises:
+        DataError: As in `members`.
+    """
+    return _read(path, is_wanted, advice, name_of, most)
 
 
 def names(path: Path, advice: str = REFETCH) -> list[str]:
@@ -80,7 +104,7 @@ def names(path: Path, advice: str = REFETCH) -> list[str]:
         found.append(name)
         return False
 
-    for _ in _read(path, add, advice):
+    for _ in _read(path, add, advice, str, MAX_MEMBER):
         pass
     return found
 
@@ -95,13 +119,15 @@ def is_tar(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, is_wanted: Callable[[str], bool], advice: str) -> Iterator[tuple[str, bytes]]:
+def _read(
+    path: Path, is_wanted: Callable[[str], bool], advice: str, name_of: Callable[[str], str], most: int
+) -> Iterator[tuple[str, bytes]]:
     shown = quote(path.name, 100)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe could take forever
             raise unexpected(f"{shown} to be a file", "a folder, a pipe or a device", "Check the path.")
         with _TimedFile(path) as file, io.BufferedReader(file) as packed:
-            yield from _files(_ArchiveStream(packed, shown, advice), is_wanted)
+            yield from _files(_ArchiveStream(packed, shown, advice), is_wanted, name_of, most)
     except _BROKEN as error:
         system = error.strerror if isinstance(error, OSError) else None
         raise unexpected(
@@ -177,10 +203,13 @@ class _ArchiveStream:
         return unexpected(f"{subject} {expected}", received, self.advice)
 
 
-def _files(stream: _ArchiveStream, is_wanted_name: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def _files(
+    stream: _ArchiveStream, is_wanted_name: Callable[[str], bool], name_of: Callable[[str], str], most: int
+) -> Iterator[tuple[str, bytes]]:
     seen: set[str] = set()
     pax: dict[bytes, bytes] = {}  # from extended headers, for the next file
-    for _ in range(MAX_HEADERS):
+    limit = max(MAX_HEADERS, os.fstat(stream.file.fileno()).st_size // HEADER_BYTES)
+    for _ in range(limit):
         block = stream.read(tarfile.BLOCKSIZE)
         if not block.strip(b"\0"):
             stream.check_end()
@@ -191,9 +220,9 @@ def _files(stream: _ArchiveStream, is_wanted_name: Callable[[str], bool]) -> Ite
             continue
         long_name = pax.get(b"GNU.sparse.name", pax.get(b"path", b""))
         path = long_name.decode("utf-8", "surrogateescape") or header.name
-        name = path.rpartition("/")[2]
         size = 0 if header.type in _EMPTY else header.size
         is_wanted = is_wanted_name(path)
+        name = name_of(path) if is_wanted else ""
         is_sparse = is_wanted and any(key.startswith(b"GNU.sparse.") for key in pax)
         if is_sparse or header.type == tarfile.GNUTYPE_SPARSE:  # the latter has blocks that its size does not count
             raise stream.refused("to be a regular file", "a sparse one", path)
@@ -202,8 +231,8 @@ def _files(stream: _ArchiveStream, is_wanted_name: Callable[[str], bool]) -> Ite
             raise stream.refused("to be a regular file", kind, path)
         if is_wanted and name in seen:
             raise stream.refused("once", "it twice", path)
-        if size < 0 or (is_wanted and size > MAX_MEMBER):
-            raise stream.refused(f"to have 0 to {MAX_MEMBER:,} bytes", f"{size:,}", path)
+        if size < 0 or (is_wanted and size > most):
+            raise stream.refused(f"to have 0 to {most:,} bytes", f"{size:,}", path)
         if header.type not in _EMPTY and pax.get(b"size", b"%d" % size) != b"%d" % size:
             raise stream.refused(f"to have {size:,} bytes", "an extended header with another size", path)
         content = stream.read(size, keep=is_wanted)
@@ -214,7 +243,7 @@ def _files(stream: _ArchiveStream, is_wanted_name: Callable[[str], bool]) -> Ite
             stream.file.deadline += time.monotonic() - paused
         del content
         pax = {}
-    raise stream.refused(f"to have at most {MAX_HEADERS:,} headers", "more")
+    raise stream.refused(f"to have at most {limit:,} headers", "more")
 
 
 def _read_extended(stream: _ArchiveStream, header: tarfile.TarInfo) -> dict[bytes, bytes]:
