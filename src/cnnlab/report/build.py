@@ -244,8 +244,8 @@ def _write_page(
 def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
     """Write the final model with its card, unless they are there already; return their origin.
 
-    The model is the run with the best `val_f1` of the trial that the last stage selected that is not about colour;
-    without such a stage, nothing is written and {} is returned.
+    The model is the run with the best `val_f1` of the trial that the `final_stage` selected; without such a stage,
+    nothing is written and {} is returned.
     """
     final = final_stage(results)
     if final is None:

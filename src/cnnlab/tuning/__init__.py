@@ -14,6 +14,7 @@ from cnnlab.tuning.results import (
     StudyResults,
     final_stage,
     have_same_runs,
+    last_gray_stage,
     read_predictions,
     read_scores,
 )
@@ -23,6 +24,6 @@ from cnnlab.tuning.tuning import Tuning
 __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "CurvePoint", "LearningCurve", "MistakeResult", "NextStep", "Result",
     "StageResult", "StudyResults", "TimeLeft", "Tuning", "check_claims", "check_study", "describe_images",
-    "distinct_records", "final_stage", "fit_time", "have_same_runs", "make_command", "next_lines", "next_steps",
-    "notes_by_stage", "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
+    "distinct_records", "final_stage", "fit_time", "have_same_runs", "last_gray_stage", "make_command", "next_lines",
+    "next_steps", "notes_by_stage", "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

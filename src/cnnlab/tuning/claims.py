@@ -9,7 +9,7 @@ from cnnlab import evidence
 from cnnlab.evidence import Comparison
 from cnnlab.records import Record, RunStore
 from cnnlab.study import FINAL, INCUMBENT, SELECTED, Claim
-from cnnlab.tuning.results import StageResult, final_stage, have_same_runs, read_scores
+from cnnlab.tuning.results import StageResult, have_same_runs, last_gray_stage, read_scores
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -86,7 +86,7 @@ def _find_pair(claim: Claim, results: Sequence[StageResult]) -> _Pair | str:
 def _find_side(stage: str, name: str, results: Sequence[StageResult]) -> tuple[StageResult, str] | str:
     result = next((result for result in results if result.stage.name == stage), None)
     if stage == FINAL:
-        result = final_stage(results)
+        result = last_gray_stage(results)
     if result is None:
         return f"The stage {stage} was not run."
     if name == INCUMBENT:

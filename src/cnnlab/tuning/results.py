@@ -202,7 +202,22 @@ def incumbent_of(trials: Sequence[StageTrial]) -> StageTrial | None:
 
 
 def final_stage(results: Sequence[StageResult]) -> StageResult | None:
-    """Return the last stage that is not about colour: its selected trial is the final model; None if there is none."""
+    """Return the stage whose selected trial is the final model, the one to use; None if there is none.
+
+    It is the last one on colour images, or the last one where none is: a model for the images that people have. The
+    published study's reading of colour images does not count, because no one has images that are scrambled like that.
+    """
+    inputs = [(result, result.selected.settings.effective().input) for result in results]
+    usual = [(result, images.colour) for result, images in inputs if images.layout == "channels_last"]
+    on_colour = [result for result, colour in usual if colour]
+    return next(reversed(on_colour or [result for result, _ in usual]), None)
+
+
+def last_gray_stage(results: Sequence[StageResult]) -> StageResult | None:
+    """Return the last stage that is not about colour; None if there is none.
+
+    In a study that starts on grayscale images, its selected trial is the final model for these.
+    """
     return next((result for result in reversed(results) if not result.stage.on_colour), None)
 
 

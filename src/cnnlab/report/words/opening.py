@@ -34,12 +34,13 @@ def images_summary(tuning: Tuning, results: Sequence[StageResult]) -> str:
     return f"{len(images.class_names)} classes, {height} x {width} pixels;{used} {count(seeds, 'seed')} per trial."
 
 
-def thumbnails(tuning: Tuning) -> list[tuple[str, bytes]]:
+def thumbnails(tuning: Tuning, results: Sequence[StageResult]) -> list[tuple[str, bytes]]:
     """Return the names of the first classes, each with a training image as the content of a PNG file.
 
-    The images are of the kind that the study starts with: grayscale or colour.
+    The images are of the kind that the final model takes: grayscale or colour.
     """
-    images = tuning.images.dataset(tuning.scope.start.input.colour)
+    last = final_stage(results)
+    images = tuning.images.dataset((last.selected.settings if last else tuning.scope.start).input.colour)
     indices = tuning.images.split(images).train
     labels, made = images.train_labels[indices], []
     for label, name in enumerate(images.class_names[:THUMBNAILS]):
@@ -56,7 +57,9 @@ def thumbnails(tuning: Tuning) -> list[tuple[str, bytes]]:
 def model_settings(result: StageResult) -> list[tuple[str, str]]:
     """Return the settings of the trial that a stage selected, as names and values in words."""
     trial = result.selected.settings.for_images(result.selected_records[0].split["train"]).effective()
-    training, shown = trial.training, _layers(trial)
+    height, width, channels = result.selected_records[0].data["shape"]
+    training, shown = trial.training, {"images": f"{'grayscale' if channels == 1 else 'colour'}, {height} x {width}"}
+    shown |= _layers(trial)
     shown["optimizer"] = optimizer_text(trial)
     smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
     shown["loss"] = training.loss.replace("_", " ") + smoothing
@@ -115,7 +118,7 @@ def score_rows(tuning: Tuning, results: Sequence[StageResult]) -> list[ScoreRow]
         return []
     models = {"this model": last.selected_records}
     if not have_same_runs(first_records(first), last.selected_records):
-        models[first_name(first)] = first_records(first)
+        models[first_name(first, last)] = first_records(first)
     rows = []
     for name, records in models.items():
         scores = read_scores(tuning.store, records, "test")
@@ -132,12 +135,12 @@ def headline(tuning: Tuning, results: Sequence[StageResult]) -> tuple[str, str]:
     if last and (reason := not_learned_reason(tuning, last, last.decision.selected)):
         return "This model has not learned", reason
     gain = final_gain(tuning, first, last) if first and last else None
-    if not first or not gain:
+    if not first or not last or not gain:
         return "", ""
-    points, interval = points_text(gain)
+    name, (points, interval) = first_name(first, last), points_text(gain)
     if gain.is_conclusive:
-        return f"{points.lstrip('+-')} points {gain.verdict} than {first_name(first)}", interval
-    return f"{NOT_SHOWN.capitalize()} than {first_name(first)}", f"{points} points; {interval}"
+        return f"{points.lstrip('+-')} points {gain.verdict} than {name}", interval
+    return f"{NOT_SHOWN.capitalize()} than {name}", f"{points} points; {interval}"
 
 
 def final_gain(tuning: Tuning, first: StageResult, last: StageResult) -> Comparison | None:
@@ -156,8 +159,8 @@ def points_text(gain: Comparison) -> tuple[str, str]:
 
 
 def first_stage(results: Sequence[StageResult]) -> StageResult | None:
-    """Return the first stage that is not about colour; None if there is none."""
-    return next((result for result in results if not result.stage.on_colour), None)
+    """Return the first stage; None if there is none."""
+    return next(iter(results), None)
 
 
 def first_records(first: StageResult) -> list[Record]:
@@ -165,12 +168,17 @@ def first_records(first: StageResult) -> list[Record]:
     return first.records(first.incumbent.name) if first.incumbent else first.selected_records
 
 
-def first_name(first: StageResult) -> str:
-    """Return what to call the first model: its CNN design where the published study concerns the images."""
+def first_name(first: StageResult, last: StageResult) -> str:
+    """Return what to call the first model: its CNN design where the published study concerns the images.
+
+    Where it has grayscale images and the final model has colour images, the name says so.
+    """
     decision = first.decision
     concerns = decision.rule != Rule.PUBLISHED_CHOICE or any(trial.published for trial in first.trials)
     number = cnn_number(first.stage.name) if decision.published_choice and concerns and not first.incumbent else None
-    return f"CNN-{number}, the first model" if number else "the first model"
+    name = f"CNN-{number}, the first model" if number else "the first model"
+    kinds = [records[0].trial["input"]["colour"] for records in (first_records(first), last.selected_records)]
+    return f"{name} (on grayscale images)" if kinds == [False, True] else name
 
 
 @dataclass(frozen=True)
