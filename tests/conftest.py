@@ -231,8 +231,16 @@ def scores_of(records: list[Record], part: str = "test") -> evidence.Scores:
 @pytest.fixture
 def made_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of images for results that are made up: their scores are read from the records."""
-    monkeypatch.setattr("cnnlab.report.words.opening.read_scores", lambda _, records, part: scores_of(records, part))
+    monkeypatch.setattr(
+        "cnnlab.report.words.opening.read_scores", lambda _, records, part, **__: scores_of(records, part)
+    )
     return folder
+
+
+def name_val(tuning: Tuning, indices: Sequence[int] = range(50)) -> None:
+    """Change a study's images as if their files named these as the validation images."""
+    folder = tuning.images.folder
+    tuning.images.folder = replace(folder, gray=replace(folder.gray, given_val=np.array(indices)))
 
 
 def at_chance(result: StageResult, name: str) -> StageResult:

@@ -194,7 +194,9 @@ def test_check_warns_until_a_warning_is_accepted(folder, tmp_path):
     assert (unknown.exit_code, unknown.output.count("\n")) == (2, 1)
 
 
-@pytest.mark.parametrize("words", [("report",), ("run",), ("plan",), ("study", "check", "published"), ("data", "check", ".")])
+@pytest.mark.parametrize(
+    "words", [("report",), ("run",), ("plan",), ("study", "check", "published"), ("data", "check", ".")]
+)
 def test_a_size_that_is_none_is_an_error_of_one_line(project, words):
     answer = call(*words, "--size", "48 by 64")
     assert (answer.exit_code, answer.output.count("\n")) == (2, 1)
@@ -352,8 +354,8 @@ def test_every_option_of_a_study_reaches_it(project, folder, monkeypatch):
     asked = []
     monkeypatch.setattr("cnnlab.report.make", lambda tuning, out: asked.append(tuning) or report.Report([], [], []))
     words = {"study": "mine.toml", "profile": "smoke", "data": folder, "runs": "store", "report": "out",
-             "accept": "layout", "size": "32", "seeds": 4, "epochs": 5, "patience": 2, "train": "1_000", "val": 70, "test": 80,
-             "stages": "dense", "precision": "mixed_bfloat16", "splits": "fixed"}  # fmt: skip
+             "accept": "layout", "size": "32", "seeds": 4, "epochs": 5, "patience": 2, "train": "1_000", "val": 70,
+             "test": 80, "stages": "dense", "precision": "mixed_bfloat16", "splits": "fixed"}  # fmt: skip
     options = [word for name, value in words.items() for word in (f"--{name}", value)]
     answer = call("report", *options, "--halving", "--fresh", "--trust")
     assert answer.exit_code == 0, answer.output

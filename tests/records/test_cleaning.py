@@ -14,7 +14,7 @@ from conftest import make_record
 
 @pytest.fixture
 def runs(tmp_path):
-    """A folder with two runs of this version, one of another, a damaged, an unfinished one, photos, and files of the user."""
+    """A folder with two runs of this version, one of another, a damaged, an unfinished one, photos, and the user's."""
     store = RunStore(tmp_path)
     for seed, changes in ((1, {}), (2, {}), (3, {"code": "0" * 64})):
         store.put(make_record(Trial(), seed, **changes), {"weight_000": np.zeros(1000)})

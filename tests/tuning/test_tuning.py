@@ -266,7 +266,10 @@ def test_a_study_takes_a_precision_and_halving(folder, tmp_path):
     assert {record.trial["training"]["precision"] for record in study.result("base").records("base")} == {
         "mixed_bfloat16"
     }
-    assert "Precision of the fits: mixed_bfloat16" in words.study_settings(study.budget, study.protocol).data
+    assert (
+        "Precision of the fits: mixed_bfloat16"
+        in words.study_settings(study.budget, study.protocol, study.images.dataset(False)).data
+    )
     with pytest.raises(ConfigError, match="float32, mixed_bfloat16"):
         Tuning(folder, tmp_path, budget={"precision": "half"})
     with pytest.raises(ConfigError, match="Received: halving"):

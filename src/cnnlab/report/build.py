@@ -276,7 +276,10 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     )
     files.write(model, content)
     labels, probs = arrays["test_labels"], arrays["test_probs"]
-    interval = mean_interval(read_scores(tuning.store, records, "test"))
-    text = card.markdown(final, record, labels, probs, tuning.budget, tuning.protocol, interval=interval)
+    interval = mean_interval(read_scores(tuning.store, records, "test", given_val=tuning.images.has_given_val))
+    dataset = tuning.images.dataset(trial.input.colour)
+    text = card.markdown(
+        final, record, labels, probs, tuning.budget, tuning.protocol, dataset=dataset, interval=interval
+    )
     files.write(model_card, text.encode())
     return origin

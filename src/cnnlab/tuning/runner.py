@@ -123,6 +123,15 @@ class StudyImages:
             )
         return self._splits[key]
 
+    @property
+    def has_given_val(self) -> bool:
+        """Whether the files name the validation images, so that all seeds have the same ones.
+
+        Raises:
+            DataError: The images cannot be used.
+        """
+        return self.folder.gray.given_val is not None
+
     @cached_property
     def warnings(self) -> list[DataWarning]:
         """What the user should know about the images before any fit.
@@ -155,7 +164,10 @@ def image_counts(dataset: Dataset, budget: Budget) -> tuple[int, int, int]:
     """Return how many images a budget trains on, validates on and tests on, as `data.split` divides them."""
     n_train, n_test = len(dataset.train_labels), len(dataset.test_labels)
     n_val = min(budget.val, max(n_train // 5, len(dataset.class_names)))
-    return min(budget.train, n_train - n_val), n_val, min(budget.test, n_test)
+    rest = n_train - n_val
+    if dataset.given_val is not None:
+        n_val, rest = min(budget.val, len(dataset.given_val)), n_train - len(dataset.given_val)
+    return min(budget.train, rest), n_val, min(budget.test, n_test)
 
 
 def warning_lines(warnings: Sequence[DataWarning]) -> list[str]:
@@ -264,10 +276,11 @@ class Runner:
         return result
 
     def _val_scores(self, trials: Sequence[StageTrial], runs: Mapping[tuple[str, int], Record]) -> dict[str, Scores]:
-        return {
-            trial.name: read_scores(self.store, [runs[trial.name, seed] for seed in trial.seeds], "val")
-            for trial in trials
-        }
+        records = {trial.name: [runs[trial.name, seed] for seed in trial.seeds] for trial in trials}
+        return {name: self._scores(group, "val") for name, group in records.items()}
+
+    def _scores(self, records: Sequence[Record], part: str) -> Scores:
+        return read_scores(self.store, records, part, given_val=self.images.has_given_val)
 
     def run_mistakes(
         self, mistakes: Sequence[Mistake], by_mistake: Mapping[str, Mapping[str, StageTrial]]
@@ -280,7 +293,7 @@ class Runner:
                 name: [runs[trial.name, seed] for seed in trial.seeds]
                 for name, trial in by_mistake[mistake.name].items()
             }
-            scores = {name: read_scores(self.store, group, "test") for name, group in records.items()}
+            scores = {name: self._scores(group, "test") for name, group in records.items()}
             results.append(MistakeResult(mistake, records, evidence.compare(scores)))
         return results
 

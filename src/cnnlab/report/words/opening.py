@@ -12,6 +12,7 @@ from cnnlab.evidence import Comparison, Rule, Verdict
 from cnnlab.records import Record
 from cnnlab.report import plots
 from cnnlab.report.tables import count, visible_name
+from cnnlab.report.words.images import part_notes
 from cnnlab.report.words.notes import group_choices, is_conclusive, not_learned_reason, not_learned_text, titles
 from cnnlab.report.words.settings import augmentation_text, optimizer_text
 from cnnlab.study import Architecture, OwnModel, Trial, cnn_number
@@ -24,14 +25,15 @@ _SIDE = 48  # least pixels of a thumbnail's longer side
 
 
 def images_summary(tuning: Tuning, results: Sequence[StageResult]) -> str:
-    """Return what the images are and how many of them the runs use, in a line."""
+    """Return what the images are, how many of them the runs use, and what is unusual about their parts."""
     images, seeds = tuning.images.folder.gray, tuning.budget.seeds
     height, width, _ = images.image_shape
     used = ""
     if results:
         split = results[0].selected_records[0].split
         used = f" {split['train']:,} for training, {split['val']:,} for validation, {split['test']:,} for testing;"
-    return f"{len(images.class_names)} classes, {height} x {width} pixels;{used} {count(seeds, 'seed')} per trial."
+    line = f"{len(images.class_names)} classes, {height} x {width} pixels;{used} {count(seeds, 'seed')} per trial."
+    return " ".join([line, *part_notes(images, tuning.budget)])
 
 
 def thumbnails(tuning: Tuning, results: Sequence[StageResult]) -> list[tuple[str, bytes]]:
@@ -121,7 +123,7 @@ def score_rows(tuning: Tuning, results: Sequence[StageResult]) -> list[ScoreRow]
         models[first_name(first, last)] = first_records(first)
     rows = []
     for name, records in models.items():
-        scores = read_scores(tuning.store, records, "test")
+        scores = read_scores(tuning.store, records, "test", given_val=tuning.images.has_given_val)
         rows.append(ScoreRow(name, float(scores.runs.mean()), *evidence.mean_interval(scores), len(records)))
     return rows
 
@@ -148,7 +150,9 @@ def final_gain(tuning: Tuning, first: StageResult, last: StageResult) -> Compari
     start, final = first_records(first), last.selected_records
     if have_same_runs(start, final):
         return None
-    scores = {"first": read_scores(tuning.store, start, "test"), "final": read_scores(tuning.store, final, "test")}
+    given = tuning.images.has_given_val
+    groups = {"first": start, "final": final}
+    scores = {name: read_scores(tuning.store, group, "test", given_val=given) for name, group in groups.items()}
     return evidence.compare(scores)[0]
 
 
