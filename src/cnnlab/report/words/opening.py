@@ -21,7 +21,7 @@ from cnnlab.tuning import StageResult, Tuning, final_stage, have_same_runs, read
 NOT_SHOWN = "not shown to be better"
 THUMBNAILS = 10
 """Classes of which an image is shown."""
-_SIDE = 48  # least pixels of a thumbnail's longer side
+_SIDE = 48  # least pixels of a thumbnail's longer side; twice as many are the most
 
 
 def images_summary(tuning: Tuning, results: Sequence[StageResult]) -> str:
@@ -49,6 +49,7 @@ def thumbnails(tuning: Tuning, results: Sequence[StageResult]) -> list[tuple[str
         if (of_class := indices[labels == label]).size:
             pixels = images.train_images[of_class[0]]
             picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+            picture.thumbnail((2 * _SIDE, 2 * _SIDE))
             scale = max(1, -(-_SIDE // max(picture.size)))
             file = BytesIO()
             picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(file, "PNG")
