@@ -70,7 +70,7 @@ def test_images_that_are_not_square_get_a_report_and_a_model_on_their_colours(tm
     settings = {row.dt.get_text(): row.dd.get_text() for row in page.select("dl.settings div")}
     assert settings["images"] == f"colour, {HEIGHT} x {WIDTH}"
     assert f"keras.Input(({HEIGHT}, {WIDTH}, 3))" in page.select_one("details.keras").get_text()
-    assert "the first model (on grayscale images)" in page.select_one("header").get_text()
+    assert "the first model (on gray images)" in page.select_one("header").get_text()
     chapter = next(path for path in (out / "notebooks").glob("*-comparison.ipynb"))
     shown = [cell for cell in nbformat.read(chapter, as_version=4).cells if cell.get("outputs")]
     assert not any(output.output_type == "error" for cell in shown for output in cell.outputs)

@@ -259,7 +259,7 @@ def test_start_on_colour_images(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "gray")
     for path in (tmp_path / "gray").glob("*.tar.gz"):
         path.unlink()
-    with pytest.raises(DataError, match="Received: grayscale batches only"):
+    with pytest.raises(DataError, match="Received: grayscale images only"):
         Tuning(tmp_path / "gray", tmp_path, study=mine(text)).check()
 
 
@@ -339,5 +339,5 @@ def test_a_study_of_colour_images_needs_them(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "gray")
     for path in (tmp_path / "gray").glob("*.tar.gz"):
         path.unlink()
-    with pytest.raises(DataError, match=r"colour.* Received: grayscale batches only\."):
+    with pytest.raises(DataError, match=r"colour.* Received: grayscale images only\."):
         Tuning(tmp_path / "gray", tmp_path, study="recipe").check()

@@ -94,8 +94,8 @@ class StudyImages:
         dataset = self.folder.colour if colour else self.folder.gray
         if dataset is None:
             raise DataError(
-                f"Expected colour images ({data.ARCHIVE}) in {str(self.path)!r}. Received: grayscale batches only. Use "
-                "colour images (data/README.md), or a study without colour = true."
+                f"Expected colour images in {str(self.path)!r}. Received: grayscale images only. Use colour images "
+                "(data/README.md), or a study without colour = true."
             )
         return dataset
 

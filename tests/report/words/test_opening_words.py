@@ -176,9 +176,9 @@ def test_a_final_model_on_colour_images_is_not_compared_with_the_first_one_witho
     """The first model has grayscale images: part of the gain may be that of the colours."""
     final, first = words.score_rows(quick, make_results(**ON_COLOUR))
     assert (final.model, final.mean) == ("this model", pytest.approx(0.95))
-    assert first.model == "CNN-1, the first model (on grayscale images)"
+    assert first.model == "CNN-1, the first model (on gray images)"
     text, _ = words.headline(quick, make_results(**ON_COLOUR))
-    assert text == "44.0 points better than CNN-1, the first model (on grayscale images)"
+    assert text == "44.0 points better than CNN-1, the first model (on gray images)"
     only_colour = make_results(colour=ON_COLOUR["colour"])
     assert [row.model for row in words.score_rows(quick, only_colour)] == ["this model"]
     assert words.headline(quick, only_colour) == ("", "")

@@ -44,7 +44,7 @@ def test_the_terminal_summary_has_at_most_five_plain_lines(quick):
     claims.append(ClaimResult(CLAIMS[0], ClaimStatus.SUPPORTED, None))
     final, *others = words.terminal_summary(quick, results, claims)
     assert final.startswith("Final model: test macro-F1 0.750 ± 0.071 (n = 2), not shown to be better than CNN-1, the ")
-    assert "the first model (on grayscale images)" in final
+    assert "the first model (on gray images)" in final
     assert others == [
         "Stages that selected a new trial (better than the incumbent): dense units. "
         "Stages that kept the incumbent (the best other trial is worse): batch normalisation.",

@@ -183,7 +183,7 @@ def first_name(first: StageResult, last: StageResult) -> str:
     number = cnn_number(first.stage.name) if decision.published_choice and concerns and not first.incumbent else None
     name = f"CNN-{number}, the first model" if number else "the first model"
     kinds = [records[0].trial["input"]["colour"] for records in (first_records(first), last.selected_records)]
-    return f"{name} (on grayscale images)" if kinds == [False, True] else name
+    return f"{name} (on gray images)" if kinds == [False, True] else name
 
 
 @dataclass(frozen=True)
