@@ -160,7 +160,7 @@ def test_there_is_no_colour_stage_without_colour_images(folder, tmp_path):
         shutil.copy(path, tmp_path)
     study = Tuning(tmp_path, tmp_path / "runs")
     assert [stage.name for stage in study.stages][-1] == "augmentation"
-    with pytest.raises(DataError, match=data.ARCHIVE):
+    with pytest.raises(DataError, match="Expected colour images in"):
         study.images.dataset(colour=True)
 
 
