@@ -20,6 +20,7 @@ FRESH ?=
 PRECISION ?= float32
 HALVING ?=
 SPLITS ?=
+SIZE ?=
 ACCEPT ?=
 TRUST ?=
 REMOVE ?=
@@ -45,10 +46,10 @@ BUDGET = --profile $(call quoted,PROFILE) $(call option,SEEDS,seeds) $(call opti
 STUDY_OPTIONS = $(call option,STUDY,study) --protocol $(call quoted,PROTOCOL) --data $(call quoted,DATA) $(BUDGET) \
 	--runs $(call quoted,RUNS) $(call option,SCHEDULER,scheduler) $(call flag,FRESH,fresh) \
 	--precision $(call quoted,PRECISION) $(call flag,HALVING,halving) $(call option,ACCEPT,accept) \
-	$(call option,SPLITS,splits) $(call option,TIME,time) $(call flag,TRUST,trust)
+	$(call option,SIZE,size) $(call option,SPLITS,splits) $(call option,TIME,time) $(call flag,TRUST,trust)
 
 VARIABLES := PROFILE PROTOCOL DATA STUDY SEEDS EPOCHS PATIENCE TRAIN VAL TEST STAGES SKIP TIME REPORT RUNS SCHEDULER \
-	FRESH PRECISION HALVING SPLITS ACCEPT TRUST REMOVE PYTHON BIN
+	FRESH PRECISION HALVING SPLITS SIZE ACCEPT TRUST REMOVE PYTHON BIN
 unknown := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(unknown),)
 $(error Expected variables named $(VARIABLES). Received: $(unknown))
@@ -65,6 +66,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables of make report and make plan (now):"
 	@echo "  DATA=$(DATA)    folder or archive of images, see data/README.md"
+	@echo "  SIZE=$(SIZE)    height and width of the images, as 48 or 48x64; none: their own if all are alike and at most 64, else 32"
 	@echo "  STUDY=$(STUDY)    study file, see docs/studies.md, or recipe; none: the published study"
 	@echo "  PROFILE=$(PROFILE)    how much is run: smoke, quick, laptop, full"
 	@echo "  SEEDS=$(SEEDS) EPOCHS=$(EPOCHS) PATIENCE=$(PATIENCE) TRAIN=$(TRAIN) VAL=$(VAL) TEST=$(TEST)"

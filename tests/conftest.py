@@ -168,11 +168,11 @@ def make_result(stage: str, **val_f1: tuple[float, ...]) -> StageResult:
     row = built_in().stage(stage)
     trials, runs = [], {}
     for place, (name, values) in enumerate(val_f1.items()):
-        trial = Trial().change(dense_units=10 + place)
+        trial = Trial().change(dense_units=10 + place, colour=row.on_colour)
         seeds = tuple(range(1, len(values) + 1))
         trials.append(StageTrial(name, trial, seeds, place == 0 and row.keeps_incumbent, None))
         for seed, value in zip(seeds, values, strict=True):
-            digest = f"{place:032x}{seed:032x}"
+            digest = f"{place + 1000 * row.on_colour:032x}{seed:032x}"
             run_scores = {"val_f1": value, "test_f1": value}
             runs[name, seed] = make_record(trial, seed, digest=digest, params=100 + place, scores=run_scores)
     scores = {name: evidence.Scores(np.array(values)) for name, values in val_f1.items()}
@@ -231,8 +231,16 @@ def scores_of(records: list[Record], part: str = "test") -> evidence.Scores:
 @pytest.fixture
 def made_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of images for results that are made up: their scores are read from the records."""
-    monkeypatch.setattr("cnnlab.report.words.opening.read_scores", lambda _, records, part: scores_of(records, part))
+    monkeypatch.setattr(
+        "cnnlab.report.words.opening.read_scores", lambda _, records, part, **__: scores_of(records, part)
+    )
     return folder
+
+
+def name_val(tuning: Tuning, indices: Sequence[int] = range(50)) -> None:
+    """Change a study's images as if their files named these as the validation images."""
+    folder = tuning.images.folder
+    tuning.images.folder = replace(folder, gray=replace(folder.gray, given_val=np.array(indices)))
 
 
 def at_chance(result: StageResult, name: str) -> StageResult:

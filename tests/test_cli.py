@@ -218,6 +218,15 @@ def test_check_warns_until_a_warning_is_accepted(folder, tmp_path):
     assert (unknown.exit_code, unknown.output.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    "words", [("report",), ("run",), ("plan",), ("study", "check", "published"), ("data", "check", ".")]
+)
+def test_a_size_that_is_none_is_an_error_of_one_line(project, words):
+    answer = call(*words, "--size", "48 by 64")
+    assert (answer.exit_code, answer.output.count("\n")) == (2, 1)
+    assert "Expected a size of 8 to 512 pixels, as 48, or 48x64 (height x width)" in answer.output
+
+
 def test_gray_writes_the_batches_of_an_archive(folder, tmp_path):
     shutil.copy(folder / data.ARCHIVE, tmp_path)
     assert call("data", "gray", tmp_path).exit_code == 0
@@ -369,8 +378,8 @@ def test_every_option_of_a_study_reaches_it(project, folder, monkeypatch):
     asked = []
     monkeypatch.setattr("cnnlab.report.make", lambda tuning, out: asked.append(tuning) or report.Report([], [], []))
     words = {"study": "mine.toml", "profile": "smoke", "data": folder, "runs": "store", "report": "out",
-             "accept": "layout", "seeds": 4, "epochs": 5, "patience": 2, "train": "1_000", "val": 70, "test": 80,
-             "stages": "dense", "precision": "mixed_bfloat16", "splits": "fixed"}  # fmt: skip
+             "accept": "layout", "size": "32", "seeds": 4, "epochs": 5, "patience": 2, "train": "1_000", "val": 70,
+             "test": 80, "stages": "dense", "precision": "mixed_bfloat16", "splits": "fixed"}  # fmt: skip
     options = [word for name, value in words.items() for word in (f"--{name}", value)]
     answer = call("report", *options, "--halving", "--fresh", "--trust")
     assert answer.exit_code == 0, answer.output
@@ -380,6 +389,7 @@ def test_every_option_of_a_study_reaches_it(project, folder, monkeypatch):
     )
     assert tuning.scope.asked == {"dense"}
     assert tuning.images.accepted == {"layout"}
+    assert tuning.images.size == (32, 32)
     assert (tuning.store.path, tuning.trust) == (project / "store", True)
 
 

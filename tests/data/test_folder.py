@@ -64,6 +64,20 @@ def test_archive_only(folder, tmp_path):
     assert loaded.gray.digest == data.load(folder).gray.digest
 
 
+def test_batches_of_images_that_are_not_square_name_row_and_column(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 24, 40, 1), dtype=np.uint8)
+    labels = np.arange(20) % 2
+    dataset = data.Dataset(images, labels, images[:6], labels[:6], ("a", "b"))
+    for written in (dataset, data.Dataset(images[:, :, :24], labels, images[:6, :, :24], labels[:6], ("a", "b"))):
+        data.write_gray_batches(written, tmp_path, n_batches=2)
+        loaded = data.load_gray_batches(tmp_path)
+        np.testing.assert_array_equal(loaded.train_images, written.train_images)
+        np.testing.assert_array_equal(loaded.test_images, written.test_images)
+        assert loaded.train_labels.tolist() == written.train_labels.tolist()
+    assert pd.read_pickle(tmp_path / "test_batch1.pkl").columns[1] == "pixel1", "squares as before"
+
+
 def test_batches_only(tmp_path):
     assert data.load(small_batches(tmp_path)).colour is None
 

@@ -7,18 +7,21 @@ import pytest
 
 from cnnlab.errors import RecordError
 from cnnlab.records import RunStore, describe_runs, remove_runs
-from cnnlab.records.store import CHECKPOINTS, QUARANTINE
+from cnnlab.records.store import CHECKPOINTS, IMAGES, QUARANTINE
 from cnnlab.study import Trial
 from conftest import make_record
 
 
 @pytest.fixture
 def runs(tmp_path):
-    """A folder with two runs of this version, one of another, a damaged, an unfinished one, and a file of the user."""
+    """A folder with two runs of this version, one of another, a damaged, an unfinished one, photos, and the user's."""
     store = RunStore(tmp_path)
     for seed, changes in ((1, {}), (2, {}), (3, {"code": "0" * 64})):
         store.put(make_record(Trial(), seed, **changes), {"weight_000": np.zeros(1000)})
-    for name in (f"{QUARANTINE}/damaged.run", f"{CHECKPOINTS}/unfinished.ckpt", "notes.txt"):
+    for name in (
+        *(f"{QUARANTINE}/damaged.run", f"{CHECKPOINTS}/unfinished.ckpt", f"{IMAGES}/photos-1f.npz"),
+        *("notes.txt", f"{IMAGES}/mine.npz"),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(bytes(2_000_000))
     return tmp_path
@@ -27,13 +30,14 @@ def runs(tmp_path):
 def test_each_kind_of_run_is_counted_with_its_size(runs):
     first, *lines = describe_runs(runs)
     assert first == f"Stored runs in {str(runs)!r}:"
-    assert [line.split(" ")[-1] for line in lines] == ["MB"] * 4
+    assert [line.split(" ")[-1] for line in lines] == ["MB"] * 5
     counts = {line.strip().partition(" ")[2].rpartition(":")[0]: line.split()[0] for line in lines}
     assert counts == {
         "usable by this version": "2",
         "of other code or another format": "1",
         "damaged, moved aside": "1",
         "unfinished, to be resumed": "1",
+        "folders of photos, decoded and resized, which are not decoded again": "1",
     }
     assert lines[-1].endswith(": 2.0 MB")
 
@@ -41,14 +45,15 @@ def test_each_kind_of_run_is_counted_with_its_size(runs):
 def test_unused_runs_are_removed_and_those_that_help_are_kept(runs):
     assert remove_runs(runs, only_unused=True).startswith("Removed 2 files, 2.0 MB")
     assert len(RunStore(runs).records()) == 2
-    assert len(describe_runs(runs)) == 3
+    assert len(describe_runs(runs)) == 4
+    assert (runs / IMAGES / "photos-1f.npz").exists()
     assert (runs / CHECKPOINTS / "unfinished.ckpt").exists()
 
 
 def test_all_runs_are_removed_and_other_files_are_left_alone(runs):
     remove_runs(runs, only_unused=False)
     assert describe_runs(runs)[1:] == ["       0 usable by this version: 0.0 MB"]
-    assert [path.name for path in runs.rglob("*") if path.is_file()] == ["notes.txt"]
+    assert {path.name for path in runs.rglob("*") if path.is_file()} == {"notes.txt", "mine.npz"}
 
 
 def test_a_folder_that_does_not_exist_has_no_runs(tmp_path):

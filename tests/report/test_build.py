@@ -156,11 +156,11 @@ def test_every_notebook_was_executed_to_its_end(made):
         assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
 
 
-def test_the_final_model_takes_raw_pixels(made, gray):
+def test_the_final_model_takes_raw_pixels_of_the_images_people_have(made, colour):
     import keras
 
     model = keras.saving.load_model(made[0] / "model.keras")
-    assert model.predict(gray.test_images[:2].astype("float32"), verbose=0).sum() == pytest.approx(2, rel=1e-4)
+    assert model.predict(colour.test_images[:2].astype("float32"), verbose=0).sum() == pytest.approx(2, rel=1e-4)
 
 
 def test_the_model_card_is_of_the_models_run(made):

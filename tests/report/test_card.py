@@ -13,6 +13,7 @@ from PIL import Image
 
 from cnnlab import models, report
 from cnnlab.cli import main
+from cnnlab.data import Dataset
 from cnnlab.records import RunStore
 from cnnlab.report import card
 from cnnlab.study import PROFILES, PROTOCOLS, Architecture, Trial
@@ -24,10 +25,16 @@ PROBS = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]], np.float32)
 SMALL = Trial(architecture=Architecture(filters=(4,), dense_units=3))
 
 
-def card_of(result, trial=None, seed=1, interval=(0.51, 0.69), labels=LABELS, protocol=CORRECTED, **changes):
+IMAGES = np.zeros((4, 12, 12, 1), np.uint8)
+DATASET = Dataset(IMAGES, LABELS, IMAGES, LABELS, ("a", "b"))
+
+
+def card_of(
+    result, trial=None, seed=1, interval=(0.51, 0.69), labels=LABELS, protocol=CORRECTED, dataset=DATASET, **changes
+):
     scores = {"val_f1": 0.75, "test_f1": 0.625, "test_accuracy": 0.5}
     record = make_record(trial or Trial(), seed, scores=scores, **changes)
-    return card.markdown(result, record, labels, PROBS, QUICK, protocol, interval=interval)
+    return card.markdown(result, record, labels, PROBS, QUICK, protocol, dataset=dataset, interval=interval)
 
 
 def test_a_card_describes_the_model_and_its_training():
@@ -125,6 +132,22 @@ def test_a_card_has_the_f1_of_each_class_and_its_number_of_test_images():
     )
 
 
+def test_a_card_says_where_the_parts_come_from():
+    result = make_result("base", base=(0.5,))
+    usual = card_of(result)
+    assert "drawn from the training files, test images from the test files, each with the share of each class" in usual
+    given = replace(DATASET, given_val=np.array([1]), is_test_held_out=True, groups=np.array([0, 0, 1, 2]))
+    content = card_of(result, dataset=given)
+    for sentence in (
+        "Validation images were drawn from those that the files name, training images from the other ones, test images "
+        "from all files, each with the share of each class. The files have no test part: a fifth",
+        "The files name the validation images, so they are the same for all seeds.",
+        "The files name 3 groups of training images",
+        "the files name the validation images, and all others are training images; each stage",
+    ):
+        assert sentence in content
+
+
 def test_a_card_of_a_model_for_colour_images_says_so():
     about = {"digest": "d", "class_names": ["a", "b"], "shape": [12, 12, 3]}
     content = card_of(make_result("base", base=(0.5,)), Trial().change(colour=True), data=about)
@@ -132,6 +155,9 @@ def test_a_card_of_a_model_for_colour_images_says_so():
     assert "All of these images were in colour, of 12 x 12 pixels." in content
     assert '.convert("RGB")' in content
     assert "model.predict(pixels[None])[0]" in content
+    selected_on_gray = "The stages before *colour* selected its settings on grayscale images."
+    assert selected_on_gray not in content
+    assert selected_on_gray in card_of(make_result("colour", plain=(0.5,)), Trial().change(colour=True), data=about)
     gray = card_of(make_result("base", base=(0.5,)))
     assert "All of these images were gray, of 12 x 12 pixels." in gray
     assert '.convert("L")' in gray

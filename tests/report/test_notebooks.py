@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from cnnlab import surroundings
+from cnnlab.data import Size
 from cnnlab.report import kernels, notebooks
 from cnnlab.report.notebooks import NotebookRunner
 from cnnlab.study import PROFILES
@@ -20,7 +21,7 @@ def execute(tmp_path):
     gray = SimpleNamespace(digest="d")
     tuning = SimpleNamespace(
         images=SimpleNamespace(
-            path=tmp_path / "data", folder=SimpleNamespace(gray=gray, colour=None), accepted=frozenset()
+            path=tmp_path / "data", folder=SimpleNamespace(gray=gray, colour=None), accepted=frozenset(), size=None
         ),
         store=SimpleNamespace(path=tmp_path / "runs"),
         study=SimpleNamespace(digest="s"),
@@ -107,10 +108,11 @@ def test_a_notebook_that_was_executed_is_kept_and_one_that_is_no_longer_needed_i
 def test_a_notebook_has_the_parameters_of_its_report(execute, tmp_path):
     execute.tuning.changes = {"seeds": 2, "precision": "mixed_bfloat16"}
     execute.tuning.scope.skip = {"loss", "dense"}
+    execute.tuning.images.size = Size(24, 40)
     assert execute(data="print(data, repr(study), budget, more)\nprint('stage' in dir())") == {"data": ""}
     [cell] = [cell for cell in nbformat.read(tmp_path / "out" / "01-data.ipynb", as_version=4).cells if cell.outputs]
     budget = {"profile": "smoke", "seeds": 2, "precision": "mixed_bfloat16", "skip": "dense,loss"}
-    more = {"runs": str(tmp_path / "runs"), "protocol": "corrected"}
+    more = {"runs": str(tmp_path / "runs"), "protocol": "corrected", "size": "24x40"}
     assert cell.outputs[0].text.splitlines() == [f"{tmp_path / 'data'} '' {budget} {more}", "False"]
 
 

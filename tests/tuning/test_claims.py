@@ -16,7 +16,7 @@ from conftest import make_result
 def images_without_noise(monkeypatch):
     """Scores of records made up by hand, on images that add no noise."""
 
-    def read_scores(_store, records, part):
+    def read_scores(_store, records, part, given_val):
         return Scores(np.array([record.scores[f"{part}_f1"] for record in records]))
 
     monkeypatch.setattr(claims, "read_scores", read_scores)
@@ -24,7 +24,9 @@ def images_without_noise(monkeypatch):
 
 def check(*declared, results):
     """The claims of a study, checked by results made by hand."""
-    return check_claims(SimpleNamespace(scope=SimpleNamespace(claims=declared), store=None), results)
+    images = SimpleNamespace(has_given_val=False)
+    tuning = SimpleNamespace(scope=SimpleNamespace(claims=declared), store=None, images=images)
+    return check_claims(tuning, results)
 
 
 def check_one(declared, results):

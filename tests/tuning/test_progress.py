@@ -53,6 +53,55 @@ class Terminal:
         return re.split(r"[\r\n]+", written.decode())
 
 
+def read_images(bar, total=2000):
+    for done in range(total + 1):
+        bar.on_images(done, total)
+
+
+def test_images_that_are_read_quickly_are_no_progress(stderr, monkeypatch):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 1000.0)
+    for in_notebook in (False, True):
+        stream = stderr(io.StringIO())
+        read_images(progress.ImagesBar(in_notebook=in_notebook))
+        assert stream.getvalue() == ""
+    terminal = Terminal()
+    stderr(terminal.stream)
+    read_images(progress.ImagesBar())
+    assert terminal.shown() == [""]
+
+
+def test_images_that_take_long_are_a_bar_in_a_terminal_and_in_a_notebook(stderr, monkeypatch):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    terminal = Terminal()
+    stderr(terminal.stream)
+    bar = progress.ImagesBar()
+    bar.on_images(0, 20_000)
+    bar.on_images(5_000, 20_000)
+    bar.on_images(0, 20_000)  # they are read again, in another size
+    read_images(bar, 20_000)
+    shown = terminal.shown()
+    assert next(line for line in shown if line).startswith("images:   0%|")
+    assert shown[-1].strip() == "", "the bar is gone when they are read"
+    assert len(shown) < 1_000, "not a picture for each image"
+    stream = stderr(io.StringIO())
+    bar = progress.ImagesBar(in_notebook=True)
+    bar.on_images(0, 20_000)
+    assert stream.getvalue().strip().startswith("images:   0%|")
+
+
+def test_images_that_take_long_are_a_line_from_time_to_time_without_a_terminal(stderr, monkeypatch):
+    stream, seconds = stderr(io.StringIO()), iter(range(100))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    bar = progress.ImagesBar()
+    for done in range(0, 24_000, 1000):
+        bar.on_images(done, 24_000)
+    assert stream.getvalue().splitlines() == [
+        "images: 2,000 of 24,000 read",
+        "images: 12,000 of 24,000 read",
+        "images: 22,000 of 24,000 read",
+    ]
+
+
 def test_without_a_terminal_a_stage_is_two_lines(stderr):
     stream = stderr(io.StringIO())
     with progress.Bar({"dense": 2}) as bar:

@@ -11,7 +11,7 @@ from cnnlab import surroundings
 from cnnlab.data import sample
 from cnnlab.errors import ConfigError, DataError, StudyError
 from cnnlab.study import CIFAR10_NAMES, INCUMBENT, STAGES, built_in, bundled, parse, stage_fits
-from cnnlab.tuning import Tuning, check_claims, check_study, final_stage, progress, run_study
+from cnnlab.tuning import Tuning, check_claims, check_study, final_stage, last_gray_stage, progress, run_study
 from conftest import fake_runs
 
 MINE = "[[stage]]\nname = 'a'\nvary = 'dense_units'\nvalues = [8, 16]\n[[stage]]\nname = 'b'\n"
@@ -252,15 +252,53 @@ def test_start_on_colour_images(folder, tmp_path):
     digest = study.images.dataset(colour=True).digest
     assert {run.data_digest for run in made} == {digest} != {study.images.dataset(colour=False).digest}
     assert not any(stage.on_colour for stage in study.stages)
-    assert final_stage(results).stage.name == "b"
+    assert final_stage(results).stage.name == last_gray_stage(results).stage.name == "b"
     [claim] = check_claims(study, results)
     assert claim.claim.than == ("a", INCUMBENT)
     assert claim.status in ("inconclusive", "skipped")
     shutil.copytree(folder, tmp_path / "gray")
     for path in (tmp_path / "gray").glob("*.tar.gz"):
         path.unlink()
-    with pytest.raises(DataError, match="Received: grayscale batches only"):
+    with pytest.raises(DataError, match="Received: grayscale images only"):
         Tuning(tmp_path / "gray", tmp_path, study=mine(text)).check()
+
+
+COLOUR = """
+[[stage]]
+name = "colour"
+incumbent = false
+trials = { plain = { colour = true }, flipped = { colour = true, augmentation = "flip-shift" } }
+"""
+
+
+def test_the_final_model_is_that_of_the_images_people_have(folder, tmp_path):
+    """Its learning curve too. A claim about "final" still compares models of one kind of images."""
+    claim = "[[claim]]\nsays = 'It helps.'\nbetter = ['final', 'selected']\nthan = ['a', 'incumbent']\n"
+    study = Tuning(folder, tmp_path, study=mine(MINE + COLOUR + claim), budget={"seeds": 2})
+    made = fake_runs(study, lambda trial: 0.5)
+    results = study.results()
+    assert (final_stage(results).stage.name, last_gray_stage(results).stage.name) == ("colour", "b")
+    made.clear()
+    curve = study.learning_curve()
+    assert {run.data_digest for run in made} == {study.images.dataset(colour=True).digest}
+    assert len(made) == study.planned_runs()["learning-curve"] == 4
+    assert curve.points[-1].records == final_stage(results).selected_records
+    [checked] = check_claims(study, results)
+    assert checked.comparison is not None
+    skipped = Tuning(folder, tmp_path, study=mine(MINE + COLOUR), budget={"seeds": 2, "skip": "colour"})
+    fake_runs(skipped, lambda trial: 0.5)
+    assert final_stage(skipped.results()).stage.name == "b"
+    assert final_stage([]) is None
+
+
+def test_the_final_model_takes_no_scrambled_images(folder, tmp_path):
+    """The published study read its colour images like that, and the published protocol repeats it."""
+    tuning = Tuning(folder, tmp_path, protocol="published", budget={"stages": "augmentation,colour"})
+    fake_runs(tuning, lambda trial: 0.5)
+    results = tuning.results()
+    assert [result.stage.name for result in results] == ["augmentation", "colour"]
+    assert final_stage(results).stage.name == "augmentation"
+    assert final_stage(results[1:]) is None
 
 
 def test_the_recipe_runs_to_its_end(folder, tmp_path, monkeypatch):
@@ -301,5 +339,5 @@ def test_a_study_of_colour_images_needs_them(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "gray")
     for path in (tmp_path / "gray").glob("*.tar.gz"):
         path.unlink()
-    with pytest.raises(DataError, match=r"colour.* Received: grayscale batches only\."):
+    with pytest.raises(DataError, match=r"colour.* Received: grayscale images only\."):
         Tuning(tmp_path / "gray", tmp_path, study="recipe").check()

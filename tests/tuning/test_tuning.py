@@ -160,7 +160,7 @@ def test_there_is_no_colour_stage_without_colour_images(folder, tmp_path):
         shutil.copy(path, tmp_path)
     study = Tuning(tmp_path, tmp_path / "runs")
     assert [stage.name for stage in study.stages][-1] == "augmentation"
-    with pytest.raises(DataError, match=data.ARCHIVE):
+    with pytest.raises(DataError, match="Expected colour images in"):
         study.images.dataset(colour=True)
 
 
@@ -266,7 +266,10 @@ def test_a_study_takes_a_precision_and_halving(folder, tmp_path):
     assert {record.trial["training"]["precision"] for record in study.result("base").records("base")} == {
         "mixed_bfloat16"
     }
-    assert "Precision of the fits: mixed_bfloat16" in words.study_settings(study.budget, study.protocol).data
+    assert (
+        "Precision of the fits: mixed_bfloat16"
+        in words.study_settings(study.budget, study.protocol, study.images.dataset(False)).data
+    )
     with pytest.raises(ConfigError, match="float32, mixed_bfloat16"):
         Tuning(folder, tmp_path, budget={"precision": "half"})
     with pytest.raises(ConfigError, match="Received: halving"):
@@ -419,3 +422,26 @@ def test_an_engine_that_a_study_is_given_stays_open_and_its_own_ends(folder, tmp
     with Tuning(folder, tmp_path, "smoke", scheduler=engine.address) as tuning:
         client = tuning.engine.client
     assert client.status == "closed"
+
+
+def test_size_cache_and_progress_reach_the_images(folder, tmp_path, monkeypatch):
+    loaded, asked, shown = data.load(folder), [], []
+
+    def load(path, size, cache, on_progress):
+        asked.append((size, cache))
+        on_progress(1, 2)
+        return loaded
+
+    class Notes(Callback):
+        def on_images(self, done, total):
+            shown.append((done, total))
+
+    monkeypatch.setattr("cnnlab.data.load", load)
+    tuning = Tuning(folder, tmp_path / "runs", size="24x40")
+    tuning.callback = Notes()
+    assert tuning.images.folder is tuning.images.folder is loaded, "they are read once"
+    assert asked == [((24, 40), tmp_path / "runs" / "images")]
+    assert shown == [(1, 2)]
+    for size, error in ((48, "Expected size to be a text"), ("7", "Expected a size of 8 to 512 pixels")):
+        with pytest.raises(ConfigError, match=error):
+            Tuning(folder, tmp_path, size=size)

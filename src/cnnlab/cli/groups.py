@@ -14,6 +14,7 @@ from cnnlab.cli.options import (
     accept_option,
     budget_options,
     data_option,
+    size_option,
     trust_option,
 )
 from cnnlab.cli.process import echo, long_work, shown
@@ -49,9 +50,10 @@ def study_new(file: Path, source: str) -> None:
 @study_group.command("check", epilog="Example: cnnlab study check mine.toml --epochs 10")
 @click.argument("named", metavar="STUDY", type=STUDY)
 @data_option
+@size_option
 @budget_options
 @trust_option
-def study_check(named: Path | str, data: Path, profile: str, budget: dict[str, Any], trust: bool) -> None:
+def study_check(named: Path | str, data: Path, size: str, profile: str, budget: dict[str, Any], trust: bool) -> None:
     """Check a study for some images and a budget; nothing is trained.
 
     STUDY is a study file, or "recipe" or "published". Names everything that is wrong, and exits with 2. Notes about
@@ -62,7 +64,7 @@ def study_check(named: Path | str, data: Path, profile: str, budget: dict[str, A
         with long_work(Path(named).parent):
             from cnnlab.tuning import check_study
 
-            notes = check_study(made, data, profile, budget, trust=trust)
+            notes = check_study(made, data, profile, budget, size=size, trust=trust)
     except StudyError as error:
         echo([f"cnnlab: {error.name}: {problem}" for problem in error.problems], err=True)
         sys.exit(2)
@@ -126,14 +128,15 @@ def data_gray(images: Path) -> None:
 @data.command("check", epilog="Example: cnnlab data check my-images --profile full")
 @click.argument("images", type=FILE_OR_FOLDER)
 @click.option("--profile", default="quick", help=f"Budget to check them for: {', '.join(study.PROFILES)}.")
+@size_option
 @accept_option
-def data_check(images: Path, profile: str, accept: str) -> None:
+def data_check(images: Path, profile: str, size: str, accept: str) -> None:
     """Describe images, and warn of what may be wrong with them; nothing is trained.
 
     IMAGES is a folder or an archive. Exits with 2 if the images cannot be used, and with 0 if there are only warnings.
     """
     from cnnlab.tuning import describe_images
 
-    lines, warnings = describe_images(images, profile, accept)
+    lines, warnings = describe_images(images, profile, accept, size)
     echo(lines)
     echo(warnings, err=True)

@@ -57,9 +57,10 @@ def report(report: Path | None, check: bool, runs: Path, limit: str, **settings:
     """
     with long_work(runs, settings["fresh"], settings["scheduler"]):
         from cnnlab import report as reports
-        from cnnlab.tuning import ClaimStatus, Tuning, fit_time
+        from cnnlab.tuning import ClaimStatus, Tuning, fit_time, progress
 
         with Tuning(runs=runs, **settings) as tuning:
+            tuning.callback = progress.ImagesBar()
             if limit:
                 click.echo(fit_time(tuning, limit), err=True)
             name = tuning.budget.profile if tuning.study.is_built_in else tuning.study.name
@@ -96,6 +97,7 @@ def run(runs: Path, limit: str, **settings: Any) -> None:
         )
 
         with Tuning(runs=runs, **settings) as tuning:
+            tuning.callback = progress.ImagesBar()
             if limit:
                 click.echo(fit_time(tuning, limit, report=False), err=True)
             with progress.Bar(tuning.planned_runs(), lambda: TimeLeft(tuning, tuning.calibration, report=False)) as bar:
@@ -118,9 +120,10 @@ def plan(runs: Path, limit: str, **settings: Any) -> None:
     It measures some trials on this machine's cores, or on the scheduler's workers, for at most 30 s.
     """
     with long_work(runs, settings["fresh"], settings["scheduler"]):
-        from cnnlab.tuning import Tuning, fit_time, plan_lines
+        from cnnlab.tuning import Tuning, fit_time, plan_lines, progress
 
         with Tuning(runs=runs, **settings) as tuning:
+            tuning.callback = progress.ImagesBar()
             if limit:
                 click.echo(fit_time(tuning, limit))
             echo(plan_lines(tuning))

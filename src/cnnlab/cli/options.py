@@ -71,6 +71,12 @@ _NUMBERS = {
 data_option = click.option(
     "--data", type=FILE_OR_FOLDER, **in_project("data/sample"), help="Folder or archive of images (data/README.md)."
 )
+size_option = click.option(
+    "--size",
+    default="",
+    show_default="their own if all are alike and at most 64, else 32",
+    help="Height and width to which images are cropped and resized, as 48 or 48x64.",
+)
 trust_option = click.option("--trust", is_flag=True, help="Run the code of the study's own model.")
 
 
@@ -133,6 +139,7 @@ def study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--runs", type=FOLDER, **in_project("reports/runs"), help="Folder of stored runs."),
         click.option("--protocol", default="corrected", help=f"How it is run: {', '.join(study.PROTOCOLS)}."),
         budget_options,
+        size_option,
         data_option,
         click.option(
             "--time",

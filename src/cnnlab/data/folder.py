@@ -144,6 +144,9 @@ def load_cifar10(path: str | Path) -> Dataset:
 def write_gray_batches(dataset: Dataset, directory: str | Path, n_batches: int = 5) -> list[Path]:
     """Write grayscale images as `train_batch1.pkl` ... and `test_batch1.pkl`; return their paths.
 
+    Columns of pixels are named by their number; where images are not square, by row and column, as "r3c7", from which
+    `load_gray_batches` reads height and width.
+
     Args:
         dataset: Grayscale images (one channel).
         directory: The folder; made if missing.
@@ -156,10 +159,12 @@ def write_gray_batches(dataset: Dataset, directory: str | Path, n_batches: int =
         for number, rows in enumerate(np.array_split(np.arange(len(dataset.train_labels)), n_batches), 1)
     }
     batches["test_batch1.pkl"] = dataset.test_images, dataset.test_labels
+    height, width, _ = dataset.image_shape
+    columns = [f"pixel{number}" for number in range(height * width)]
+    if height != width:
+        columns = [f"r{row}c{column}" for row in range(height) for column in range(width)]
     for name, (images, labels) in batches.items():
-        pixels = images.reshape(len(images), -1)
-        columns = [f"pixel{number}" for number in range(pixels.shape[1])]
         content = io.BytesIO()
-        pd.DataFrame(pixels, columns=columns).assign(label=labels).to_pickle(content)
+        pd.DataFrame(images.reshape(len(images), -1), columns=columns).assign(label=labels).to_pickle(content)
         files.write(directory / name, content.getvalue())
     return [directory / name for name in batches]

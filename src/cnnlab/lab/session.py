@@ -17,7 +17,7 @@ from cnnlab.tuning import Callback, StageResult, Tuning, progress
 
 POLL_SECONDS = 0.1
 """Time between two looks at the work in the background."""
-MORE = ("runs", "protocol", "trust", "accept", "trials", "fresh", "scheduler")
+MORE = ("runs", "protocol", "trust", "accept", "size", "trials", "fresh", "scheduler")
 """Further arguments of `Tuning` that `open_study` takes."""
 
 
@@ -40,7 +40,12 @@ class _Relay(Callback):
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[Callback], None]] = SimpleQueue()
         self.is_running = threading.Event()
+        self._images = progress.ImagesBar(in_notebook=True)
         self.total = self.stored = 0
+
+    def on_images(self, done: int, total: int) -> None:
+        """See `Callback`. It is shown at once, in the cell that needs the images."""
+        self._images.on_images(done, total)
 
     def on_stage_start(self, name: str, runs: int, missing: int) -> None:
         """See `Callback`."""
@@ -219,8 +224,8 @@ def open_study(
         study: A study file, or "recipe"; "" for the published study.
         budget: A profile ("smoke", "quick", "laptop" or "full"), or a mapping of its name and what differs from it, as
             `{"profile": "quick", "seeds": 2}`; `Tuning` lists what may differ.
-        more: Further settings, as `Tuning` describes them: `runs`, `protocol`, `trust`, `accept`, `trials`, `fresh` and
-            `scheduler`.
+        more: Further settings, as `Tuning` describes them: `runs`, `protocol`, `trust`, `accept`, `size`, `trials`,
+            `fresh` and `scheduler`.
 
     Raises:
         ConfigError: A setting does not exist, or has a wrong value.

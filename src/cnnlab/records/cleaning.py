@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cnnlab.errors import RecordError
-from cnnlab.records.store import CHECKPOINTS, FAILURES, PROPOSALS, QUARANTINE, SUFFIX, is_of_other_code
+from cnnlab.records.store import CHECKPOINTS, FAILURES, IMAGES, PROPOSALS, QUARANTINE, SUFFIX, is_of_other_code
 
 _KINDS = {
     "used": "usable by this version",
@@ -12,6 +12,7 @@ _KINDS = {
     "quarantined": "damaged, moved aside",
     "unfinished": "unfinished, to be resumed",
     "proposals": "proposals of joint searches",
+    "images": "folders of photos, decoded and resized, which are not decoded again",
     "failures": "reasons why trials of joint searches failed, which are not tried again",
 }
 
@@ -32,12 +33,12 @@ def remove_runs(path: str | Path, *, only_unused: bool) -> str:
 
     Args:
         path: The folder.
-        only_unused: Keep runs that this version can use, and unfinished ones.
+        only_unused: Keep runs that this version can use, unfinished ones, and photos.
 
     Raises:
         RecordError: A file cannot be removed.
     """
-    kept = {"used", "unfinished", "proposals"} if only_unused else set[str]()
+    kept = {"used", "unfinished", "proposals", "images"} if only_unused else set[str]()
     count, size = 0, 0
     for file, kind in list(_files(Path(path))):
         if kind not in kept:
@@ -57,13 +58,14 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     for file in folder.glob(f"*{SUFFIX}"):
         yield file, "unused" if is_of_other_code(file) else "used"
     folders = (
-        (QUARANTINE, SUFFIX, "quarantined"),
-        (CHECKPOINTS, ".ckpt", "unfinished"),
-        (PROPOSALS, ".json", "proposals"),
-        (FAILURES, ".txt", "failures"),
+        (QUARANTINE, f"*{SUFFIX}", "quarantined"),
+        (CHECKPOINTS, "*.ckpt", "unfinished"),
+        (PROPOSALS, "*.json", "proposals"),
+        (FAILURES, "*.txt", "failures"),
+        (IMAGES, "photos-*.npz", "images"),
     )
-    for name, suffix, kind in folders:
-        for file in (folder / name).glob(f"*{suffix}"):
+    for name, pattern, kind in folders:
+        for file in (folder / name).glob(pattern):
             yield file, kind
 
 

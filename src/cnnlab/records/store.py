@@ -24,6 +24,8 @@ FAILURES = "failures"
 """Folder in the store: why runs of joint searches failed."""
 PROPOSALS = "proposals"
 """Folder in the store: what the oracles of joint searches have proposed."""
+IMAGES = "images"
+"""Folder in the store: images as they were decoded and resized, so that this is done once."""
 _DIGEST = re.compile("[0-9a-f]{64}")
 _State = tuple[int, ...] | None
 

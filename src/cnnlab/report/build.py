@@ -252,8 +252,8 @@ def _write_page(
 def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
     """Write the final model with its card, unless they are there already; return their origin.
 
-    The model is the run with the best `val_f1` of the trial that the last stage selected that is not about colour;
-    without such a stage, nothing is written and {} is returned.
+    The model is the run with the best `val_f1` of the trial that the `final_stage` selected; without such a stage,
+    nothing is written and {} is returned.
     """
     final = final_stage(results)
     if final is None:
@@ -284,8 +284,11 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     )
     files.write(model, content)
     labels, probs = arrays["test_labels"], arrays["test_probs"]
-    interval = mean_interval(read_scores(tuning.store, records, "test"))
-    text = card.markdown(final, record, labels, probs, tuning.budget, tuning.protocol, interval=interval)
+    interval = mean_interval(read_scores(tuning.store, records, "test", given_val=tuning.images.has_given_val))
+    dataset = tuning.images.dataset(trial.input.colour)
+    text = card.markdown(
+        final, record, labels, probs, tuning.budget, tuning.protocol, dataset=dataset, interval=interval
+    )
     files.write(model_card, text.encode())
     return origin
 

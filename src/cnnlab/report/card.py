@@ -5,6 +5,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnlab.data import Dataset
 from cnnlab.evidence import Rule
 from cnnlab.records import Record
 from cnnlab.report import words
@@ -21,6 +22,7 @@ def markdown(
     budget: Budget,
     protocol: Protocol,
     *,
+    dataset: Dataset,
     interval: tuple[float, float],
 ) -> str:
     """Return the card of a run's model as Markdown: the template `card.md.j2`, filled with numbers.
@@ -32,6 +34,7 @@ def markdown(
         probs: (n, n_classes) predicted probabilities of the test images.
         budget: How much was run.
         protocol: How it was run.
+        dataset: The images.
         interval: 95 % interval of the mean `test_f1` of the trial's runs, over new seeds and new test images.
     """
     from jinja2 import Environment, StrictUndefined
@@ -56,7 +59,9 @@ def markdown(
         has_hidden=getattr(trial.architecture, "head", "dense") == "dense",
         training=training,
         protocol=protocol,
-        settings=words.study_settings(budget, protocol).data,
+        settings=words.study_settings(budget, protocol, dataset).data,
+        dataset=dataset,
+        part_notes=words.part_notes(dataset, budget),
         pinned=result.decision.rule == Rule.PUBLISHED_CHOICE,
         height=height,
         width=width,

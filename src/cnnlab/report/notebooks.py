@@ -87,6 +87,8 @@ class NotebookRunner:
             more["trust"] = True
         if tuning.images.accepted:
             more["accept"] = ",".join(sorted(tuning.images.accepted))
+        if tuning.images.size:
+            more["size"] = str(tuning.images.size)
         data = surroundings.relative_path(tuning.images.path)
         parameters = {"data": data, "study": self._study, "budget": budget, "more": more}
         if notebook == surroundings.STAGE_NOTEBOOK:

@@ -15,6 +15,7 @@ from cnnlab.tuning.results import (
     StudyResults,
     final_stage,
     have_same_runs,
+    last_gray_stage,
     read_predictions,
     read_scores,
 )
@@ -26,6 +27,6 @@ __all__ = [
     "Callback", "ClaimResult", "ClaimStatus", "CurvePoint", "DoubtfulLabels", "LearningCurve", "MistakeResult",
     "NextStep", "NoAnswer", "Result", "StageResult", "StudyImages", "StudyResults", "TimeLeft", "Tuning",
     "check_claims", "check_study", "describe_images", "distinct_records", "doubtful_labels", "doubtful_runs",
-    "final_stage", "fit_time", "have_same_runs", "make_command", "next_lines", "next_steps", "notes_by_stage",
-    "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
+    "final_stage", "fit_time", "have_same_runs", "last_gray_stage", "make_command", "next_lines", "next_steps",
+    "notes_by_stage", "plan_lines", "read_predictions", "read_scores", "run_study", "study_lines",
 ]  # fmt: skip

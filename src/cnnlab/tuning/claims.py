@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnnlab import evidence
 from cnnlab.evidence import Comparison
-from cnnlab.records import Record, RunStore
+from cnnlab.records import Record
 from cnnlab.study import FINAL, INCUMBENT, SELECTED, Claim
-from cnnlab.tuning.results import StageResult, final_stage, have_same_runs, read_scores
+from cnnlab.tuning.results import StageResult, have_same_runs, last_gray_stage, read_scores
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -52,7 +52,7 @@ def check_claims(tuning: "Tuning", results: Sequence[StageResult]) -> list[Claim
     pairs = [_find_pair(claim, results) for claim in tuning.scope.claims]
     n_claims = sum(isinstance(pair, _Pair) for pair in pairs)
     return [
-        _check(claim, pair, tuning.store, n_claims)
+        _check(tuning, claim, pair, n_claims)
         if isinstance(pair, _Pair)
         else ClaimResult(claim, ClaimStatus.SKIPPED, None, pair)
         for claim, pair in zip(tuning.scope.claims, pairs, strict=True)
@@ -86,7 +86,7 @@ def _find_pair(claim: Claim, results: Sequence[StageResult]) -> _Pair | str:
 def _find_side(stage: str, name: str, results: Sequence[StageResult]) -> tuple[StageResult, str] | str:
     result = next((result for result in results if result.stage.name == stage), None)
     if stage == FINAL:
-        result = final_stage(results)
+        result = last_gray_stage(results)
     if result is None:
         return f"The stage {stage} was not run."
     if name == INCUMBENT:
@@ -100,13 +100,14 @@ def _find_side(stage: str, name: str, results: Sequence[StageResult]) -> tuple[S
     return result, name
 
 
-def _check(claim: Claim, pair: _Pair, store: RunStore, n_claims: int) -> ClaimResult:
+def _check(tuning: "Tuning", claim: Claim, pair: _Pair, n_claims: int) -> ClaimResult:
     better, than = pair.names
     comparison = Comparison(better, than, 0.0, low=0.0, high=0.0)
     if not have_same_runs(pair.better, pair.than):
         groups = {"than": pair.than, "better": pair.better}
         groups |= {f"other {number}": records for number, records in enumerate(pair.others)}
-        scores = {name: read_scores(store, records, "test") for name, records in groups.items()}
+        given = tuning.images.has_given_val
+        scores = {name: read_scores(tuning.store, group, "test", given_val=given) for name, group in groups.items()}
         comparison = replace(evidence.compare(scores, family=n_claims)[0], trial=better, against=than)
     status = ClaimStatus.INCONCLUSIVE
     if comparison.low > claim.by:

@@ -6,18 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from cnnlab import data, models, study
+from cnnlab import data, models, study, surroundings
 from cnnlab.errors import ConfigError
 from cnnlab.models import GRAY
+from cnnlab.records import IMAGES
 from cnnlab.study import PROTOCOLS, UNCHANGED, Architecture, OwnModel, Stage, Study, Trial, make_budget
+from cnnlab.tuning.progress import ImagesBar
 from cnnlab.tuning.runner import StudyImages, warning_lines
 from cnnlab.tuning.tuning import Tuning
 
+RUNS = "reports/runs"  # the usual folder of stored runs, with the images beside them
 N_CLASSES = 10  # for which the parameters of a study's models are shown
 
 
 def describe_images(
-    path: str | Path, profile: str = "quick", accept: str | Iterable[str] = ()
+    path: str | Path, profile: str = "quick", accept: str | Iterable[str] = (), size: str = ""
 ) -> tuple[list[str], list[str]]:
     """Return a description of the images in a folder, and the warnings about them, as lines of text.
 
@@ -25,13 +28,18 @@ def describe_images(
         path: The folder, or a file in it.
         profile: The budget that the images are checked for.
         accept: Kinds of warnings that the user accepts: they are not returned.
+        size: Height and width to which images are cropped and resized, as in `Tuning`.
 
     Raises:
-        ConfigError: The images are too small for the study's networks, or there is no such profile or kind of warning.
+        ConfigError: The images are too small for the study's networks, or there is no such profile, kind of warning or
+            size.
         DataError: They cannot be used.
     """
-    images = StudyImages(path, make_budget(profile), PROTOCOLS["corrected"], accept)
-    images.folder = data.load(path)  # unlike a study, this writes no sample where the folder is missing
+    images = StudyImages(
+        path, make_budget(profile), PROTOCOLS["corrected"], accept, size=size,
+        cache=surroundings.project_path(RUNS) / IMAGES, on_progress=ImagesBar().on_images,
+    )  # fmt: skip
+    images.folder = images.load(Path(path))  # unlike a study, this writes no sample where the folder is missing
     lines = [_first_line(images.folder)]
     for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
         if dataset is None:
@@ -73,7 +81,7 @@ def _first_names(names: Sequence[str], most: int = 10) -> str:
 
 
 def check_study(
-    made: Study, data: str | Path, profile: str, changes: Mapping[str, Any], *, trust: bool = False
+    made: Study, data: str | Path, profile: str, changes: Mapping[str, Any], *, size: str = "", trust: bool = False
 ) -> list[str]:
     """Return what the user should know about a study, as lines of text.
 
@@ -82,6 +90,7 @@ def check_study(
         data: The folder of the images; the built-in sample is written if its folder is missing.
         profile: The named budget.
         changes: What differs from it, as in `Tuning`.
+        size: Height and width to which images are cropped and resized, as in `Tuning`.
         trust: Build an own model, which runs its code.
 
     Raises:
@@ -93,7 +102,8 @@ def check_study(
         numbers = {name: value for name, value in changes.items() if name not in study.STUDY_PARTS}
         lines = study.notes(made, make_budget(profile, numbers))
         return [*lines, f"{made.base.architecture.file} was not run; --trust builds its model and checks it."]
-    with Tuning(data, "reports/runs", profile, study=made, budget=changes, trust=trust) as tuning:
+    with Tuning(data, RUNS, profile, study=made, budget=changes, size=size, trust=trust) as tuning:
+        tuning.callback = ImagesBar()
         return tuning.check()
 
 

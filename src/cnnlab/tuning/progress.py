@@ -1,10 +1,12 @@
 """Progress of a study: callbacks, and a bar in a terminal or in Jupyter, or one line an event elsewhere."""
 
 import sys
+import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from tqdm import tqdm as text_bar
 from tqdm.auto import tqdm
 
 from cnnlab.records import Record
@@ -16,10 +18,17 @@ if TYPE_CHECKING:
 
 SHOWN = "val_loss", "val_f1"
 """The metrics of an epoch that the bar shows."""
+QUIET_SECONDS = 2.0
+"""How long images are decoded before anything is shown."""
+LINE_SECONDS = 10.0
+"""Time between two lines about them, where there is no terminal."""
 
 
 class Callback:
     """Methods that a study calls as it runs. Those of this base class do nothing."""
+
+    def on_images(self, done: int, total: int) -> None:
+        """Images are decoded, before anything else: how many of all. Called often, and not for stored images."""
 
     def on_stage_start(self, name: str, runs: int, missing: int) -> None:
         """A stage, or "mistakes", starts: its number of runs, and how many of them are not stored yet.
@@ -38,6 +47,37 @@ class Callback:
 
     def on_stage_end(self, result: StageResult) -> None:
         """A stage has selected its trial."""
+
+
+class ImagesBar(Callback):
+    """Images that are decoded, of all: a bar in a terminal or in Jupyter, a line from time to time elsewhere.
+
+    Nothing is shown if it takes less than two seconds, as with images that were decoded before.
+
+    Args:
+        in_notebook: Whether it is in Jupyter, where a bar is text too: a report leaves such text out.
+    """
+
+    def __init__(self, *, in_notebook: bool = False) -> None:
+        self._prints_lines = not in_notebook and not sys.stderr.isatty()
+        self._bar: text_bar[NoReturn] | None = None
+        self._next_line = 0.0
+
+    def on_images(self, done: int, total: int) -> None:
+        """See `Callback`."""
+        if self._prints_lines:
+            now = time.monotonic()
+            self._next_line = self._next_line or now + QUIET_SECONDS
+            if now >= self._next_line:
+                self._next_line = now + LINE_SECONDS
+                print(f"images: {done:,} of {total:,} read", file=sys.stderr, flush=True)  # noqa: T201 - the progress
+            return
+        if self._bar is None:
+            self._bar = text_bar(total=total, desc="images", leave=False, dynamic_ncols=True, delay=QUIET_SECONDS)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self._bar.close()
+            self._bar = None
 
 
 class _Line(tqdm):  # type: ignore[type-arg]

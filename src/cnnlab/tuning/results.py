@@ -202,7 +202,22 @@ def incumbent_of(trials: Sequence[StageTrial]) -> StageTrial | None:
 
 
 def final_stage(results: Sequence[StageResult]) -> StageResult | None:
-    """Return the last stage that is not about colour: its selected trial is the final model; None if there is none."""
+    """Return the stage whose selected trial is the final model, the one to use; None if there is none.
+
+    It is the last one on colour images, or the last one where none is: a model for the images that people have. The
+    published study's reading of colour images does not count, because no one has images that are scrambled like that.
+    """
+    inputs = [(result, result.selected.settings.effective().input) for result in results]
+    usual = [(result, images.colour) for result, images in inputs if images.layout == "channels_last"]
+    on_colour = [result for result, colour in usual if colour]
+    return next(reversed(on_colour or [result for result, _ in usual]), None)
+
+
+def last_gray_stage(results: Sequence[StageResult]) -> StageResult | None:
+    """Return the last stage that is not about colour; None if there is none.
+
+    In a study that starts on grayscale images, its selected trial is the final model for these.
+    """
     return next((result for result in reversed(results) if not result.stage.on_colour), None)
 
 
@@ -214,7 +229,7 @@ def read_predictions(
     Args:
         store: Where the runs are stored.
         records: The runs, all on the same images.
-        part: "test", or "val" of runs with the same split.
+        part: "test", or "val" of runs with the same validation images.
 
     Returns:
         The true classes (n_images,), the predicted classes (n_runs, n_images), and the number of classes.
@@ -227,15 +242,23 @@ def read_predictions(
     return arrays[0][f"{part}_labels"], predicted, len(records[0].data["class_names"])
 
 
-def read_scores(store: RunStore, records: Sequence[Record], part: str) -> Scores:
+def read_scores(store: RunStore, records: Sequence[Record], part: str, *, given_val: bool = False) -> Scores:
     """Read the macro-F1 of a trial's runs on `part` ("val" or "test"), run by run and on resampled images.
+
+    Args:
+        store: Where the runs are stored.
+        records: The runs.
+        part: "val" or "test".
+        given_val: Whether the files name the validation images: then all seeds have the same ones, even where they have
+            training images of their own, which are draws of all others and need no correction for an overlap.
 
     Raises:
         RecordError: A run's predictions are missing or damaged.
     """
     runs, split = np.array([record.scores[f"{part}_f1"] for record in records]), records[0].split
     overlap, bootstrap = 0.0, None
-    if is_resampled := any(record.split["digest"] != split["digest"] for record in records):
+    is_resampled = not given_val and any(record.split["digest"] != split["digest"] for record in records)
+    if is_resampled:
         overlap = split["val"] / (split["pool"] - split["val"])
     if part == "test" or not is_resampled:
         labels, predicted, _ = read_predictions(store, records, part)

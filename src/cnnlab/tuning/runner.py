@@ -1,6 +1,6 @@
 """The images of a study, and the runs that are made with them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -9,7 +9,7 @@ from pathlib import Path
 from cnnlab import data, evidence, study
 from cnnlab.data import DataFolder, Dataset, DataWarning, Split
 from cnnlab.engine import Engine, Work
-from cnnlab.errors import DataError, RecordError
+from cnnlab.errors import DataError, RecordError, require
 from cnnlab.evidence import Scores
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.study import (
@@ -34,14 +34,30 @@ class StudyImages:
         budget: How many images are used.
         protocol: How they are split.
         accept: Kinds of warnings about the images that the user accepts.
+        size: Height and width of the images, as "48" or "48x64"; "" for the usual one (`data.load`).
+        cache: Folder where resized images are kept; None for none.
+        on_progress: Called as images are decoded, as by `data.load`.
 
     Raises:
-        ConfigError: There is no such kind of warning.
+        ConfigError: There is no such kind of warning, or no such size.
     """
 
-    def __init__(self, path: str | Path, budget: Budget, protocol: Protocol, accept: str | Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        budget: Budget,
+        protocol: Protocol,
+        accept: str | Iterable[str] = (),
+        *,
+        size: str = "",
+        cache: Path | None = None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
+        require(isinstance(size, str), "size", "a text, as '48' or '48x64'", size)
         self.path = Path(path)
         self.accepted = data.accepted_kinds(accept)
+        self.size = data.parse_size(size)
+        self._cache, self._on_progress = cache, on_progress
         self._budget, self._protocol = budget, protocol
         self._splits: dict[tuple[str, int, float], Split] = {}
 
@@ -59,7 +75,15 @@ class StudyImages:
         Raises:
             DataError: They cannot be used.
         """
-        return data.load(data.find_folder(self.path))
+        return self.load(data.find_folder(self.path))
+
+    def load(self, path: Path) -> DataFolder:
+        """Read the images of a folder, or of a file in it, in the size that is wanted.
+
+        Raises:
+            DataError: They cannot be used.
+        """
+        return data.load(path, self.size, self._cache, self._on_progress)
 
     def dataset(self, colour: bool) -> Dataset:
         """Return the grayscale or the colour images.
@@ -70,8 +94,8 @@ class StudyImages:
         dataset = self.folder.colour if colour else self.folder.gray
         if dataset is None:
             raise DataError(
-                f"Expected colour images ({data.ARCHIVE}) in {str(self.path)!r}. Received: grayscale batches only. Use "
-                "colour images (data/README.md), or a study without colour = true."
+                f"Expected colour images in {str(self.path)!r}. Received: grayscale images only. Use colour images "
+                "(data/README.md), or a study without colour = true."
             )
         return dataset
 
@@ -98,6 +122,15 @@ class StudyImages:
                 dataset, self._protocol.split, budget.train, budget.val, budget.test, draw=draw
             )
         return self._splits[key]
+
+    @property
+    def has_given_val(self) -> bool:
+        """Whether the files name the validation images, so that all seeds have the same ones.
+
+        Raises:
+            DataError: The images cannot be used.
+        """
+        return self.folder.gray.given_val is not None
 
     @cached_property
     def warnings(self) -> list[DataWarning]:
@@ -238,10 +271,11 @@ class Runner:
         return result
 
     def _val_scores(self, trials: Sequence[StageTrial], runs: Mapping[tuple[str, int], Record]) -> dict[str, Scores]:
-        return {
-            trial.name: read_scores(self.store, [runs[trial.name, seed] for seed in trial.seeds], "val")
-            for trial in trials
-        }
+        records = {trial.name: [runs[trial.name, seed] for seed in trial.seeds] for trial in trials}
+        return {name: self._scores(group, "val") for name, group in records.items()}
+
+    def _scores(self, records: Sequence[Record], part: str) -> Scores:
+        return read_scores(self.store, records, part, given_val=self.images.has_given_val)
 
     def run_mistakes(
         self, mistakes: Sequence[Mistake], by_mistake: Mapping[str, Mapping[str, StageTrial]]
@@ -254,7 +288,7 @@ class Runner:
                 name: [runs[trial.name, seed] for seed in trial.seeds]
                 for name, trial in by_mistake[mistake.name].items()
             }
-            scores = {name: read_scores(self.store, group, "test") for name, group in records.items()}
+            scores = {name: self._scores(group, "test") for name, group in records.items()}
             results.append(MistakeResult(mistake, records, evidence.compare(scores)))
         return results
 

@@ -240,7 +240,8 @@ class Scope:
             with suppress(ConfigError):
                 path = [trial for planned in trials.values() for trial in planned]
                 trials[stage.name] = (*self.plan(stage, self.start), *self.search_trials(stage, self.start, path))
-        if any(not stage.on_colour for stage in self.stages) and (parts := self.curve_trials(self.start)):
+        final = self.start.change(colour=True) if any(stage.on_colour for stage in self.stages) else self.start
+        if self.stages and (parts := self.curve_trials(final)):
             trials[LEARNING_CURVE] = parts
         if by_mistake := self.mistake_trials():
             trials[ALL_MISTAKES] = tuple(trial for pair in by_mistake.values() for trial in pair.values())

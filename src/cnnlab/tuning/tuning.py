@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cnnlab import study, surroundings
 from cnnlab.engine import Engine
 from cnnlab.errors import CnnlabError, ConfigError, DataError, RunError, require
-from cnnlab.records import RunStore
+from cnnlab.records import IMAGES, RunStore
 from cnnlab.study import (
     NUMBERS,
     STUDY_PARTS,
@@ -50,6 +50,8 @@ class Tuning:
             environment names, or this machine's cores.
         fresh: Repeat stored runs too.
         accept: Kinds of warnings about the images that the user accepts: they are not shown.
+        size: Height and width to which images are cropped and resized, as "48" or "48x64"; "" for their own where all
+            are alike and at most 64, else 32.
         trials: Names of the trials to run beside the incumbent, by stage, as a list or with commas between them. A
             stage without names runs all its trials.
         trust: Run the code of the study's own model.
@@ -73,6 +75,7 @@ class Tuning:
         scheduler: str | Engine | None = None,
         fresh: bool = False,
         accept: str | Iterable[str] = (),
+        size: str = "",
         trials: Mapping[str, str | Sequence[str]] | None = None,
         trust: bool = False,
     ) -> None:
@@ -107,7 +110,10 @@ class Tuning:
         self.engine = scheduler if isinstance(scheduler, Engine) else Engine(scheduler)
         self._has_own_engine = self.engine is not scheduler
         self.store = RunStore(surroundings.project_path(runs), fresh=fresh)
-        self.images = StudyImages(surroundings.project_path(data), self.budget, self.protocol, accept)
+        self.images = StudyImages(
+            surroundings.project_path(data), self.budget, self.protocol, accept, size=size,
+            cache=self.store.path / IMAGES, on_progress=lambda done, total: self.callback.on_images(done, total),
+        )  # fmt: skip
         self.scope = Scope(self.study, self.budget, self.protocol, self.images, trials=trials, **parts)
         self._runner = Runner(self.images, self.engine, self.store)
         self._results: dict[str, StageResult] = {}

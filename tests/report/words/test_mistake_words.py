@@ -62,15 +62,20 @@ def test_a_mistake_with_several_trials_is_described_once(mistake):
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "has_given_val", "sentence"),
     [
-        ({}, " The intervals cover other seeds and other training, validation and test images; they hold together"),
-        ({"splits": "fixed"}, " The intervals cover other seeds and other test images; they hold together"),
-        ({"seeds": 1}, ""),
+        (
+            {},
+            False,
+            " The intervals cover other seeds and other training, validation and test images; they hold together",
+        ),
+        ({}, True, " The intervals cover other seeds and other training and test images; they hold together"),
+        ({"splits": "fixed"}, False, " The intervals cover other seeds and other test images; they hold together"),
+        ({"seeds": 1}, False, ""),
     ],
 )
-def test_what_the_intervals_of_mistakes_cover_follows_from_the_budget(changes, sentence):
-    images = SimpleNamespace(folder=SimpleNamespace(colour="some"))
+def test_what_the_intervals_of_mistakes_cover_follows_from_the_budget(changes, has_given_val, sentence):
+    images = SimpleNamespace(folder=SimpleNamespace(colour="some"), has_given_val=has_given_val)
     intro = words.mistakes_intro(SimpleNamespace(budget=make_budget("full", changes), images=images)).data
     assert f"batch size 32 and at most 500 epochs.{sentence}" in intro
     assert ("intervals" in intro) == bool(sentence)

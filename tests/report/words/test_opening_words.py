@@ -24,6 +24,11 @@ def smoke(made_up, tmp_path):
     return Tuning(made_up, tmp_path, "smoke")
 
 
+ON_COLOUR = {
+    "base": {"base": (0.5, 0.52)},
+    "dense": {"old": (0.5, 0.51), "new": (0.9, 0.91)},
+    "colour": {"without augmentation": (0.94, 0.96), "flip-shift": (0.7, 0.71)},
+}
 BETTER = {"base": {"base": (0.5, 0.52)}, "dense": {"old": (0.5, 0.51), "new": (0.9, 0.91)}}
 
 
@@ -153,16 +158,41 @@ def test_todays_ingredients_are_shown_in_words_where_they_are_used():
 
 
 def test_thumbnails_show_one_image_of_each_class(quick):
-    assert [name for name, _ in words.thumbnails(quick)] == list(quick.images.folder.gray.class_names)
-    assert all(png.startswith(b"\x89PNG") for _, png in words.thumbnails(quick))
+    shown = words.thumbnails(quick, [])
+    assert [name for name, _ in shown] == list(quick.images.folder.gray.class_names)
+    assert all(png.startswith(b"\x89PNG") for _, png in shown)
 
 
-def test_thumbnails_have_colours_where_the_study_starts_with_colour_images(quick, made_up, tmp_path):
-    def kinds(tuning):
-        return {Image.open(BytesIO(png)).mode for _, png in words.thumbnails(tuning)}
+def test_thumbnails_have_colours_where_the_final_model_takes_colour_images(quick, made_up, tmp_path):
+    def kinds(tuning, results=()):
+        return {Image.open(BytesIO(png)).mode for _, png in words.thumbnails(tuning, results)}
 
-    assert kinds(quick) == {"L"}
+    assert kinds(quick) == kinds(quick, make_results(**BETTER)) == {"L"}
+    assert kinds(quick, make_results(**ON_COLOUR)) == {"RGB"}
     assert kinds(Tuning(made_up, tmp_path, "quick", study="recipe")) == {"RGB"}
+
+
+def test_a_final_model_on_colour_images_is_not_compared_with_the_first_one_without_a_word(quick):
+    """The first model has grayscale images: part of the gain may be that of the colours."""
+    final, first = words.score_rows(quick, make_results(**ON_COLOUR))
+    assert (final.model, final.mean) == ("this model", pytest.approx(0.95))
+    assert first.model == "CNN-1, the first model (on gray images)"
+    text, _ = words.headline(quick, make_results(**ON_COLOUR))
+    assert text == "44.0 points better than CNN-1, the first model (on gray images)"
+    only_colour = make_results(colour=ON_COLOUR["colour"])
+    assert [row.model for row in words.score_rows(quick, only_colour)] == ["this model"]
+    assert words.headline(quick, only_colour) == ("", "")
+
+
+def test_the_settings_of_the_model_say_which_images_it_takes():
+    def images(shape):
+        result = make_result("dense", old=(0.5,))
+        data = {"digest": "d", "class_names": ["a", "b"], "shape": shape}
+        runs = {key: replace(record, data=data) for key, record in result.runs.items()}
+        return dict(words.model_settings(replace(result, runs=runs)))["images"]
+
+    assert images([24, 40, 1]) == "grayscale, 24 x 40"
+    assert images([32, 32, 3]) == "colour, 32 x 32"
 
 
 def test_runs_have_the_settings_that_differ_from_the_first_model():

@@ -14,7 +14,8 @@ from conftest import make_record, make_result
 
 def study_of(*, published):
     """A study under the corrected protocol that the published one concerns, or does not."""
-    return SimpleNamespace(protocol=PROTOCOLS["corrected"], scope=SimpleNamespace(has_published=published))
+    scope, images = SimpleNamespace(has_published=published), SimpleNamespace(has_given_val=False)
+    return SimpleNamespace(protocol=PROTOCOLS["corrected"], scope=scope, images=images)
 
 
 CORRECTED = study_of(published=True)
@@ -63,6 +64,8 @@ def test_our_noise_says_what_differs_between_runs():
     assert (
         "the seed and the training and validation images differ." in words.our_noise_summary(CORRECTED, [result]).data
     )
+    given = SimpleNamespace(**vars(CORRECTED) | {"images": SimpleNamespace(has_given_val=True)})
+    assert "the seed and the training images differ." in words.our_noise_summary(given, [result]).data
 
 
 def test_the_appendix_says_how_to_compare_runs_with_the_published_ones():

@@ -116,16 +116,16 @@ def test_the_summary_counts_every_proposal_and_the_costs():
         ((0.5, 0.5), "is 0.500 (2 runs); the score in the search was equal to it."),
     ],
 )  # fmt: skip
-def test_the_best_score_is_compared_with_the_mean_of_fresh_seeds(winner, words_of_it):
-    shown = words.search_optimism(make_search(OLD, winner)).data
+def test_the_best_score_is_compared_with_the_mean_of_fresh_seeds(tuning, winner, words_of_it):
+    shown = words.search_optimism(tuning, make_search(OLD, winner)).data
     assert shown.startswith("The best of 2 scores is partly luck, so it is often **optimistic**")
     assert "The winner, trial 2, " in shown
     assert words_of_it in shown
 
 
-def test_without_a_winner_there_is_nothing_to_say_about_luck_and_settings():
+def test_without_a_winner_there_is_nothing_to_say_about_luck_and_settings(tuning):
     result = make_search(OLD, (), [(Status.FAILED, "no memory")])
-    assert words.search_optimism(result).data == ""
+    assert words.search_optimism(tuning, result).data == ""
     assert words.search_settings(result).data == "There is no winner: no proposal was run."
     assert "1 proposal, 0 quasi-random and 1 of the Bayesian oracle: 0 run" in words.search_summary(result).data
 

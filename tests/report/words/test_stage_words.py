@@ -21,13 +21,13 @@ def tuning(folder, tmp_path):
     return Tuning(folder, tmp_path)
 
 
-def test_the_rule_is_that_of_the_profile_and_the_protocol():
+def test_the_rule_is_that_of_the_profile_and_the_protocol(gray):
     quick, smoke = PROFILES["quick"], PROFILES["smoke"]
-    assert "selects by the one-standard-error rule" in words.study_settings(quick, PROTOCOLS["corrected"]).data
-    settings = words.study_settings(smoke, PROTOCOLS["corrected"]).data
+    assert "selects by the one-standard-error rule" in words.study_settings(quick, PROTOCOLS["corrected"], gray).data
+    settings = words.study_settings(smoke, PROTOCOLS["corrected"], gray).data
     assert "the trial with the best `val_f1`, because one run has no standard error" in settings
     assert "1 seed per trial, at most 1 epoch with" in settings
-    assert "selects the published choice" in words.study_settings(smoke, PROTOCOLS["published"]).data
+    assert "selects the published choice" in words.study_settings(smoke, PROTOCOLS["published"], gray).data
 
 
 NEW, OLD = (0.90, 0.91), (0.50, 0.51)

@@ -43,14 +43,19 @@ def test_the_terminal_summary_has_at_most_five_plain_lines(quick):
     claims = [ClaimResult(claim, ClaimStatus.INCONCLUSIVE, None) for claim in CLAIMS[1:]]
     claims.append(ClaimResult(CLAIMS[0], ClaimStatus.SUPPORTED, None))
     final, *others = words.terminal_summary(quick, results, claims)
-    assert final.startswith("Final model: test macro-F1 0.650 ± 0.071 (n = 2), not shown to be better than CNN-1, the ")
+    assert final.startswith("Final model: test macro-F1 0.750 ± 0.071 (n = 2), not shown to be better than CNN-1, the ")
+    assert "the first model (on gray images)" in final
     assert others == [
         "Stages that selected a new trial (better than the incumbent): dense units. "
         "Stages that kept the incumbent (the best other trial is worse): batch normalisation.",
         "Inconclusive: dropout.",
         "0 of 3 choices are those of the published study. Claims: 1 supported, 0 refuted, 9 inconclusive.",
-        "On colour images: test macro-F1 0.750 ± 0.071 (n = 2).",
+        "On grayscale images: test macro-F1 0.650 ± 0.071 (n = 2).",
     ]
+    trials = tuple(replace(one, settings=one.settings.change(layout="published")) for one in results[-1].trials)
+    final, *others = words.terminal_summary(quick, [*results[:-1], replace(results[-1], trials=trials)], claims)
+    assert final.startswith("Final model: test macro-F1 0.650 ± 0.071 (n = 2), ")
+    assert others[-1] == "On colour images: test macro-F1 0.750 ± 0.071 (n = 2).", "no one's images are scrambled"
 
 
 def test_the_terminal_summary_of_one_run_per_trial_has_no_verdicts(smoke):

@@ -10,7 +10,7 @@ from cnnlab.study import StageTrial, Trial, built_in, parse
 from cnnlab.tuning import StageResult, Tuning, tables
 from cnnlab.tuning.advice import NoteKind, budget_notes, has_not_learned
 from cnnlab.tuning.halving import Dropped
-from conftest import make_arrays, make_record
+from conftest import make_arrays, make_record, name_val
 
 
 @pytest.fixture
@@ -159,6 +159,19 @@ def test_trials_at_chance(tuning, n_images, splits, accuracy, is_noted, has_lear
             "Some runs are no better than guessing, which has a validation accuracy of 0.10: trial 2 (2 of 2 runs)."
         )
         assert found[NoteKind.CHANCE].trials == ("trial 2",)
+
+
+def test_draws_of_training_images_alone_give_no_more_validation_images(tuning):
+    """Where the files name the validation images, all seeds have the same 100 ones."""
+
+    def changes(name, seed):
+        split = {"digest": f"{seed}", "train": 100, "val": 100, "test": 10}
+        return {"scores": {"val_accuracy": 0.15 if name == "trial 2" else 0.5}, "split": split}
+
+    result = make(values_of("dense_units", 32, 64, 128), best="trial 1", changes=changes)
+    assert has_not_learned(tuning, result) == {}
+    name_val(tuning)
+    assert has_not_learned(tuning, result) == {"trial 2": "at chance"}
 
 
 @pytest.mark.parametrize("curve", ["loss", "val_loss"])

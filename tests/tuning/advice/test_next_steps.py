@@ -9,9 +9,9 @@ import pytest
 from cnnlab.evidence import Scores, compare, mean_interval
 from cnnlab.records import HISTORY
 from cnnlab.study import bundled, parse
-from cnnlab.tuning import CurvePoint, LearningCurve, Tuning, next_lines, next_steps
+from cnnlab.tuning import CurvePoint, LearningCurve, Tuning, make_command, next_lines, next_steps
 from cnnlab.tuning.advice import BudgetNote, NextStep, NoteKind
-from conftest import make_record, make_result, make_search
+from conftest import make_record, make_result, make_search, name_val
 
 SPLIT = {"digest": "s", "pool": 160, "train": 20, "val": 6, "test": 10}
 CLEAR, CLOSE = (0.80, 0.81, 0.82), (0.50, 0.51, 0.52)
@@ -151,6 +151,23 @@ def test_more_validation_images_are_suggested_where_they_are_too_few(tuning):
     many = replace(note, detail={"images": 4_000})
     [step] = next_steps(tuning, [result], None, {"dense": (many,)})
     assert " VAL=32 " in step.command, "a fifth of the images at most"
+    assert "Try 32, a fifth of the folder's training images; 4,000 would be" in step.what
+    name_val(tuning, range(50))
+    [step] = next_steps(tuning, [result], None, {"dense": (many,)})
+    assert "Try 50, all that the files name; 4,000 would be" in step.what
+    assert " VAL=50 " in step.command
+
+
+def test_images_that_the_files_name_for_validation_are_none_to_train_on(tuning):
+    name_val(tuning, range(50))
+    [step] = next_steps(tuning, [conclusive()], curve((0.4, 0.42, 0.41), (0.5, 0.52, 0.51)), {})
+    assert "the folder has 90 more images." in step.what, "of 160, without 50 and the 20 that are used"
+
+
+def test_the_commands_keep_the_size_of_the_images(folder, tmp_path):
+    tuning = Tuning(folder, tmp_path, size="24x40")
+    assert " SIZE=24x40 " in make_command(tuning, "mine.toml") + " "
+    assert "SIZE" not in make_command(Tuning(folder, tmp_path), "mine.toml")
 
 
 def edge(setting, value, side):

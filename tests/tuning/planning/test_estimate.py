@@ -109,6 +109,13 @@ def test_image_counts_are_those_of_the_split(colour, tuning, numbers):
     assert image_counts(colour, budget) == (len(split.train), len(split.val), len(split.test))
 
 
+def test_image_counts_are_those_of_validation_images_that_the_files_name(colour, tuning):
+    """Of 200 training images, 30 are named: they are validation images, as many as the budget allows, or none."""
+    named = replace(colour, given_val=np.arange(30))
+    assert image_counts(named, replace(tuning.budget, train=5000, val=100, test=100)) == (170, 30, 100)
+    assert image_counts(named, replace(tuning.budget, train=60, val=20, test=100)) == (60, 20, 100)
+
+
 def test_stored_runs_take_no_time(tuning):
     store(tuning, stage_runs(tuning, "base"))
     base = by_name(estimate(tuning, WORKERS))["base"]

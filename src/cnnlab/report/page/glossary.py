@@ -50,8 +50,9 @@ TERMS = {
     ),
     "doubtful label": Term(
         r"\b[Dd]oubtful labels?\b",
-        "A label that several runs contradict: they have not trained on the image, and their mean prediction is another "
-        "class (confident learning, Northcutt et al. 2021, doi:10.1613/jair.1.12125). It may be wrong, or the image hard.",
+        "A label that several runs contradict: they have not trained on the image, and their mean prediction is "
+        "another class (confident learning, Northcutt et al. 2021, doi:10.1613/jair.1.12125). It may be wrong, or the "
+        "image is hard.",
     ),
     "draw": Term(
         r"\bdraws?\b",

@@ -30,7 +30,7 @@ def make_overview(
     parts: dict[str, tuple[str, Callable[[], Any]]] = {
         "image_warnings": ("The checks of the images", lambda: tuning.images.warnings),
         "images": ("What the images are", lambda: _words().images_summary(tuning, results)),
-        "thumbnails": ("Some images", lambda: _words().thumbnails(tuning)),
+        "thumbnails": ("Some images", lambda: _words().thumbnails(tuning, results)),
         "summary": ("The summary of the verdicts", lambda: _words().evidence_summary(tuning, results)),
     }
     if final:

@@ -46,8 +46,8 @@ def _summary(doubtful: DoubtfulLabels, n_all: int) -> str:
         return f"No label is doubtful. {basis}"
     shown = f" The first {SHOWN_LABELS} are shown, with file, label and prediction." if number > SHOWN_LABELS else ""
     return (
-        f"{count(number, 'label')} {'is' if number == 1 else 'are'} doubtful: the runs predict another class, and cleanlab "
-        f"(confident learning) flags the label.{shown} All are in "
+        f"{count(number, 'label')} {'is' if number == 1 else 'are'} doubtful: the runs predict another class, and "
+        f"cleanlab (confident learning) flags the label.{shown} All are in "
         "`doubtful-labels.csv` in the report's folder, the most doubtful first. These are images to look at: a model "
         f"that is often wrong finds hard images rather than wrong labels.\n\n{basis}"
     )

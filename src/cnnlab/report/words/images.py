@@ -15,8 +15,8 @@ from cnnlab.report.tables import count, table, text, visible_name
 from cnnlab.study import Budget, Protocol
 
 
-def study_settings(budget: Budget, protocol: Protocol) -> Markdown:
-    """Return how much is run, on which draws of the images, and how trials are selected."""
+def study_settings(budget: Budget, protocol: Protocol, dataset: Dataset) -> Markdown:
+    """Return how much is run, on which draws of a dataset's images, and how trials are selected."""
     if protocol.pinned:
         rule = "every stage runs the fits of the published study and selects the published choice"
     elif budget.seeds > 1:
@@ -28,23 +28,54 @@ def study_settings(budget: Budget, protocol: Protocol) -> Markdown:
     return Markdown(
         f"Profile **{budget.profile}**: {count(budget.seeds, 'seed')} per trial, at most "
         f"{count(budget.epochs, 'epoch')} with a patience of {budget.patience}. Protocol **{protocol.name}**: "
-        f"{_splits(budget, protocol)}; {rule}.{halving}{precision}"
+        f"{_splits(budget, protocol, dataset)}; {rule}.{halving}{precision}"
     )
 
 
-def _splits(budget: Budget, protocol: Protocol) -> str:
+def _splits(budget: Budget, protocol: Protocol, dataset: Dataset) -> str:
     """Return how the training and validation images are drawn, and whether each seed has its own."""
     share = "the last fifth of the training images is for validation"
     if protocol.split == "stratified":
         share = "training and validation images are a stratified draw"
+        if dataset.given_val is not None:
+            share = "the files name the validation images; the training images are a stratified draw of the others"
+            if _are_all_trained_on(budget, dataset):
+                return "the files name the validation images, and all others are training images"
     if budget.seeds == 1:
         return share
-    return f"{share}, {'another one for each seed' if _has_draws(budget) else 'the same for all seeds'}"
+    return f"{share}, {'another one for each seed' if _has_draws(budget, dataset) else 'the same for all seeds'}"
 
 
-def _has_draws(budget: Budget) -> bool:
-    """Return whether there are several draws of training and validation images: one for each seed."""
-    return budget.splits == "resampled" and budget.seeds > 1
+def _are_all_trained_on(budget: Budget, dataset: Dataset) -> bool:
+    """Return whether a budget trains on all images that the files do not name as validation images."""
+    return dataset.given_val is not None and budget.train >= len(dataset.train_labels) - len(dataset.given_val)
+
+
+def _has_draws(budget: Budget, dataset: Dataset) -> bool:
+    """Return whether there are several draws of training and perhaps validation images: one for each seed."""
+    return budget.splits == "resampled" and budget.seeds > 1 and not _are_all_trained_on(budget, dataset)
+
+
+def part_notes(dataset: Dataset, budget: Budget) -> list[str]:
+    """Return what is unusual about the training, validation and test parts of a dataset, as sentences."""
+    notes = []
+    if dataset.is_test_held_out:
+        notes.append("The files have no test part: a fifth of the images of each class, drawn once, is the test part.")
+    if dataset.given_val is not None:
+        notes.append("The files name the validation images, so they are the same for all seeds.")
+        if budget.seeds > 1:
+            training = " and other training images" if _has_draws(budget, dataset) else ""
+            notes.append(
+                f"The intervals cover other seeds{training}. They cover other validation images only as far as "
+                "resampling these shows."
+            )
+    if dataset.groups is not None:
+        notes.append(
+            f"The files name {len(np.unique(dataset.groups)):,} groups of training images: all images of a group are "
+            "in the same part. Resampled images are drawn one by one, so where images of a group are alike, the "
+            "intervals are too narrow."
+        )
+    return notes
 
 
 def data_summary(folder: DataFolder, split: Split, budget: Budget) -> Markdown:
@@ -57,25 +88,25 @@ def data_summary(folder: DataFolder, split: Split, budget: Budget) -> Markdown:
     """
     images = folder.gray
     height, width, _ = images.image_shape
-    origin = (
-        "converted from the colour images (BT.601 luma)" if folder.derived_gray else "read from the pickled batches"
-    )
+    origin = "converted from the colour images (BT.601 luma)" if folder.derived_gray else "those of the files"
     colour = "There are no colour images, so the colour stage is skipped."
     if folder.colour:
         n_train, n_test = len(folder.colour.train_labels), len(folder.colour.test_labels)
         colour = f"Colour images: {n_train:,} for training, {n_test:,} for testing."
     of_seed = draws = ""
-    if _has_draws(budget):
+    if _has_draws(budget, images):
         of_seed = " of seed 1"
+        own, same = ("training and validation", "test") if images.given_val is None else ("training", "other")
         draws = (
-            " Each seed has its own training and validation images, as many as seed 1; what follows shows those of "
-            "seed 1. The test images are the same for all seeds."
+            f" Each seed has its own {own} images, as many as seed 1; what follows shows those of seed 1. The {same} "
+            "images are the same for all seeds."
         )
     return Markdown(
         f"{len(images.train_labels):,} training and {len(images.test_labels):,} test images of {height} x {width} "
         f"pixels in {len(images.class_names)} classes. The grayscale images are {origin}. {colour}\n\n"
         f"The runs use {len(split.train):,} images for `train`, {len(split.val):,} for `val` and {len(split.test):,} "
         f"for `test`. Data digest `{images.digest[:12]}`, split digest{of_seed} `{split.digest[:12]}`.{draws}"
+        + "".join(f"\n\n{note}" for note in part_notes(images, budget))
     )
 
 
@@ -86,9 +117,9 @@ def image_warnings(warnings: Sequence[DataWarning]) -> Markdown:
     return Markdown("\n".join(f"- {text(warning.text)} (`{warning.name}`)" for warning in warnings))
 
 
-def class_counts_intro(budget: Budget) -> Markdown:
+def class_counts_intro(dataset: Dataset, budget: Budget) -> Markdown:
     """Return which images are counted."""
-    of_seed = " (those of seed 1)" if _has_draws(budget) else ""
+    of_seed = " (those of seed 1)" if _has_draws(budget, dataset) else ""
     return Markdown(f"In the files, and in the three parts that the runs use{of_seed}.")
 
 

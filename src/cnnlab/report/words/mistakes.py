@@ -33,7 +33,11 @@ def mistakes_intro(tuning: Tuning) -> Markdown:
     if budget.epochs < 50:
         lines.append("With so few epochs, early stopping rarely stops a fit, and slow effects cannot show.")
     if budget.seeds > 1:
-        images = "training, validation and test images" if budget.splits == "resampled" else "test images"
+        images = "test images"
+        if budget.splits == "resampled":
+            images = (
+                "training and test images" if tuning.images.has_given_val else "training, validation and test images"
+            )
         lines.append(f"The intervals cover other seeds and other {images}; they hold together within a mistake only.")
     if tuning.images.folder.colour is None:
         lines.append("Mistakes with colour images are skipped, because there are no colour images.")

@@ -12,6 +12,7 @@ from cnnlab.evidence import Comparison, Rule, Verdict
 from cnnlab.records import Record
 from cnnlab.report import plots
 from cnnlab.report.tables import count, visible_name
+from cnnlab.report.words.images import part_notes
 from cnnlab.report.words.notes import group_choices, is_conclusive, not_learned_reason, not_learned_text, titles
 from cnnlab.report.words.settings import augmentation_text, optimizer_text
 from cnnlab.study import Architecture, OwnModel, Trial, cnn_number
@@ -20,32 +21,35 @@ from cnnlab.tuning import StageResult, Tuning, final_stage, have_same_runs, read
 NOT_SHOWN = "not shown to be better"
 THUMBNAILS = 10
 """Classes of which an image is shown."""
-_SIDE = 48  # least pixels of a thumbnail's longer side
+_SIDE = 48  # least pixels of a thumbnail's longer side; twice as many are the most
 
 
 def images_summary(tuning: Tuning, results: Sequence[StageResult]) -> str:
-    """Return what the images are and how many of them the runs use, in a line."""
+    """Return what the images are, how many of them the runs use, and what is unusual about their parts."""
     images, seeds = tuning.images.folder.gray, tuning.budget.seeds
     height, width, _ = images.image_shape
     used = ""
     if results:
         split = results[0].selected_records[0].split
         used = f" {split['train']:,} for training, {split['val']:,} for validation, {split['test']:,} for testing;"
-    return f"{len(images.class_names)} classes, {height} x {width} pixels;{used} {count(seeds, 'seed')} per trial."
+    line = f"{len(images.class_names)} classes, {height} x {width} pixels;{used} {count(seeds, 'seed')} per trial."
+    return " ".join([line, *part_notes(images, tuning.budget)])
 
 
-def thumbnails(tuning: Tuning) -> list[tuple[str, bytes]]:
+def thumbnails(tuning: Tuning, results: Sequence[StageResult]) -> list[tuple[str, bytes]]:
     """Return the names of the first classes, each with a training image as the content of a PNG file.
 
-    The images are of the kind that the study starts with: grayscale or colour.
+    The images are of the kind that the final model takes: grayscale or colour.
     """
-    images = tuning.images.dataset(tuning.scope.start.input.colour)
+    last = final_stage(results)
+    images = tuning.images.dataset((last.selected.settings if last else tuning.scope.start).input.colour)
     indices = tuning.images.split(images).train
     labels, made = images.train_labels[indices], []
     for label, name in enumerate(images.class_names[:THUMBNAILS]):
         if (of_class := indices[labels == label]).size:
             pixels = images.train_images[of_class[0]]
             picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+            picture.thumbnail((2 * _SIDE, 2 * _SIDE))
             scale = max(1, -(-_SIDE // max(picture.size)))
             file = BytesIO()
             picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(file, "PNG")
@@ -56,7 +60,9 @@ def thumbnails(tuning: Tuning) -> list[tuple[str, bytes]]:
 def model_settings(result: StageResult) -> list[tuple[str, str]]:
     """Return the settings of the trial that a stage selected, as names and values in words."""
     trial = result.selected.settings.for_images(result.selected_records[0].split["train"]).effective()
-    training, shown = trial.training, _layers(trial)
+    height, width, channels = result.selected_records[0].data["shape"]
+    training, shown = trial.training, {"images": f"{'grayscale' if channels == 1 else 'colour'}, {height} x {width}"}
+    shown |= _layers(trial)
     shown["optimizer"] = optimizer_text(trial)
     smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
     shown["loss"] = training.loss.replace("_", " ") + smoothing
@@ -115,10 +121,10 @@ def score_rows(tuning: Tuning, results: Sequence[StageResult]) -> list[ScoreRow]
         return []
     models = {"this model": last.selected_records}
     if not have_same_runs(first_records(first), last.selected_records):
-        models[first_name(first)] = first_records(first)
+        models[first_name(first, last)] = first_records(first)
     rows = []
     for name, records in models.items():
-        scores = read_scores(tuning.store, records, "test")
+        scores = read_scores(tuning.store, records, "test", given_val=tuning.images.has_given_val)
         rows.append(ScoreRow(name, float(scores.runs.mean()), *evidence.mean_interval(scores), len(records)))
     return rows
 
@@ -132,12 +138,12 @@ def headline(tuning: Tuning, results: Sequence[StageResult]) -> tuple[str, str]:
     if last and (reason := not_learned_reason(tuning, last, last.decision.selected)):
         return "This model has not learned", reason
     gain = final_gain(tuning, first, last) if first and last else None
-    if not first or not gain:
+    if not first or not last or not gain:
         return "", ""
-    points, interval = points_text(gain)
+    name, (points, interval) = first_name(first, last), points_text(gain)
     if gain.is_conclusive:
-        return f"{points.lstrip('+-')} points {gain.verdict} than {first_name(first)}", interval
-    return f"{NOT_SHOWN.capitalize()} than {first_name(first)}", f"{points} points; {interval}"
+        return f"{points.lstrip('+-')} points {gain.verdict} than {name}", interval
+    return f"{NOT_SHOWN.capitalize()} than {name}", f"{points} points; {interval}"
 
 
 def final_gain(tuning: Tuning, first: StageResult, last: StageResult) -> Comparison | None:
@@ -145,7 +151,9 @@ def final_gain(tuning: Tuning, first: StageResult, last: StageResult) -> Compari
     start, final = first_records(first), last.selected_records
     if have_same_runs(start, final):
         return None
-    scores = {"first": read_scores(tuning.store, start, "test"), "final": read_scores(tuning.store, final, "test")}
+    given = tuning.images.has_given_val
+    groups = {"first": start, "final": final}
+    scores = {name: read_scores(tuning.store, group, "test", given_val=given) for name, group in groups.items()}
     return evidence.compare(scores)[0]
 
 
@@ -156,8 +164,8 @@ def points_text(gain: Comparison) -> tuple[str, str]:
 
 
 def first_stage(results: Sequence[StageResult]) -> StageResult | None:
-    """Return the first stage that is not about colour; None if there is none."""
-    return next((result for result in results if not result.stage.on_colour), None)
+    """Return the first stage; None if there is none."""
+    return next(iter(results), None)
 
 
 def first_records(first: StageResult) -> list[Record]:
@@ -165,12 +173,17 @@ def first_records(first: StageResult) -> list[Record]:
     return first.records(first.incumbent.name) if first.incumbent else first.selected_records
 
 
-def first_name(first: StageResult) -> str:
-    """Return what to call the first model: its CNN design where the published study concerns the images."""
+def first_name(first: StageResult, last: StageResult) -> str:
+    """Return what to call the first model: its CNN design where the published study concerns the images.
+
+    Where it has grayscale images and the final model has colour images, the name says so.
+    """
     decision = first.decision
     concerns = decision.rule != Rule.PUBLISHED_CHOICE or any(trial.published for trial in first.trials)
     number = cnn_number(first.stage.name) if decision.published_choice and concerns and not first.incumbent else None
-    return f"CNN-{number}, the first model" if number else "the first model"
+    name = f"CNN-{number}, the first model" if number else "the first model"
+    kinds = [records[0].trial["input"]["colour"] for records in (first_records(first), last.selected_records)]
+    return f"{name} (on gray images)" if kinds == [False, True] else name
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 from cnnlab import evidence, study
 from cnnlab.records import Record
 from cnnlab.report.tables import count, mean_sd, table
-from cnnlab.report.words.stage import have_own_images
+from cnnlab.report.words.stage import own_images
 from cnnlab.study import SPARSE_LOSS, PublishedFit, Trial
 from cnnlab.tuning import StageResult, Tuning, read_predictions
 
@@ -129,8 +129,8 @@ def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdow
     change = f"{abs(100 * (1 - best / last)) if last else 0:.0f} % {'less' if best <= last else 'more'}"
     ended_at_best = 100 * np.mean([run.best_epoch == run.epochs for group in runs for run in group])
     split, published = runs[0][0].split, ""
-    own_images = any(map(have_own_images, runs))
-    differs = "the seed and the training and validation images differ" if own_images else "only the seed differs"
+    own = next(filter(None, (own_images(tuning, run) for run in runs)), "")
+    differs = f"the seed and the {own} images differ" if own else "only the seed differs"
     if tuning.scope.has_published:
         times = sd / published_sd()[0]
         published = (

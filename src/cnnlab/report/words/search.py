@@ -9,9 +9,10 @@ from markupsafe import Markup
 from cnnlab.records import Record
 from cnnlab.report.tables import count, table, text, trial_cell
 from cnnlab.report.words.settings import setting_text
-from cnnlab.report.words.stage import have_own_images
+from cnnlab.report.words.stage import own_images
 from cnnlab.study import OracleKind
 from cnnlab.study.fields import show_value
+from cnnlab.tuning import Tuning
 from cnnlab.tuning.advice.edges import named_settings
 from cnnlab.tuning.search import QUASI_RANDOM, Proposal, SearchResult, Status
 
@@ -52,14 +53,14 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def search_optimism(result: SearchResult) -> Markdown:
+def search_optimism(tuning: Tuning, result: SearchResult) -> Markdown:
     """Return the winner's score in the search, its mean with fresh seeds, and the difference; "" without a winner."""
     winner, fresh = result.winner, _winner_records(result)
     if winner is None or winner.val_f1 is None or not fresh:
         return Markdown("")
     mean = fmean(record.scores["val_f1"] for record in fresh)
     difference = winner.val_f1 - mean
-    if have_own_images([*winner.records, *fresh]):
+    if "validation" in own_images(tuning, [*winner.records, *fresh]):
         others = "Part of this difference is that other seeds have other validation images."
     else:
         others = "The validation images are the same, so some of the luck may remain."

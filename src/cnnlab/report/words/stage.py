@@ -197,6 +197,8 @@ def overfitting_summary(result: StageResult) -> Markdown:
     )
 
 
-def have_own_images(records: Sequence[Record]) -> bool:
-    """Return whether the seeds of a trial have training and validation images of their own."""
-    return len({record.split["digest"] for record in records}) > 1
+def own_images(tuning: Tuning, records: Sequence[Record]) -> str:
+    """Return which images the seeds of a trial do not share: "training and validation", "training", or ""."""
+    if len({record.split["digest"] for record in records}) < 2:
+        return ""
+    return "training" if tuning.images.has_given_val else "training and validation"

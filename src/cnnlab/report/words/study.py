@@ -22,7 +22,7 @@ from cnnlab.report.words.opening import (
     points_text,
 )
 from cnnlab.study import OwnModel, Stage, Study, Trial
-from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_stage
+from cnnlab.tuning import ClaimResult, ClaimStatus, StageResult, Tuning, final_stage, last_gray_stage
 from cnnlab.tuning.advice.edges import named_settings
 
 
@@ -122,14 +122,23 @@ def terminal_summary(tuning: Tuning, results: Sequence[StageResult], claim_resul
     if not first or not last:
         return ["No stage has a result."]
     made = choices(results)
-    colour = [_test_f1(result.selected_records) for result in results if result.stage.on_colour]
+    others = [result for result in results if result.stage.on_colour]
+    if last.selected.settings.input.colour:
+        gray = last_gray_stage(results)
+        others = [gray] if gray and not gray.selected.settings.input.colour else []
     lines = [
         _final_model(tuning, first, last),
         *(_verdicts(tuning, made) if made else []),
         f"{_agreement(made)} {_claims(claim_results)}".strip(),
-        *(f"On colour images: test macro-F1 {mean_sd(f1)} (n = {len(f1)})." for f1 in colour),
+        *map(_other_images, others),
     ]
     return [line for line in lines if line][:5]
+
+
+def _other_images(result: StageResult) -> str:
+    """Return the score of a selected trial on the kind of images that the final model does not take."""
+    scores, kind = _test_f1(result.selected_records), "colour" if result.stage.on_colour else "grayscale"
+    return f"On {kind} images: test macro-F1 {mean_sd(scores)} (n = {len(scores)})."
 
 
 def _agreement(made: Sequence[StageResult]) -> str:
@@ -149,7 +158,7 @@ def _claims(claim_results: Sequence[ClaimResult]) -> str:
 
 def _final_model(tuning: Tuning, first: StageResult, last: StageResult) -> str:
     """Return the score of the final model, and how it compares with the first one."""
-    name, scores = first_name(first), _test_f1(last.selected_records)
+    name, scores = first_name(first, last), _test_f1(last.selected_records)
     final = f"Final model: test macro-F1 {mean_sd(scores)} (n = {len(scores)})"
     gain = final_gain(tuning, first, last)
     if not gain:

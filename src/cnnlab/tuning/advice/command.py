@@ -24,6 +24,7 @@ def make_command(tuning: "Tuning", study: str, **changes: object) -> str:
         "PROFILE": tuning.budget.profile,
         "PROTOCOL": tuning.protocol.name,
         "DATA": surroundings.relative_path(tuning.images.path),
+        "SIZE": tuning.images.size or "",
         **{name: "1" if value is True else value for name, value in numbers.items() if value is not False},
         "STAGES": ",".join(sorted(tuning.scope.asked)),
         "SKIP": ",".join(sorted(tuning.scope.not_wanted)),

@@ -106,13 +106,13 @@ def chance_accuracy(tuning: "Tuning", records: Sequence[Record]) -> float:
 
 def _is_at_chance(tuning: "Tuning", records: Sequence[Record]) -> bool:
     """Return whether the accuracy of some runs is not clearly above chance: by binomial standard errors."""
-    share, n_images = chance_accuracy(tuning, records), records[0].split["val"] * _n_draws(records)
+    share, n_images = chance_accuracy(tuning, records), records[0].split["val"] * _n_draws(tuning, records)
     return val_accuracy(records) <= share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / n_images)
 
 
-def _n_draws(records: Sequence[Record]) -> int:
+def _n_draws(tuning: "Tuning", records: Sequence[Record]) -> int:
     """Return how many draws of validation images some runs have: 1 where all share one."""
-    return len({record.split["digest"] for record in records})
+    return 1 if tuning.images.has_given_val else len({record.split["digest"] for record in records})
 
 
 def _is_diverged(record: Record) -> bool:
@@ -219,7 +219,7 @@ def _few_images(tuning: "Tuning", result: StageResult, matters: float) -> Budget
         labels, predicted, _ = read_predictions(tuning.store, pair, "val")
         is_right = predicted == labels
         shares.append(float((is_right[0] != is_right[1]).mean()))
-    share, n_draws, n_images = float(np.mean(shares)), _n_draws(first), first[0].split["val"]
+    share, n_draws, n_images = float(np.mean(shares)), _n_draws(tuning, first), first[0].split["val"]
     needed = share / n_draws * (INTERVAL / matters) ** 2
     if needed <= n_images:
         return None

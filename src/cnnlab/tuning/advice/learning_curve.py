@@ -35,7 +35,11 @@ def measure_curve(runner: Runner, store: RunStore, scope: Scope, final: StageRes
     runs = runner.run(LEARNING_CURVE, parts)
     records = {part.name: [runs[part.name, seed] for seed in part.seeds] for part in parts}
     records[ALL_IMAGES] = final.selected_records
-    scores = {name: {of: read_scores(store, group, of) for of in ("val", "test")} for name, group in records.items()}
+    given = runner.images.has_given_val
+    scores = {
+        name: {part: read_scores(store, group, part, given_val=given) for part in ("val", "test")}
+        for name, group in records.items()
+    }
     points = tuple(
         CurvePoint(
             name,

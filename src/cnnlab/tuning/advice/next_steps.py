@@ -134,7 +134,9 @@ def _more_training_images(basis: Basis) -> Iterator[NextStep]:
     if not basis.curve or not final:
         return
     split, gain = final.selected_records[0].split, basis.curve.gain
-    n_train, n_left = split["train"], split["pool"] - split["val"] - split["train"]
+    given = basis.tuning.images.folder.gray.given_val
+    n_train, n_others = split["train"], split["pool"] - (split["val"] if given is None else len(given))
+    n_left = n_others - n_train
     if n_left <= 0 or gain.difference <= 0:
         return
     interval = "one run, so no interval"
@@ -156,12 +158,16 @@ def _more_validation_images(basis: Basis) -> Iterator[NextStep]:
     split = basis.results[0].selected_records[0].split
     n_train, n_val = split["train"], split["val"]
     needed, most = max(note.detail.get("images", 2 * n_val) for note in few.values()), split["pool"] // 5
+    given = basis.tuning.images.folder.gray.given_val
+    if given is not None:
+        most = len(given)
     wanted = min(needed, most)
     if wanted <= n_val:
         return
     limit = ""
     if needed > most:
-        limit = f", a fifth of the folder's training images; {needed:,} would be enough for all these stages"
+        limit = "a fifth of the folder's training images" if given is None else "all that the files name"
+        limit = f", {limit}; {needed:,} would be enough for all these stages"
     what = (
         f"{n_val:,} validation images are too few to show a difference of {basis.tuning.study.matters:g} in "
         f"{_listed(few)}. Try {wanted:,}{limit}."

@@ -96,7 +96,8 @@ class Planner:
                     trials, key=lambda trial: (self._cost(trial.settings, costliest), trial.incumbent == costliest)
                 )
                 incumbent = selected.get(stage.name, chosen.settings)
-                final = final if stage.on_colour else incumbent
+                if incumbent.input.colour or not (final and final.input.colour):  # as `final_stage` does
+                    final = incumbent
         if final and (parts := scope.curve_trials(final)):
             yield LEARNING_CURVE, parts
         if by_mistake := scope.mistake_trials():
