@@ -78,7 +78,9 @@ def test_given_validation_images_are_validated_on_and_no_others(gray):
     assert set(few.val) < set(given)
     assert len(few.val) == 20
     assert data.part_sizes(dataset, 70, 20, 50) == (70, 20, 50)
-    assert set(few.val) != set(data.split(dataset, "stratified", 70, 20, 50, 1).val)
+    other = data.split(dataset, "stratified", 70, 20, 50, 1)
+    assert set(few.val) == set(other.val), "all draws share the given images"
+    assert set(few.train) != set(other.train)
 
 
 def test_a_class_that_is_only_in_the_given_validation_images(gray):

@@ -45,7 +45,8 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
 
     If there are too few images, a fifth of the training images is for validation, at least one image of each class.
     All draws have the same sizes and the same test images. Validation images that the files name are validated on, and
-    no others. Images of one group are in one part; about a fifth of them is for validation, in whole groups.
+    no others; all draws share them. Images of one group are in one part; about a fifth of them is for validation, in
+    whole groups.
 
     Args:
         dataset: The images to split.
@@ -72,8 +73,9 @@ def split(dataset: Dataset, kind: str, train: int, val: int, test: int, draw: in
         result = Split(rest[:train], pool[:val], np.arange(min(test, n_test)))
     else:
         pool, rest = _pools(dataset, val, draw)
-        # Without given images and groups, the pool is the sample itself.
-        val_indices = pool if len(pool) <= val else _draw(dataset.train_labels, pool, val, draw)[0]
+        # Without given images and groups, the pool is the sample itself. All draws share the given images.
+        val_draw = draw if dataset.given_val is None else 0
+        val_indices = pool if len(pool) <= val else _draw(dataset.train_labels, pool, val, val_draw)[0]
         train_indices, _ = _draw(dataset.train_labels, rest, train, draw)
         test_indices, _ = _draw(dataset.test_labels, np.arange(n_test), test, 0)
         result = Split(train_indices, val_indices, test_indices)

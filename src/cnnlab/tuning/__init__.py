@@ -4,6 +4,7 @@ from cnnlab.tuning.advice import NextStep, distinct_records, make_command, next_
 from cnnlab.tuning.claims import ClaimResult, ClaimStatus, check_claims
 from cnnlab.tuning.describe import check_study, describe_images, study_lines
 from cnnlab.tuning.doubtful import DoubtfulLabels, NoAnswer, doubtful_labels, doubtful_runs
+from cnnlab.tuning.images import StudyImages
 from cnnlab.tuning.planning import TimeLeft, fit_time, plan_lines
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import (
@@ -20,7 +21,6 @@ from cnnlab.tuning.results import (
     read_scores,
 )
 from cnnlab.tuning.run import run_study
-from cnnlab.tuning.runner import StudyImages
 from cnnlab.tuning.tuning import Tuning
 
 __all__ = [

@@ -9,7 +9,7 @@ from cnnlab import models
 from cnnlab.engine import Engine
 from cnnlab.errors import ConfigError, require_name
 from cnnlab.study import Budget, OwnModel, Stage, StageTrial, Trial, options, read_own_function, require_settings
-from cnnlab.tuning.runner import StudyImages
+from cnnlab.tuning.images import StudyImages
 
 Custom = Mapping[str, Any] | Callable[..., Any] | OwnModel
 """What a user gives for a trial: the settings in which it differs from the incumbent, a function of a model, or the

@@ -11,8 +11,8 @@ from cnnlab.errors import ConfigError
 from cnnlab.models import GRAY
 from cnnlab.records import IMAGES
 from cnnlab.study import PROTOCOLS, UNCHANGED, Architecture, OwnModel, Stage, Study, Trial, make_budget
+from cnnlab.tuning.images import StudyImages, warning_lines
 from cnnlab.tuning.progress import ImagesBar
-from cnnlab.tuning.runner import StudyImages, warning_lines
 from cnnlab.tuning.tuning import Tuning
 
 RUNS = "reports/runs"  # the usual folder of stored runs, with the images beside them

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from cnnlab.errors import CnnlabError, DataError, RunError
 from cnnlab.study import ALL_MISTAKES, LEARNING_CURVE
+from cnnlab.tuning.images import warning_lines
 from cnnlab.tuning.progress import Bar
 from cnnlab.tuning.results import MistakeResult, Result, StageResult, StudyResults, final_stage
-from cnnlab.tuning.runner import warning_lines
 from cnnlab.tuning.tuning import Tuning
 
 

@@ -25,7 +25,7 @@ from cnnlab.study import (
     Study,
     Trial,
 )
-from cnnlab.tuning.runner import StudyImages, image_counts
+from cnnlab.tuning.images import StudyImages, image_counts
 from cnnlab.tuning.search.cost import Costs
 from cnnlab.tuning.search.points import expected_trials
 

@@ -24,9 +24,10 @@ from cnnlab.study import (
 from cnnlab.tuning import search
 from cnnlab.tuning.advice.learning_curve import measure_curve
 from cnnlab.tuning.custom import Custom, check_models, custom_trials, require_custom
+from cnnlab.tuning.images import StudyImages
 from cnnlab.tuning.progress import Callback
 from cnnlab.tuning.results import LearningCurve, MistakeResult, StageResult, final_stage
-from cnnlab.tuning.runner import Runner, StudyImages
+from cnnlab.tuning.runner import Runner
 from cnnlab.tuning.scope import Scope, read_study
 
 if TYPE_CHECKING:

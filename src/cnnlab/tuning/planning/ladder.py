@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnnlab.errors import ConfigError
 from cnnlab.study import Budget
+from cnnlab.tuning.images import image_counts
 from cnnlab.tuning.planning.calibration import Calibration
 from cnnlab.tuning.planning.estimate import Estimate, estimate
-from cnnlab.tuning.runner import image_counts
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning

@@ -9,7 +9,8 @@ from cnnlab.errors import ConfigError
 from cnnlab.models.cost import RETRACED_SHARE, Speed, TrialSeconds
 from cnnlab.records import Run, RunStore
 from cnnlab.study import ALL_MISTAKES, LEARNING_CURVE, Budget, OwnModel, StageTrial, Trial
-from cnnlab.tuning.runner import Runner, image_counts
+from cnnlab.tuning.images import image_counts
+from cnnlab.tuning.runner import Runner
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning

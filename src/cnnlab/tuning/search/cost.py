@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from cnnlab.models import model_cost
 from cnnlab.records import Record
 from cnnlab.study import Architecture, Budget, Trial
-from cnnlab.tuning.runner import StudyImages, image_counts
+from cnnlab.tuning.images import StudyImages, image_counts
 
 BACKWARD = 3
 """A training step takes about three times the operations of a prediction."""
