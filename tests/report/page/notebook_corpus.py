@@ -335,6 +335,7 @@ def report(payload: Payload, folder: Path) -> str:
             warnings=[DataWarning("layout", text)] if payload.place == "image warning" else [],
             folder=SimpleNamespace(gray=dataset, colour=None),
             dataset=lambda _colour: dataset,
+            has_given_val=False,
             split=lambda *_: data.split(dataset, PROTOCOLS["corrected"].split, 10, 6, 10),
         ),
     )
