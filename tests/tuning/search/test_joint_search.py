@@ -336,7 +336,7 @@ def test_a_search_that_is_killed_continues_with_nothing_repeated(folder, tmp_pat
         return {path.name: path.stat().st_mtime_ns for path in runs.glob("*.run")}
 
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while len(stored()) < 8 and process.poll() is None and time.monotonic() < end:  # 4 of the stage, 4 of the search
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
