@@ -18,6 +18,8 @@ from conftest import ROOT
 
 OTHER_USER = 12345
 """A user that has no entry in the system's list."""
+REPORT = ["report", "--profile", "smoke", "--stages", "base,dense,colour,learning-curve,search"]
+"""Some of the stages: each report trains its models anew."""
 TIMES = {"train_seconds", "cached"}
 SECONDS = re.compile(r"<td>[\d,]+\.\d</td>")
 """A cell of a table with one decimal: seconds, or a mean number of epochs."""
@@ -178,29 +180,40 @@ def tables(report):
     return found
 
 
+@pytest.fixture(scope="module")
+def plain_report(folder, tmp_path_factory):
+    """The folder of a report that is made without any of these settings."""
+    place = tmp_path_factory.mktemp("plain")
+    words = [*REPORT, "--data", str(folder), "--runs", str(place / "runs"), "--report", str(place / "out")]
+    command = [sys.executable, "-m", "cnnlab", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "out"
+
+
 def check_same(report, plain):
     assert tables(report) == tables(plain)
     assert outputs(report) == outputs(plain)
 
 
 @pytest.mark.slow
-def test_a_report_is_the_same_in_all_surroundings_of_a_user(smoke_report, folder, tmp_path):
+def test_a_report_is_the_same_in_all_surroundings_of_a_user(plain_report, folder, tmp_path):
     place = tmp_path / '{of} "a" user\'s $HOME ~ ü'
     place.mkdir()
     environment = unfriendly(place)
     shutil.copytree(folder, place / "data")
-    words = ["report", "--profile", "smoke", "--data", "data", "--runs", "runs", "--report", "out"]
+    words = [*REPORT, "--data", "data", "--runs", "runs", "--report", "out"]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cnnlab", *words],
         cwd=place, env=environment, capture_output=True, encoding="latin-1", check=False, timeout=800,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    check_same(place / "out", smoke_report[0])
+    check_same(place / "out", plain_report)
     assert {path.name for path in place.iterdir()} == {"data", "home", "matplotlibrc", "out", "runs", "t" * 100}
 
 
 @pytest.mark.slow
-def test_a_report_of_a_user_without_name_and_home_is_the_same(smoke_report, folder):
+def test_a_report_of_a_user_without_name_and_home_is_the_same(plain_report, folder):
     if os.name == "nt" or os.getuid() != 0:
         pytest.skip("only root can start a process of another user")
     if not shutil.which("setpriv"):
@@ -221,8 +234,8 @@ def test_a_report_of_a_user_without_name_and_home_is_the_same(smoke_report, fold
         del environment["HOME"]
         environment["PYTHONPATH"] = str(project / "src")
         done = subprocess.run(
-            [*as_user, sys.executable, "-P", "-m", "cnnlab", "report", "--profile", "smoke"],
+            [*as_user, sys.executable, "-P", "-m", "cnnlab", *REPORT],
             cwd="/", env=environment, capture_output=True, text=True, check=False, timeout=800,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        check_same(project / "reports" / "smoke", smoke_report[0])
+        check_same(project / "reports" / "smoke", plain_report)

@@ -120,17 +120,21 @@ def stored_outputs(notebook):
     return [json.dumps(cell.get("outputs", []), ensure_ascii=False) for cell in notebook.content()]
 
 
-def test_each_notebook_runs_with_changed_settings(lab, project):
-    names = sorted(path.stem for path in (project / "notebooks").glob("0[1-9]*.ipynb"))
-    assert names == list(CHANGES)
-    for name in names:
-        notebook = lab.open(f"notebooks/{name}.ipynb")
-        set_parameters(notebook, **CHANGES[name])
-        notebook.run_all()
-        notebook.wait_until_idle(400)
-        assert notebook.errors() == [], name
-        assert WAITS not in "".join(stored_outputs(notebook)), name
-        notebook.close()
+def test_the_settings_of_each_notebook_are_changed_here(project):
+    assert sorted(path.stem for path in (project / "notebooks").glob("0[1-9]*.ipynb")) == list(CHANGES)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_notebook_runs_with_changed_settings(name, lab, engine):
+    notebook = lab.open(f"notebooks/{name}.ipynb")
+    # 03-stage starts workers of its own; the others join some, so that they need not wait for theirs.
+    more = {"more": repr({"scheduler": engine.address})} if name != "03-stage" else {}
+    set_parameters(notebook, **CHANGES[name], **more)
+    notebook.run_all()
+    notebook.wait_until_idle(400)
+    assert notebook.errors() == []
+    assert WAITS not in "".join(stored_outputs(notebook))
+    notebook.close()
 
 
 def test_a_reader_of_a_stage_sees_its_progress_interrupts_it_and_continues_and_adds_trials_of_their_own(lab, project):
