@@ -187,7 +187,8 @@ def written(tmp_path):
     result = replace(result, trials=(replace(result.trials[0], settings=SMALL),))
     result.runs["base", 1] = store.put(make_record(SMALL), arrays)
     engine = SimpleNamespace(call=lambda function, *args, **kwargs: function(*args, **kwargs))
-    tuning = SimpleNamespace(store=store, engine=engine, budget=QUICK, protocol=CORRECTED)
+    images = SimpleNamespace(has_given_val=False, dataset=lambda _colour: DATASET)
+    tuning = SimpleNamespace(store=store, engine=engine, images=images, budget=QUICK, protocol=CORRECTED)
 
     def write():
         about = report.write_model(tuning, [result], tmp_path)
