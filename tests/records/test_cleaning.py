@@ -20,6 +20,7 @@ def runs(tmp_path):
         store.put(make_record(Trial(), seed, **changes), {"weight_000": np.zeros(1000)})
     for name in (
         *(f"{QUARANTINE}/damaged.run", f"{CHECKPOINTS}/unfinished.ckpt", f"{IMAGES}/photos-1f.npz"),
+        f"{IMAGES}/archive-2e.npz",
         *("notes.txt", f"{IMAGES}/mine.npz"),
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -37,9 +38,9 @@ def test_each_kind_of_run_is_counted_with_its_size(runs):
         "of other code or another format": "1",
         "damaged, moved aside": "1",
         "unfinished, to be resumed": "1",
-        "folders of photos, decoded and resized, which are not decoded again": "1",
+        "folders and archives of photos, decoded and resized, which are not decoded again": "2",
     }
-    assert lines[-1].endswith(": 2.0 MB")
+    assert lines[-1].endswith(": 4.0 MB")
 
 
 def test_unused_runs_are_removed_and_those_that_help_are_kept(runs):
@@ -47,6 +48,7 @@ def test_unused_runs_are_removed_and_those_that_help_are_kept(runs):
     assert len(RunStore(runs).records()) == 2
     assert len(describe_runs(runs)) == 4
     assert (runs / IMAGES / "photos-1f.npz").exists()
+    assert (runs / IMAGES / "archive-2e.npz").exists()
     assert (runs / CHECKPOINTS / "unfinished.ckpt").exists()
 
 

@@ -12,7 +12,7 @@ from cnnlab import files
 from cnnlab.data import photos
 from cnnlab.data.dataset import Dataset, gray
 from cnnlab.data.finding import Finder
-from cnnlab.data.formats import archive, cifar, folders, registry, table
+from cnnlab.data.formats import archive, cifar, registry
 from cnnlab.data.formats import gray as frames
 from cnnlab.data.formats.format import Wanted, choose, find_all
 from cnnlab.data.messages import unexpected
@@ -62,8 +62,6 @@ def load(
         return _folder(stored, wanted, archive.FORMAT.name)
     finder = Finder(Path(directory))
     sources = find_all(finder, registry.FORMATS)
-    if table.FORMAT.name in sources:  # it says what the images in the folders are
-        sources.pop(folders.FORMAT.name, None)
     if set(sources) == {frames.FORMAT.name, cifar.FORMAT.name}:
         return _both(finder, wanted)
     name, source = choose(finder, sources)

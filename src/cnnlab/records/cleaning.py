@@ -12,7 +12,7 @@ _KINDS = {
     "quarantined": "damaged, moved aside",
     "unfinished": "unfinished, to be resumed",
     "proposals": "proposals of joint searches",
-    "images": "folders of photos, decoded and resized, which are not decoded again",
+    "images": "folders and archives of photos, decoded and resized, which are not decoded again",
     "failures": "reasons why trials of joint searches failed, which are not tried again",
 }
 
@@ -63,6 +63,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
         (PROPOSALS, "*.json", "proposals"),
         (FAILURES, "*.txt", "failures"),
         (IMAGES, "photos-*.npz", "images"),
+        (IMAGES, "archive-*.npz", "images"),
     )
     for name, pattern, kind in folders:
         for file in (folder / name).glob(pattern):

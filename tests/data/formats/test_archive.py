@@ -90,7 +90,7 @@ def test_a_second_load_neither_unpacks_nor_decodes(tmp_path, monkeypatch):
             assert (again.train_files, again.is_test_held_out) == (first.train_files, True)
         with pytest.raises(AssertionError):
             data.load(renamed, data.Size(16, 16), cache)
-    [stored] = (cache / "archives").glob("*.npz")
+    [stored] = cache.glob("archive-*.npz")
     content = bytearray(stored.read_bytes())
     content[len(content) // 2] ^= 1
     stored.write_bytes(content)

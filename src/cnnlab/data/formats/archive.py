@@ -14,6 +14,7 @@ import numpy as np
 import PIL
 
 from cnnlab import files
+from cnnlab.data import photos
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.finding import Finder
 from cnnlab.data.finding.finder import is_data
@@ -75,8 +76,6 @@ def _read(path: Path, wanted: Wanted) -> Dataset:
         packed.unpack(path, Path(name), _is_wanted)
         finder = Finder(Path(name), shown=str(path))
         sources = find_all(finder, (table.FORMAT, folders.FORMAT))
-        if table.FORMAT.name in sources:  # it says what the images in the folders are
-            sources.pop(folders.FORMAT.name, None)
         # The archive is unpacked for one import: its result is kept here, and not once more by its images.
         dataset = choose(finder, sources)[1].read(Wanted(wanted.size, None, wanted.on_progress))
     if store:
@@ -107,7 +106,7 @@ def _stored_path(path: Path, wanted: Wanted) -> Path:
     with path.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()
     key = hashlib.sha256(f"{content} {wanted.size} {_VERSION}".encode()).hexdigest()
-    return wanted.cache / "archives" / f"{key[:32]}.npz"
+    return wanted.cache / f"archive-{key[:32]}.npz"
 
 
 def _save(dataset: Dataset, target: Path) -> None:
@@ -128,6 +127,7 @@ def _save(dataset: Dataset, target: Path) -> None:
         files.commit(part, target)
     finally:
         part.unlink(missing_ok=True)
+    photos.remove_oldest(target.parent, "archive-*.npz")
 
 
 def _load(path: Path) -> Dataset | None:

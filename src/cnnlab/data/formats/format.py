@@ -48,16 +48,20 @@ class Format:
         name: What messages call it, as "folders of classes".
         find: Returns the images of this format, None if there are none. It raises DataError if it is not clear which
             of several are meant.
+        explains: Name of a format that does not count beside this one, because this one says what its files are.
     """
 
     name: str
     find: Callable[[Finder], Source | None]
+    explains: str = ""
 
 
 def find_all(finder: Finder, formats: Sequence[Format]) -> dict[str, Source]:
     """Return what is found of each format, by its name: all that looks complete, or else all."""
     sources = {known.name: source for known in formats if (source := known.find(finder))}
-    return {name: source for name, source in sources.items() if source.is_likely} or sources
+    sources = {name: source for name, source in sources.items() if source.is_likely} or sources
+    explained = {known.explains for known in formats if known.name in sources}
+    return {name: source for name, source in sources.items() if name not in explained}
 
 
 def choose(finder: Finder, sources: dict[str, Source]) -> tuple[str, Source]:

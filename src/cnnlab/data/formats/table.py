@@ -13,6 +13,7 @@ import pandas as pd
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.finding import Finder
 from cnnlab.data.finding.pictures import TABLES, ending, stem
+from cnnlab.data.formats import folders
 from cnnlab.data.formats.format import Format, Source, Wanted
 from cnnlab.data.formats.listing import Picture, few, part_of, read_pictures
 from cnnlab.data.messages import DataWarning, quote, unexpected
@@ -258,4 +259,4 @@ def _add_rows(
     ]
 
 
-FORMAT = Format("images with a table", _find)
+FORMAT = Format("images with a table", _find, explains=folders.FORMAT.name)

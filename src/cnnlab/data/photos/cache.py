@@ -24,6 +24,7 @@ from cnnlab.data.size import Size
 
 KEPT = 4
 """Entries of a folder, the newest or last used ones."""
+_PATTERN = "photos-*.npz"
 _VERSION = f"1, Pillow {PIL.__version__}"
 """What determines the pixels, apart from the file and the size. Raise the number when `decoding.py` changes them."""
 
@@ -105,8 +106,14 @@ def write(folder: Path, images: NDArray[np.uint8], abouts: Sequence[About]) -> N
         files.commit(path, folder / f"photos-{name}.npz")
     finally:
         path.unlink(missing_ok=True)
-    for old in _newest(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
+    remove_oldest(folder, _PATTERN)
+
+
+def remove_oldest(folder: Path, pattern: str) -> None:
+    """Remove the files of a name that were not used for longest, so that `KEPT` stay."""
+    for old in _newest(folder, pattern)[KEPT:]:
+        with suppress(OSError):  # another process may read it
+            old.unlink()
 
 
 def touch(entry: Entry) -> None:
@@ -115,7 +122,7 @@ def touch(entry: Entry) -> None:
         os.utime(entry.path)
 
 
-def _newest(folder: Path) -> list[Path]:
+def _newest(folder: Path, pattern: str = _PATTERN) -> list[Path]:
     with suppress(OSError):  # another process may remove one at the same time
-        return sorted(folder.glob("photos-*.npz"), key=lambda path: -path.stat().st_mtime_ns)
+        return sorted(folder.glob(pattern), key=lambda path: -path.stat().st_mtime_ns)
     return []
