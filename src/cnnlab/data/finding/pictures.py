@@ -1,9 +1,9 @@
 """Which files are images, by the endings of their names."""
 
-_READ = "jpg jpeg jpe jfif png apng bmp dib gif tif tiff webp avif jp2 j2k ppm pgm pbm pnm tga"
-_NAMED = "heic heif hif jxl svg dng nef nrw cr2 cr3 crw arw orf pef raf rw2 srw 3fr"  # as formats that are not read
-ENDINGS = frozenset(f"{_READ} {_NAMED}".split())
-"""Endings of image files."""
+from cnnlab.data.photos.decoding import SUFFIXES, UNREAD_PHOTOS
+
+ENDINGS = frozenset(suffix.removeprefix(".") for suffix in (*SUFFIXES, *UNREAD_PHOTOS, ".svg"))
+"""Endings of image files, also of those that are named as formats that are not read."""
 TABLES = ("csv", "tsv")
 """Endings of tables."""
 
