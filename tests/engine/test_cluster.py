@@ -15,7 +15,7 @@ import pytest
 from distributed import Client
 
 from cnnlab import data
-from cnnlab.engine import WORKER_ENV, Engine, versions
+from cnnlab.engine import WORKER_ENV, Engine, Interrupted, versions
 from cnnlab.errors import ConfigError, RunError, WorkerError
 from cnnlab.records import Run, RunStore
 from cnnlab.study import Architecture, Training, Trial
@@ -215,15 +215,36 @@ def wait_until(is_so):
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr("cnnlab.engine.cluster.CONNECT_SECONDS", 5)
-    monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 1)
+    monkeypatch.setattr("cnnlab.engine.cluster.WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("cnnlab.engine.cluster.POLL_SECONDS", 0.5)
 
 
-def test_a_cluster_without_workers_is_one_line(cluster, impatient, make_work, tmp_path):
-    with Engine(cluster.address) as engine:
-        with pytest.raises(ConfigError, match="Expected workers at tcp://"):
-            engine.call(pow, 2, 3)
-        with pytest.raises(ConfigError, match="Expected workers at tcp://"):
-            engine.run_all(make_work(1), RunStore(tmp_path / "runs"))
+@pytest.mark.parametrize("asked", ["call", "runs"])
+def test_a_cluster_without_workers_is_reported_once_and_waited_for(cluster, impatient, make_work, tmp_path, asked):
+    reported = []
+    with Engine(cluster.address) as engine, ThreadPoolExecutor(1) as threads:
+        engine.on_no_workers = reported.append
+        if asked == "call":
+            waiting = threads.submit(engine.call, pow, 2, 3)
+        else:
+            waiting = threads.submit(engine.run_all, make_work(1, 2, 3), RunStore(tmp_path / "runs"))
+        wait_until(lambda: reported)
+        time.sleep(2)  # four times as long as it took to report it
+        assert reported == [cluster.address]
+        assert not waiting.done()
+        cluster.worker()
+        assert waiting.result(2 * SECONDS) == 8 if asked == "call" else len(waiting.result(2 * SECONDS)) == 3
+
+
+def test_waiting_for_workers_can_be_interrupted(cluster, impatient, make_work, tmp_path):
+    reported = []
+    with Engine(cluster.address) as engine, ThreadPoolExecutor(1) as threads:
+        engine.on_no_workers = reported.append
+        waiting = threads.submit(engine.run_all, make_work(1), RunStore(tmp_path / "runs"))
+        wait_until(lambda: reported)
+        engine.interrupt()
+        with pytest.raises(Interrupted):
+            waiting.result(SECONDS)
 
 
 def plugins(cluster):
@@ -270,14 +291,6 @@ def test_a_run_whose_only_worker_is_killed_goes_to_one_that_joins_later(cluster,
         engine.run_all(make_work(1, epochs=300), store, on_epoch=replace_worker)
     assert len(workers) == kills + 1
     assert len(store.records()) == (kills < 3)
-
-
-def test_a_worker_joins_a_cluster_that_had_none(cluster, make_work, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnnlab.engine.cluster.CONNECT_SECONDS", SECONDS)
-    with Engine(cluster.address) as engine, ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(engine.run_all, make_work(1, 2, 3), RunStore(tmp_path / "runs"))
-        cluster.worker()
-        assert len(waiting.result(2 * SECONDS)) == 3
 
 
 def test_after_close_the_cluster_holds_no_plugin(cluster, make_work, tmp_path):

@@ -225,6 +225,27 @@ def test_in_a_real_study_the_bar_shows_stage_trial_seed_epoch_and_time_left(fold
     assert "3/3" in shown[-2]
 
 
+def test_a_scheduler_without_workers_is_named_and_the_bar_says_that_it_waits(stderr):
+    terminal = Terminal()
+    stderr(terminal.stream)
+    with progress.Bar({"dense": 2}) as bar:
+        bar.on_stage_start("dense", 2, 2)
+        bar.on_epoch("32", 1, 1, 8, {"val_loss": 1.0, "val_f1": 0.5})
+        bar.on_no_workers("tcp://head:8786")
+    shown = terminal.shown()
+    assert any("workers: none at tcp://head:8786 yet." in line for line in shown)
+    epoch = next(index for index, line in enumerate(shown) if "epoch 1/8" in line)
+    assert any("waiting for workers" in line for line in shown[epoch:])
+
+
+@pytest.mark.parametrize("make", [progress.ImagesBar, lambda: progress.Bar({})])
+def test_without_a_terminal_a_scheduler_without_workers_is_a_line(stderr, make):
+    stream = stderr(io.StringIO())
+    make().on_no_workers("tcp://head:8786")
+    assert stream.getvalue().startswith("workers: none at tcp://head:8786 yet.")
+    assert stream.getvalue().count("\n") == 1
+
+
 def test_in_a_notebook_the_bar_counts_the_stages_that_have_runs_to_make(stderr):
     """Stored stages are in no total, and custom trials are added to it."""
     terminal = Terminal()

@@ -20,7 +20,9 @@ from cnnlab.engine.workers import WORKER_ENV, LocalWorkers
 from cnnlab.errors import ConfigError, WorkerError
 
 CONNECT_SECONDS = 20
-"""How long a scheduler may take to answer, and a cluster may have no workers."""
+"""How long a scheduler may take to answer."""
+WAIT_SECONDS = 5
+"""How long a cluster may have no workers before that is reported."""
 GREETING_SECONDS = 60
 """How long connecting is tried again while other clients are busy with the scheduler."""
 REPLACE_SECONDS = 20
@@ -30,7 +32,7 @@ POLL_SECONDS = 5
 
 
 class ClusterError(ConfigError):
-    """The scheduler or all workers are gone. No run is to blame."""
+    """The scheduler is gone. No run is to blame."""
 
 
 class ResultLostError(Exception):
@@ -109,14 +111,20 @@ def connect(scheduler: str) -> Client:
 class Cluster:
     """A scheduler with its workers: those at an address, or processes of this machine.
 
+    Args:
+        scheduler: The scheduler's address; None for this machine.
+        on_no_workers: Called with that address when it has had no workers for a while, and again each time they are
+            gone for as long. They may come hours later: jobs wait in the queue of a cluster.
+
     Attributes:
         client: The Dask client.
         images: What the workers have been given.
         trace_keys: The trace key of each worker's last run, by the worker's address.
     """
 
-    def __init__(self, scheduler: str | None) -> None:
+    def __init__(self, scheduler: str | None, on_no_workers: Callable[[str], None]) -> None:
         self._name = scheduler or "this machine"
+        self._on_no_workers, self._is_reported = on_no_workers, False
         self._local = None if scheduler else LocalWorkers()
         self._known: set[str] | None = None
         self.trace_keys: dict[str, Hashable] = {}
@@ -140,14 +148,11 @@ class Cluster:
         """Count from now how long workers are missing."""
         self._complete = time.monotonic()
 
-    def look(self, *, patient: bool = False) -> Mapping[str, int]:
-        """Return the threads of each worker, by address; check new workers and replace missing ones.
-
-        Args:
-            patient: Whether a cluster may have no workers for any time, as when its jobs are started again.
+    def look(self) -> Mapping[str, int]:
+        """Return the threads of each worker, by address; check new workers, and replace or report missing ones.
 
         Raises:
-            ClusterError: The scheduler is gone, or has had no workers for a while.
+            ClusterError: The scheduler is gone.
             WorkerError: A new worker has other versions.
         """
         try:
@@ -161,14 +166,13 @@ class Cluster:
         missing = (self._local.size if self._local else 1) - len(threads)
         if missing <= 0:
             self.restart_clock()
+            self._is_reported = False
         elif self._local and seconds >= REPLACE_SECONDS:
             self._local.replace(missing)
             self.restart_clock()
-        elif not self._local and not patient and seconds > CONNECT_SECONDS:
-            raise ClusterError(
-                f"Expected workers at {self._name}. Received: none in {CONNECT_SECONDS} s. "
-                "Start some (`dask worker ADDRESS --nthreads 1`)."
-            )
+        elif not self._local and not self._is_reported and seconds > WAIT_SECONDS:
+            self._is_reported = True
+            self._on_no_workers(self._name)
         if self._known is None or threads.keys() - self._known:
             self.check_versions()
         self._known = set(threads)

@@ -130,7 +130,6 @@ class Dispatch:
         self._sent: dict[Future, tuple[str, str | None]] = {}
         self._killed = Counter[str]()
         self._failures: dict[str, str] = {}  # digest to reason
-        self._had_workers = False
 
     def run(self) -> dict[str, Record]:
         """Do all runs and return their records by digest; it raises what `Engine.run_all` does."""
@@ -163,8 +162,7 @@ class Dispatch:
 
     def _fill(self) -> None:
         """Keep exactly one run per worker thread, so that a worker's unexpected end can be blamed on its run."""
-        threads = self._cluster.look(patient=self._had_workers)
-        self._had_workers = self._had_workers or bool(threads)
+        threads = self._cluster.look()
         self._looked = time.monotonic()
         self._follow(threads)
         busy = Counter(worker for _, worker in self._sent.values())

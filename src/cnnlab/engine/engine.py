@@ -26,10 +26,15 @@ class Engine:
 
     Args:
         scheduler: A Dask scheduler's address; None takes `DASK_SCHEDULER_ADDRESS`, or starts one worker per core.
+
+    Attributes:
+        on_no_workers: Called with the address of a scheduler that has no workers while something waits for one. What
+            waits goes on waiting.
     """
 
     def __init__(self, scheduler: str | None = None) -> None:
         self._scheduler = scheduler or os.environ.get(ADDRESS)
+        self.on_no_workers: Callable[[str], None] = lambda _: None
         self._connected: Cluster | None = None
         self._connecting = threading.RLock()  # two threads must not start two sets of workers
         self._running, self._last_run = list[Events](), time.monotonic()
@@ -62,7 +67,7 @@ class Engine:
         with self._connecting:
             if self._connected and self._connected.client.status == "closed":  # its scheduler was gone, and may be back
                 self.close()
-            self._connected = self._connected or Cluster(self._scheduler)
+            self._connected = self._connected or Cluster(self._scheduler, lambda address: self.on_no_workers(address))
             return self._connected
 
     @property
@@ -84,7 +89,7 @@ class Engine:
         """Call a function on a worker, which has Keras loaded, before the runs that wait.
 
         Raises:
-            ConfigError: There is no scheduler, or there are no workers.
+            ConfigError: There is no scheduler.
             RunError: The function killed workers.
             WorkerError: The worker has other versions than this client.
         """
@@ -136,7 +141,7 @@ class Engine:
                 `Record.history`; not with every epoch if they are short. Before a model is traced: with 0 and {}.
 
         Raises:
-            ConfigError: There is no scheduler, or there are no workers.
+            ConfigError: There is no scheduler.
             Interrupted: `interrupt` was called. The runs that ended are stored.
             RunError: Some runs failed. The others are stored.
             RecordError: The store cannot be written.

@@ -32,7 +32,7 @@ class _Relay(Callback):
     """Passes the calls of a study in another thread on to the notebook's own thread, where the bar is.
 
     Attributes:
-        is_running: Set when a stage starts of which runs are missing.
+        is_running: Set when a stage starts of which runs are missing, or when workers are missing.
         total: Runs of the stages that have started, as the bar counts them.
         stored: How many of them are stored.
     """
@@ -53,6 +53,11 @@ class _Relay(Callback):
         if missing:
             self.is_running.set()
         self._calls.put(lambda bar: bar.on_stage_start(name, runs, missing))
+
+    def on_no_workers(self, address: str) -> None:
+        """See `Callback`."""
+        self.is_running.set()
+        self._calls.put(lambda bar: bar.on_no_workers(address))
 
     def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """See `Callback`."""

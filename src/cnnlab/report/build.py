@@ -70,7 +70,7 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
 
     Raises:
         ConfigError: The notebooks are missing, the report's folder cannot be used, only some trials of a stage are to
-            be run, or there is no scheduler, or no workers.
+            be run, or there is no scheduler.
         DataError: The images cannot be used.
         RecordError: The run store cannot be written.
         WorkerError: A worker of a cluster has other versions.

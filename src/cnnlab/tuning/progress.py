@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN = "val_loss", "val_f1"
 """The metrics of an epoch that the bar shows."""
+WAITING = "waiting for workers"
+"""What the bar says until the first worker has a run."""
 QUIET_SECONDS = 2.0
 """How long images are decoded before anything is shown."""
 LINE_SECONDS = 10.0
@@ -35,6 +37,9 @@ class Callback:
 
         A part of a stage, as "search, quasi-random", has the name of its stage up to the comma.
         """
+
+    def on_no_workers(self, address: str) -> None:
+        """The scheduler at an address has no workers yet, or no longer. What waits for one goes on waiting."""
 
     def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """A run has ended an epoch (from 1, of at most `epochs`): its metrics, by their names in `Record.history`.
@@ -78,6 +83,17 @@ class ImagesBar(Callback):
         if done == total:
             self._bar.close()
             self._bar = None
+
+    def on_no_workers(self, address: str) -> None:
+        """See `Callback`."""
+        print(_no_workers_line(address), file=sys.stderr, flush=True)  # noqa: T201 - else nobody knows what it waits for
+
+
+def _no_workers_line(address: str) -> str:
+    return (
+        f"workers: none at {address} yet. This goes on with the first one: a job that waits in a queue, or "
+        f"`dask worker {address} --nthreads 1`."
+    )
 
 
 class _Line(tqdm):  # type: ignore[type-arg]
@@ -183,7 +199,13 @@ class Bar(Callback):
             self._bar.total = sum(self._plan.values()) if self._has_plan else self._bar.n + runs
             self._bar.shortened = 0
             self._bar.set_description(name, refresh=False)
-            self._show(detail="waiting for workers" if missing else "")
+            self._show(detail=WAITING if missing else "")
+
+    def on_no_workers(self, address: str) -> None:
+        """See `Callback`."""
+        if self._bar is not None:
+            self._show(detail=WAITING)
+        self.write(_no_workers_line(address))
 
     def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """See `Callback`."""

@@ -110,6 +110,7 @@ class Tuning:
             )
         self.engine = scheduler if isinstance(scheduler, Engine) else Engine(scheduler)
         self._has_own_engine = self.engine is not scheduler
+        self.engine.on_no_workers = lambda address: self.callback.on_no_workers(address)
         self.store = RunStore(surroundings.project_path(runs), fresh=fresh)
         self.images = StudyImages(
             surroundings.project_path(data), self.budget, self.protocol, accept, size=size,
@@ -219,7 +220,7 @@ class Tuning:
         """Return the result of a stage. Stored runs are not repeated.
 
         Raises:
-            ConfigError: No such stage, no such trial in it, or no scheduler or workers.
+            ConfigError: No such stage, no such trial in it, or no scheduler.
             DataError: The images cannot be used.
             RecordError: The run store cannot be used.
             RunError: A run failed.
