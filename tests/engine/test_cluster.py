@@ -10,7 +10,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
-import numpy as np
 import pytest
 from distributed import Client
 
@@ -20,6 +19,7 @@ from cnnlab.errors import ConfigError, RunError, WorkerError
 from cnnlab.records import Run, RunStore
 from cnnlab.study import Architecture, Training, Trial
 from cnnlab.tuning import Callback, Tuning, tables
+from same_runs import assert_same_runs
 
 pytestmark = pytest.mark.slow
 
@@ -131,13 +131,7 @@ def test_records_are_those_of_a_local_run_although_a_worker_is_killed(cluster, f
     assert frames["cluster"].equals(frames["here"])
     ours, theirs = RunStore(tmp_path / "here"), RunStore(tmp_path / "cluster")
     assert len(ours.records()) == 7
-    for record in ours.records():
-        other = theirs.get(record.digest)
-        assert other.history == record.history
-        assert other.scores == record.scores
-        arrays = theirs.arrays(record.digest)
-        for name, values in ours.arrays(record.digest).items():
-            np.testing.assert_array_equal(arrays[name], values)
+    assert_same_runs(ours, theirs)
 
 
 @pytest.fixture
