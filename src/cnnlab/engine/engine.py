@@ -29,7 +29,7 @@ class Engine:
 
     Attributes:
         on_no_workers: Called with the address of a scheduler that has no workers while something waits for one. What
-            waits goes on waiting.
+            waits continues to wait.
     """
 
     def __init__(self, scheduler: str | None = None) -> None:

@@ -39,7 +39,7 @@ class Callback:
         """
 
     def on_no_workers(self, address: str) -> None:
-        """The scheduler at an address has no workers yet, or no longer. What waits for one goes on waiting."""
+        """The scheduler at an address has no workers yet, or no longer. What waits for one continues to wait."""
 
     def on_epoch(self, trial: str, seed: int, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """A run has ended an epoch (from 1, of at most `epochs`): its metrics, by their names in `Record.history`.
@@ -91,7 +91,7 @@ class ImagesBar(Callback):
 
 def _no_workers_line(address: str) -> str:
     return (
-        f"workers: none at {address} yet. This goes on with the first one: a job that waits in a queue, or "
+        f"workers: none at {address} yet. This continues with the first one: a job that waits in a queue, or "
         f"`dask worker {address} --nthreads 1`."
     )
 
