@@ -121,7 +121,7 @@ def shared_engine() -> Iterator[Engine]:
 @pytest.fixture
 def engine(shared_engine: Engine) -> Engine:
     """Two real Dask workers, started once for all tests that need some; those that a test has killed are back."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while len(shared_engine._cluster.look()) < 2:
         assert time.monotonic() < end, "killed workers were not replaced"
         time.sleep(0.1)

@@ -65,7 +65,7 @@ class Notebook:
     def __init__(self, page: Any) -> None:
         self.page = page
         self.cells = page.locator(".jp-Notebook .jp-Cell")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=300_000)
         self.wait_until_idle()
 
     def choose(self, menu: str, item: str) -> None:
@@ -97,7 +97,7 @@ class Notebook:
         """Interrupt the kernel; return at once."""
         self.choose("Kernel", "Interrupt Kernel")
 
-    def wait_until_idle(self, seconds: float = 120) -> None:
+    def wait_until_idle(self, seconds: float = 300) -> None:
         """Wait until no cell runs or waits, and the kernel is idle."""
         self.page.wait_for_function(
             """() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'
@@ -105,7 +105,7 @@ class Notebook:
             timeout=seconds * 1000,
         )
 
-    def wait_for_text(self, text: str | re.Pattern[str], cell: int = -1, seconds: float = 120) -> None:
+    def wait_for_text(self, text: str | re.Pattern[str], cell: int = -1, seconds: float = 300) -> None:
         """Wait until the output of a cell contains a text, or a match of a pattern."""
         found = self.cells.nth(cell).locator(".jp-Cell-outputArea", has_text=text)
         found.wait_for(state="attached", timeout=seconds * 1000)
@@ -226,7 +226,7 @@ def _free_port() -> int:
 
 def _wait_for_server(server: subprocess.Popen[bytes], home: Path) -> dict[str, Any]:
     """Return what a server writes about itself when it is ready."""
-    about, end = home / "runtime" / f"jpserver-{server.pid}.json", time.monotonic() + 120
+    about, end = home / "runtime" / f"jpserver-{server.pid}.json", time.monotonic() + 300
     while not about.exists():
         assert server.poll() is None and time.monotonic() < end, (home / "log.txt").read_text()
         time.sleep(0.1)

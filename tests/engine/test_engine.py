@@ -151,7 +151,7 @@ def test_a_worker_that_ended_as_it_started_is_replaced_while_the_others_work(mon
         nanny = next(iter(engine.client.cluster.workers.values()))
         nanny.status = Status.starting  # as it is until a worker has joined
         os.kill(nanny.pid, signal.SIGKILL)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while len(engine.client.nthreads()) == many:  # until Dask has noticed
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -219,7 +219,7 @@ def test_a_worker_that_replaces_a_killed_one_has_the_images_before_it_has_a_run(
     before = engine.client.run(held)
     address, pid = next(iter(engine.client.run(os.getpid).items()))
     os.kill(pid, signal.SIGKILL)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while address in engine.client.nthreads() or len(engine.client.nthreads()) < len(before):
         assert time.monotonic() < end
         time.sleep(0.1)

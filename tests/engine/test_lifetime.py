@@ -62,7 +62,7 @@ def test_processes_of_another_command_keep_running(command):
     other = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     other.stdout.readline()
     other.kill()
-    other.communicate(timeout=10)
+    other.communicate(timeout=60)
     assert not ended(command[1], 0.5)
 
 

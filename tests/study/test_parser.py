@@ -305,7 +305,7 @@ def toml(value):
 def test_any_content(content):
     """Whatever is in a file, there is a study, or an error that names what is wrong, in a moment."""
     text = "\n".join(f"{json.dumps(key)} = {toml(value)}" for key, value in content.items())
-    started = time.monotonic()
+    started = time.process_time()
     try:
         study = parse(text, Path("mine.toml"))
     except StudyError as error:
@@ -315,18 +315,18 @@ def test_any_content(content):
         assert isinstance(study, Study)
         assert study.stages
         assert all(len(line.splitlines()) == 1 for line in notes(study, PROFILES["quick"]))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.text(st.sampled_from("[]{}='\"\n.#ab1,\\ \r\t"), max_size=200), st.integers(1, 3))
 def test_any_text(text, times):
-    started = time.monotonic()
+    started = time.process_time()
     try:
         parse((text + STAGE) * times, Path("mine.toml"))
     except StudyError as error:
         assert len(str(error).splitlines()) == 1
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_all_wrong_settings_of_a_trial_are_named():

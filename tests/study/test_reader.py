@@ -286,9 +286,9 @@ def test_other_line_ends_and_a_byte_order_mark(write):
 )
 def test_wrong_file(write, content, words):
     """Found in a moment, however long the file is."""
-    started = time.monotonic()
+    started = time.process_time()
     [problem] = problems_of(write(content))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert re.search(words, problem)
 
 

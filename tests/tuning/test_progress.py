@@ -295,7 +295,7 @@ def test_a_terminal_of_any_encoding_shows_progress(encoding):
     ours, end = pty.openpty()
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     for stderr in (subprocess.PIPE, end):
-        done = subprocess.run([sys.executable, "-c", script], stderr=stderr, env=environment, timeout=60, check=False)
+        done = subprocess.run([sys.executable, "-c", script], stderr=stderr, env=environment, timeout=300, check=False)
         assert done.returncode == 0
         if stderr == subprocess.PIPE:
             assert done.stderr.decode("ascii").splitlines()[-1] == "\\u732b: failed"

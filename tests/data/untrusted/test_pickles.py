@@ -329,7 +329,7 @@ def in_small_process(folder, *words):
         env=os.environ | ONE_THREAD,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
