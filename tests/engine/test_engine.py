@@ -20,7 +20,7 @@ import pytest
 from distributed import Status
 
 from cnnlab.engine import Engine, workers
-from cnnlab.engine.cluster import connect
+from cnnlab.engine.cluster import Cluster, connect
 from cnnlab.engine.dispatch import EPOCH_SECONDS, RunQueue, report_epoch
 from cnnlab.engine.images import Images
 from cnnlab.errors import ConfigError, RunError
@@ -420,3 +420,50 @@ def test_workers_that_cannot_start_say_the_true_cause(monkeypatch):
     with pytest.raises(ConfigError, match=r"Permission denied: 'place'\. Allow cnnlab to write there") as caught:
         Engine().address  # noqa: B018
     assert "Free space" not in str(caught.value)
+
+
+def test_workers_that_would_wait_make_runs_that_are_asked_for_later(two_workers, work, tmp_path):
+    seen = []
+
+    def note(record, cached):
+        seen.append((record.seed, cached))
+
+    store, later = RunStore(tmp_path), [work(TRIAL, seed) for seed in (2, 3, 4)]
+    with Engine() as engine:
+        engine.expect(later)
+        engine.run_all([work(TRIAL.change(epochs=300), 1)], store, note)
+        assert seen == [(1, False)]
+        assert len(store.records()) > 1, "the other worker has made some"
+        records = engine.run_all(later, store, note)
+        assert sorted(seen) == [(1, False), (2, False), (3, False), (4, False)]
+        assert {record.seed for record in records.values()} == {2, 3, 4}
+        seen.clear()
+        engine.run_all(later, store, note)
+        assert sorted(seen) == [(2, True), (3, True), (4, True)]
+
+
+def test_a_run_in_progress_that_is_now_asked_for_is_not_made_twice(two_workers, work, tmp_path, monkeypatch):
+    sent, submit = [], Cluster.submit
+
+    def note(cluster, name, *args, **options):
+        sent.append(name)
+        return submit(cluster, name, *args, **options)
+
+    monkeypatch.setattr(Cluster, "submit", note)
+    store, later = RunStore(tmp_path), [work(TRIAL.change(epochs=200), 2)]
+    with Engine() as engine:
+        engine.run_all([work(TRIAL, 5), work(TRIAL, 6)], store)  # imports Keras
+        engine.expect(later)
+        engine.run_all([work(TRIAL, 1)], store)
+        assert store.get(later[0][0].digest) is None, "it takes longer"
+        assert len(engine.run_all(later, store)) == 1
+    assert sent.count(f"run-{later[0][0].digest}") == 1
+
+
+def test_a_run_that_fails_is_named_only_when_it_is_asked_for(two_workers, work, tmp_path):
+    store, later = RunStore(tmp_path), [work(TRIAL.change(filters=(2,) * 5), 7)]
+    with Engine() as engine:
+        engine.expect(later)
+        engine.run_all([work(TRIAL.change(epochs=100), 1)], store)
+        with pytest.raises(RunError, match=r"1 failed.*seed 7"):
+            engine.run_all(later, store)

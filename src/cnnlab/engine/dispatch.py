@@ -12,8 +12,8 @@ from typing import Any
 
 from distributed import Future, KilledWorker, get_worker
 
-from cnnlab.data import Dataset, Split
 from cnnlab.engine import cluster as clusters
+from cnnlab.engine.ahead import Ahead, Work
 from cnnlab.engine.cluster import Cluster, ClusterError, ResultLostError
 from cnnlab.engine.images import carried
 from cnnlab.errors import RunError, WorkerError
@@ -25,7 +25,6 @@ EPOCHS = "cnnlab-epochs"
 """Dask's topic for events that say which epoch of which run has ended."""
 EPOCH_SECONDS = 0.25
 """Least time between two such events of a worker: nobody reads faster."""
-Work = tuple[Run, Dataset, Split]
 # Not `distributed.as_completed`: its timeout is for the whole iteration, but epochs must be reported and workers looked
 # at meanwhile. Dask puts into this queue from other threads; callbacks run in the caller's.
 Events = SimpleQueue[Future | Mapping[str, Any] | None]
@@ -110,6 +109,8 @@ class Dispatch:
     Args:
         work: Runs that are not stored, with their images, by digest.
         events: A new queue. None in it interrupts the runs.
+        ahead: Runs that will be asked for later. Workers that would wait make some of them, and go on with them after
+            `run` has returned.
     """
 
     def __init__(
@@ -120,14 +121,20 @@ class Dispatch:
         on_run_end: Callable[[Record, bool], None],
         on_epoch: Callable[[Run, int, Mapping[str, float]], None],
         events: Events,
+        ahead: Ahead,
     ) -> None:
-        self._cluster, self._work, self._store, self._events = cluster, work, store, events
+        self._cluster, self._store, self._events, self._ahead = cluster, store, events, ahead
+        self._work = {**ahead.work, **work}
+        self._wanted = set(work)  # without those that have ended
         self._on_run_end, self._on_epoch = on_run_end, on_epoch
         self._checkpoints = str(store.prepare())
-        self._queue = RunQueue()
-        for digest, (run, *_) in work.items():
-            self._queue.add(run.trace_key, digest)
-        self._sent: dict[Future, tuple[str, str | None]] = {}
+        # Another dispatch of this engine may be in progress, so each run that was sent has one owner.
+        self._sent, ahead.sent = ahead.sent, {}
+        self._queue, self._later = RunQueue(), RunQueue()
+        in_progress = {digest for digest, _ in self._sent.values()}
+        for digest in self._work:
+            if digest not in in_progress:
+                self._enqueue(digest)
         self._killed = Counter[str]()
         self._failures: dict[str, str] = {}  # digest to reason
 
@@ -137,13 +144,16 @@ class Dispatch:
         self._cluster.restart_clock()
         try:
             client.subscribe_topic(EPOCHS, lambda event: self._events.put(event[1]))
+            for future in self._sent:
+                future.add_done_callback(self._events.put)
             self._fill()
-            while self._sent:
+            while self._wanted:
                 if (future := self._next_finished()) not in self._sent:  # None, or cancelled
                     continue
                 result = self._collect(future)
                 self._fill()  # before storing, so that no worker waits for the disk
                 self._put(result, records)
+            self._ahead.sent, self._sent = self._sent, {}
         except Interrupted:  # some runs may have ended since
             for future in [future for future in self._sent if future.status == "finished"]:
                 self._put(self._collect(future), records)
@@ -153,8 +163,9 @@ class Dispatch:
                 client.unsubscribe_topic(EPOCHS)
                 client.cancel(list(self._sent))
         if self._failures:
+            failed = len(self._failures)
             raise RunError(
-                f"Expected {len(self._work)} runs to finish. Received: {len(self._failures)} failed. "
+                f"Expected {len(records) + failed} runs to finish. Received: {failed} failed. "
                 f"First, {next(iter(self._failures.values()))}",
                 self._failures,
             )
@@ -167,7 +178,7 @@ class Dispatch:
         self._follow(threads)
         busy = Counter(worker for _, worker in self._sent.values())
         for worker, count in threads.items():
-            for _ in range(min(count - busy[worker], len(self._queue))):
+            for _ in range(min(count - busy[worker], len(self._queue) + len(self._later))):
                 self._send(worker)
         if self._queue and not self._sent:  # there is no worker, but one may join
             self._send(None)
@@ -197,7 +208,7 @@ class Dispatch:
         """Send a run to a worker, or to any other if that one is gone."""
         images, trace_keys = self._cluster.images, self._cluster.trace_keys
         others = {key for other, key in trace_keys.items() if other != worker}
-        digest = self._queue.take(trace_keys.get(worker) if worker else None, others)
+        digest = (self._queue or self._later).take(trace_keys.get(worker) if worker else None, others)
         run, dataset, split = self._work[digest]
         images.carry(dataset)
         images.carry(split)
@@ -220,14 +231,14 @@ class Dispatch:
             raise Interrupted
         if isinstance(event, Future):
             return event
-        if event["run"] in [digest for digest, _ in self._sent.values()]:  # else finished, or another client's
+        in_progress = {digest for digest, _ in self._sent.values()}
+        if event["run"] in self._wanted & in_progress:  # else finished, another client's, or for later
             self._on_epoch(self._work[event["run"]][0], event["epoch"], event["metrics"])
         return None
 
     def _collect(self, future: Future) -> _Result | None:
         """Return the result of a finished task; None if the run failed or must be sent again."""
         digest, _ = self._sent.pop(future)  # else Dask would do the run again if the worker ends
-        run = self._work[digest][0]
         try:
             result: _Result = self._cluster.fetch(future)
         except KilledWorker as error:
@@ -242,24 +253,41 @@ class Dispatch:
         except Exception as error:  # whatever failed on the worker, the other runs continue
             self._cluster.check_versions()
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            self._failures[digest] = f"seed {run.seed}: {reason}"
+            self._fail(digest, reason)
         else:
             return result
         return None
 
     def _put(self, result: _Result | None, records: dict[str, Record]) -> None:
         """Store the result of a run, if there is one."""
-        if result:
-            record = self._store.put(*result)
+        if not result:
+            return
+        record = self._store.put(*result)
+        self._ahead.work.pop(record.digest, None)
+        if record.digest in self._wanted:
+            self._wanted.remove(record.digest)
             records[record.digest] = record
             self._on_run_end(record, False)
+        else:
+            self._ahead.made.add(record.digest)
+
+    def _fail(self, digest: str, reason: str) -> None:
+        """Note why a run has failed. One that nobody has asked for is tried again when it is asked for."""
+        self._ahead.work.pop(digest, None)
+        if digest in self._wanted:
+            self._wanted.remove(digest)
+            self._failures[digest] = f"seed {self._work[digest][0].seed}: {reason}"
+
+    def _enqueue(self, digest: str) -> None:
+        """Queue a run: before those that are asked for later, unless it is one of them."""
+        queue = self._queue if digest in self._wanted else self._later
+        queue.add(self._work[digest][0].trace_key, digest)
 
     def _send_again(self, digest: str, killed: int) -> None:
         """Queue a run again whose workers ended unexpectedly, unless there were too many of them."""
-        run = self._work[digest][0]
         self._killed[digest] += killed
         if self._killed[digest] < KILLED_WORKERS:
-            self._queue.add(run.trace_key, digest)
+            self._enqueue(digest)
         else:
-            reason = f"it killed {self._killed[digest]} workers (perhaps out of memory)"
-            self._failures[digest] = f"seed {run.seed}: {reason}, with {json.dumps(run.trial.canonical())}"
+            settings = json.dumps(self._work[digest][0].trial.canonical())
+            self._fail(digest, f"it killed {self._killed[digest]} workers (perhaps out of memory), with {settings}")

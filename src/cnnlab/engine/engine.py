@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from distributed import Client, KilledWorker
 
+from cnnlab.engine.ahead import Ahead, Work
 from cnnlab.engine.cluster import Cluster, ResultLostError
-from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Events, Work
+from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Events
 from cnnlab.errors import RunError
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.surroundings import ADDRESS
@@ -38,6 +39,7 @@ class Engine:
         self._connected: Cluster | None = None
         self._connecting = threading.RLock()  # two threads must not start two sets of workers
         self._running, self._last_run = list[Events](), time.monotonic()
+        self._ahead = Ahead()
 
     def __enter__(self) -> "Engine":
         return self
@@ -50,7 +52,7 @@ class Engine:
         with self._connecting:
             if self._connected:
                 self._connected.close()
-            self._connected = None
+            self._connected, self._ahead.sent = None, {}
 
     @property
     def is_remote(self) -> bool:
@@ -111,6 +113,17 @@ class Engine:
             "memory). Run the same command again."
         )
 
+    def expect(self, work: Sequence[Work]) -> None:
+        """Name runs that will be asked for later, whatever the results are until then.
+
+        During `run_all`, workers that would wait make some of them. They are stored, and `run_all` counts them as made
+        now when they are asked for.
+
+        Args:
+            work: The runs with their images, instead of those that were named before.
+        """
+        self._ahead = Ahead(work)
+
     def interrupt(self) -> None:
         """Make every `run_all` in progress raise `Interrupted` within about a second; call it from another thread.
 
@@ -158,11 +171,15 @@ class Engine:
                 missing[digest] = item
             else:
                 records[digest] = record
-                on_run_end(record, True)
+                is_made_now = digest in self._ahead.made
+                self._ahead.made.discard(digest)
+                on_run_end(record, not is_made_now)
         if missing:
             self._running.append(events := Events())
             try:
-                records |= Dispatch(self._cluster, missing, store, on_run_end, on_epoch, events).run()
+                records |= Dispatch(
+                    self._cluster, missing, store, on_run_end, on_epoch, events, self._ahead.without_stored(store)
+                ).run()
             finally:
                 self._running.remove(events)
                 self._last_run = time.monotonic()

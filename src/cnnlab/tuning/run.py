@@ -36,6 +36,7 @@ def run_study(
         bar.write(f"{name}: {error}")
         on_failure(name, error)
 
+    tuning.expect_mistakes()
     on_result("data", [])
     for result in tuning.iter_results(lambda stage, error: fail(stage.name, error)):
         stages.append(result)

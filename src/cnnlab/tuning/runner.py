@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cnnlab import evidence, study
-from cnnlab.engine import Engine
+from cnnlab.engine import Engine, Work
 from cnnlab.errors import RecordError
 from cnnlab.evidence import Scores
 from cnnlab.records import Record, Run, RunStore
@@ -40,11 +40,7 @@ class Runner:
             name: The stage, for the callback.
             trials: The trials.
         """
-        work = {
-            (trial.name, item[0].seed): item
-            for trial in trials
-            for item in self.images.work(trial.settings, trial.seeds, trial.share)
-        }
+        work = {(trial.name, item[0].seed): item for trial in trials for item in self._work(trial)}
         names: dict[str, str] = {}
         for (trial_name, _), (run, *_) in work.items():
             names.setdefault(run.digest, trial_name)
@@ -60,6 +56,13 @@ class Runner:
 
         records = self.engine.run_all(list(work.values()), self.store, on_run_end, on_epoch)
         return {key: records[item[0].digest] for key, item in work.items()}
+
+    def _work(self, trial: StageTrial) -> list[Work]:
+        return self.images.work(trial.settings, trial.seeds, trial.share)
+
+    def expect(self, trials: Sequence[StageTrial]) -> None:
+        """Let workers that would wait make runs of some trials, which will be asked for later."""
+        self.engine.expect([item for trial in trials for item in self._work(trial)])
 
     def run_stage(
         self,

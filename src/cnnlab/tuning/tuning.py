@@ -1,6 +1,7 @@
 """A study on one data folder: stage after stage, then the mistakes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -310,6 +311,12 @@ class Tuning:
             mistakes = [mistake for mistake in self.study.mistakes if mistake.name in by_mistake]
             self._mistake_results = self._runner.run_mistakes(mistakes, by_mistake) if mistakes else []
         return self._mistake_results
+
+    def expect_mistakes(self) -> None:
+        """Let workers that would wait during a stage make runs of the mistakes, which depend on no stage."""
+        trials = [trial for group in self.scope.mistake_trials().values() for trial in group.values()]
+        with suppress(DataError):  # raised again when they are asked for
+            self._runner.expect(trials)
 
     def learning_curve(self) -> LearningCurve | None:
         """Return the learning curve of the final model; None if it is skipped. It raises what `result` does."""
