@@ -430,7 +430,7 @@ def test_workers_that_would_wait_make_runs_that_are_asked_for_later(two_workers,
 
     store, later = RunStore(tmp_path), [work(TRIAL, seed) for seed in (2, 3, 4)]
     with Engine() as engine:
-        engine.expect(later)
+        engine.expect(later, store)
         engine.run_all([work(TRIAL.change(epochs=300), 1)], store, note)
         assert seen == [(1, False)]
         assert len(store.records()) > 1, "the other worker has made some"
@@ -453,17 +453,26 @@ def test_a_run_in_progress_that_is_now_asked_for_is_not_made_twice(two_workers, 
     store, later = RunStore(tmp_path), [work(TRIAL.change(epochs=200), 2)]
     with Engine() as engine:
         engine.run_all([work(TRIAL, 5), work(TRIAL, 6)], store)  # imports Keras
-        engine.expect(later)
+        engine.expect(later, store)
         engine.run_all([work(TRIAL, 1)], store)
         assert store.get(later[0][0].digest) is None, "it takes longer"
         assert len(engine.run_all(later, store)) == 1
     assert sent.count(f"run-{later[0][0].digest}") == 1
 
 
+def test_runs_that_are_asked_for_later_stay_out_of_other_stores(two_workers, work, tmp_path):
+    store, other = RunStore(tmp_path / "one"), RunStore(tmp_path / "other")
+    with Engine() as engine:
+        engine.expect([work(TRIAL, seed) for seed in (2, 3, 4)], store)
+        engine.run_all([work(TRIAL.change(epochs=100), 1)], other)
+        assert [record.seed for record in other.records()] == [1]
+        assert not store.records()
+
+
 def test_a_run_that_fails_is_named_only_when_it_is_asked_for(two_workers, work, tmp_path):
     store, later = RunStore(tmp_path), [work(TRIAL.change(filters=(2,) * 5), 7)]
     with Engine() as engine:
-        engine.expect(later)
+        engine.expect(later, store)
         engine.run_all([work(TRIAL.change(epochs=100), 1)], store)
         with pytest.raises(RunError, match=r"1 failed.*seed 7"):
             engine.run_all(later, store)

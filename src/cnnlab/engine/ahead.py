@@ -15,6 +15,7 @@ class Ahead:
 
     Args:
         work: These runs, with their images.
+        store: Where they are to be stored; None if there are none.
 
     Attributes:
         work: Those that are to be made, by digest. One that fails is removed: it is tried again when it is asked for.
@@ -22,12 +23,15 @@ class Ahead:
         made: Digests of those that have been made, and not been asked for since.
     """
 
-    def __init__(self, work: Sequence[Work] = ()) -> None:
+    def __init__(self, work: Sequence[Work] = (), store: RunStore | None = None) -> None:
+        self.store = store
         self.work = {item[0].digest: item for item in work}
         self.sent: dict[Future, tuple[str, str | None]] = {}
         self.made: set[str] = set()
 
-    def without_stored(self, store: RunStore) -> "Ahead":
-        """Remove the runs that are stored, and return this object."""
+    def for_store(self, store: RunStore) -> "Ahead":
+        """Return this object, without the runs that are stored by now; none of its runs for another store."""
+        if store is not self.store:
+            return Ahead()
         self.work = {digest: item for digest, item in self.work.items() if store.get(digest) is None}
         return self

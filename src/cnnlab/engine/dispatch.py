@@ -109,7 +109,7 @@ class Dispatch:
     Args:
         work: Runs that are not stored, with their images, by digest.
         events: A new queue. None in it interrupts the runs.
-        ahead: Runs that will be asked for later. Workers that would wait make some of them, and go on with them after
+        ahead: Runs that will be asked for later. Workers that would wait make some of them, and continue them after
             `run` has returned.
     """
 

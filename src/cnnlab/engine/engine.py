@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -113,16 +114,20 @@ class Engine:
             "memory). Run the same command again."
         )
 
-    def expect(self, work: Sequence[Work]) -> None:
+    def expect(self, work: Sequence[Work], store: RunStore) -> None:
         """Name runs that will be asked for later, whatever the results are until then.
 
-        During `run_all`, workers that would wait make some of them. They are stored, and `run_all` counts them as made
-        now when they are asked for.
+        During `run_all` with the same store, workers that would wait make some of them. They are stored, and `run_all`
+        counts them as made now when they are asked for.
 
         Args:
             work: The runs with their images, instead of those that were named before.
+            store: Where they are to be stored.
         """
-        self._ahead = Ahead(work)
+        if self._connected:
+            with suppress(Exception):  # without a scheduler there is nothing to cancel
+                self._connected.client.cancel(list(self._ahead.sent))
+        self._ahead = Ahead(work, store)
 
     def interrupt(self) -> None:
         """Make every `run_all` in progress raise `Interrupted` within about a second; call it from another thread.
@@ -178,7 +183,7 @@ class Engine:
             self._running.append(events := Events())
             try:
                 records |= Dispatch(
-                    self._cluster, missing, store, on_run_end, on_epoch, events, self._ahead.without_stored(store)
+                    self._cluster, missing, store, on_run_end, on_epoch, events, self._ahead.for_store(store)
                 ).run()
             finally:
                 self._running.remove(events)

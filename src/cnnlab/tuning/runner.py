@@ -62,7 +62,7 @@ class Runner:
 
     def expect(self, trials: Sequence[StageTrial]) -> None:
         """Let workers that would wait make runs of some trials, which will be asked for later."""
-        self.engine.expect([item for trial in trials for item in self._work(trial)])
+        self.engine.expect([item for trial in trials for item in self._work(trial)], self.store)
 
     def run_stage(
         self,
