@@ -17,6 +17,7 @@ import cnnlab.data as cnnlab_data
 from benchmarks import coverage as covering
 from benchmarks import importance as searches
 from benchmarks import photos as many_photos
+from benchmarks import scaling as many_workers
 from benchmarks import simulate
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
@@ -504,6 +505,38 @@ def photos(images: int, size: str) -> None:
         "The peak is the resident memory of all processes together, with their programs, taken every 0.2 s; pages that "
         "they share count in each.",
         table(rows, ["", "time", "files a second", "CPU time", "pixels", "peak memory"]),
+    )
+
+
+@main.command()
+@click.option("--data", default="data/cifar10", show_default=True, help="Folder of images.")
+@click.option("--profile", default="full", show_default=True, help="Profile.")
+@click.option("--workers", default=(1, 4, 16, 64), multiple=True, show_default=True, help="Numbers of workers.")
+@click.option("--seconds", default=900.0, show_default=True, help="What all runs would take if none stopped early.")
+def scaling(data: str, profile: str, workers: Sequence[int], seconds: float) -> None:
+    """Run the stages of a study with more and more workers, with runs that sleep."""
+    measured = [many_workers.measure(data, profile, number, seconds) for number in workers]
+    rows = [
+        [
+            one.workers,
+            f"{one.wall:.0f} s",
+            f"{one.work / one.wall:.1f}",
+            f"{one.work / one.wall / one.workers:.0%}",
+            f"{one.stages:.0f} s",
+            f"{one.longest:.0f} s",
+        ]
+        for one in measured
+    ]
+    publish(
+        "scaling",
+        "A study with more workers",
+        f"The stages and mistakes of profile {profile} ({measured[-1].runs} runs, without the learning curve) on a "
+        "Dask cluster whose workers are threads of one process. A run sleeps in proportion to its operations, and "
+        f"stops after {many_workers.FEWEST_EPOCHS:.0%} to 100% of its epochs, at random: {measured[-1].work:.0f} s for "
+        "all of them. *Stage by stage*: the sum over the stages of the longest run, or of the work divided by the "
+        "workers where that is more; the mistakes are divided. *Longest runs*: the sum of the longest run of each "
+        "stage, below which no number of workers comes while a stage waits for the one before.",
+        table(rows, ["workers", "time", "workers kept busy", "share", "stage by stage", "longest runs"]),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as commands
-from benchmarks import coverage, photos, plain, simulate
+from benchmarks import coverage, photos, plain, scaling, simulate
 from benchmarks import importance as searches
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
@@ -119,3 +119,11 @@ def test_coverage_is_counted_over_studies_with_fixed_and_with_resampled_splits(f
     rows = coverage.pairs(made)
     assert [row[:2] for row in rows] == [[name, part] for part in ("val", "test") for name in coverage.CHANGES]
     assert {row[0] for row in coverage.together(made)} == {"val", "test"}
+
+
+def test_a_study_with_runs_that_sleep_takes_less_time_with_more_workers(cifar10):
+    few, many = (scaling.measure(str(cifar10), "smoke", workers, seconds=30) for workers in (1, 8))
+    assert few.runs == pytest.approx(many.runs, abs=few.runs // 2), "what is selected may differ"
+    assert few.wall >= few.work
+    assert many.wall >= many.longest
+    assert many.wall < many.work
