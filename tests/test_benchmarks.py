@@ -121,9 +121,8 @@ def test_coverage_is_counted_over_studies_with_fixed_and_with_resampled_splits(f
     assert {row[0] for row in coverage.together(made)} == {"val", "test"}
 
 
-def test_a_study_with_runs_that_sleep_takes_less_time_with_more_workers(cifar10):
-    few, many = (scaling.measure(str(cifar10), "smoke", workers, seconds=30) for workers in (1, 8))
-    assert few.runs == pytest.approx(many.runs, abs=few.runs // 2), "what is selected may differ"
-    assert few.wall >= few.work
-    assert many.wall >= many.longest
-    assert many.wall < many.work
+def test_a_study_with_runs_that_sleep_is_bounded_by_its_workers_and_by_its_longest_runs(cifar10):
+    few, many = (scaling.measure(str(cifar10), "smoke", workers, seconds=10) for workers in (1, 8))
+    assert few.runs > 20
+    assert few.wall >= few.work == pytest.approx(few.stages)
+    assert many.longest <= many.stages < many.work
