@@ -133,6 +133,7 @@ def _close(folder: Path, *, keep_dask: bool) -> None:
         "MPLBACKEND": "agg",
         "LC_ALL": "C.UTF-8",
         "PYTHONUTF8": "1",
+        "PYTHONSAFEPATH": "1",  # no module from the working directory
     }
     # Making a list of all fonts takes seconds: Matplotlib keeps it in the user's cache.
     fonts = Path(cache, "matplotlib") if cache else home / ".cache" / "matplotlib" if home else folder

@@ -50,23 +50,25 @@ def execute(tmp_path):
     return execute
 
 
-# The process of a notebook is the parent of its kernel.
 DIES = """
-import os, pathlib, signal
+import multiprocessing, os, signal
 with open("{name}", "a") as log:
     log.write("x")
 if len(open("{name}").read()) <= {times}:
-    os.kill(os.{process}(), signal.SIGKILL)
+    os.kill({process}, signal.SIGKILL)
     import time
     time.sleep(60)
 """
+
+PROCESS = "multiprocessing.parent_process().pid if multiprocessing.parent_process() else os.getppid()"
+"""The process of the notebook, which has started the kernel."""
 
 
 @pytest.mark.slow
 def test_a_notebook_whose_process_dies_is_started_once_more_and_takes_no_other_along(execute, tmp_path):
     cells = {
-        "data": DIES.format(name="once", times=1, process="getppid"),
-        "noise": DIES.format(name="twice", times=2, process="getppid"),
+        "data": DIES.format(name="once", times=1, process=PROCESS),
+        "noise": DIES.format(name="twice", times=2, process=PROCESS),
         "comparison": "1 + 1",
     }
     assert execute(**cells) == {"data": "", "noise": "its process ended unexpectedly, 2 times", "comparison": ""}
@@ -77,8 +79,8 @@ def test_a_notebook_whose_process_dies_is_started_once_more_and_takes_no_other_a
 @pytest.mark.slow
 def test_a_notebook_whose_kernel_dies_is_started_again(execute, tmp_path):
     cells = {
-        "data": DIES.format(name="twice", times=2, process="getpid"),
-        "noise": DIES.format(name="thrice", times=3, process="getpid"),
+        "data": DIES.format(name="twice", times=2, process="os.getpid()"),
+        "noise": DIES.format(name="thrice", times=3, process="os.getpid()"),
         "comparison": "raise ValueError('wrong')",
     }
     errors = execute(**cells)
@@ -86,6 +88,35 @@ def test_a_notebook_whose_kernel_dies_is_started_again(execute, tmp_path):
     assert "Kernel died" in errors["noise"]
     assert errors["comparison"] == "ValueError: wrong"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["01-data.ipynb"]
+
+
+SURROUNDINGS = """
+import json, os, signal, sys
+print(json.dumps({
+    "command": "ipykernel_launcher" in sys.orig_argv,
+    "variables": sorted(name for name in os.environ if not name.startswith("JPY_")),  # of Jupyter itself
+    "same": [os.getcwd(), sys.path, sys.flags.safe_path, os.getsid(0) == os.getpid()],
+    "interrupted": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not kernels.FORKS, reason="here every kernel is a command")
+def test_a_kernel_that_is_a_copy_has_the_surroundings_of_one_that_is_a_command(execute, tmp_path, monkeypatch):
+    monkeypatch.setenv(surroundings.ADDRESS, "")  # so that it has its value again after this test
+    assert execute(data=SURROUNDINGS) == {"data": ""}
+    monkeypatch.setattr(kernels, "FORKS", False)
+    job = tmp_path / "sources" / "01-data.ipynb", tmp_path / "command.ipynb", {}, "key", "tcp://127.0.0.1:1"
+    with surroundings.closed():
+        assert kernels._execute(job, lambda **_: None) == ""
+    copy, command = (
+        json.loads(nbformat.read(path, as_version=4).cells[-1].outputs[0].text)
+        for path in (tmp_path / "out" / "01-data.ipynb", tmp_path / "command.ipynb")
+    )
+    assert [copy.pop("command"), command.pop("command")] == [False, True]
+    assert set(command.pop("variables")) <= set(copy.pop("variables"))  # imports may set some
+    assert copy == command
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from scipy.stats import rankdata
 
 from cnnlab.evidence.critical import CONFIDENCE
 
@@ -84,6 +83,8 @@ def importance(configurations: Mapping[str, Sequence[float]], scores: Sequence[f
     n, n_settings = len(scores), len(configurations)
     if n < MIN_CONFIGURATIONS or not n_settings:
         return None
+    from scipy.stats import rankdata  # takes 0.5 s
+
     # Ranks, so that a number on a log scale is treated as any other: a tree splits half-way between two values.
     ranks = rankdata(list(configurations.values()), axis=1).T
     rises, r2 = _rises(ranks, np.asarray(scores, float))

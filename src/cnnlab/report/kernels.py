@@ -5,7 +5,9 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -14,6 +16,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 
 from cnnlab import files, surroundings
 from cnnlab.engine import discard_stderr
@@ -28,6 +31,11 @@ POLL_SECONDS = 1  # between two looks at the time limit
 KILL_SECONDS = 5  # for a killed process to end
 JUPYTER = "jupyter"
 """Tag of the cells that are for Jupyter alone: a report does not execute them."""
+FORKS = sys.platform == "linux"
+"""Whether a kernel is a copy of a process that has imported what notebooks need: elsewhere a copy may not be safe."""
+_IMPORTED = ["cnnlab.lab", "cnnlab.report", "matplotlib.pyplot", "sklearn.calibration", "ipykernel.zmqshell", __name__]
+_COMMAND = [sys.executable, "-P", "-m", "ipykernel_launcher"]
+_PATH = sys.path[:]  # in the process that is copied, it is that of Python alone, without the folder of a command
 Job = tuple[Path, Path, Mapping[str, Any], str, str]
 """A notebook, the file for the executed one, its parameters, its key, and the address of the scheduler it uses."""
 
@@ -41,7 +49,7 @@ class NotebookProcess:
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs,))
         self._process.start()
         theirs.close()  # so that the connection ends with the process
 
@@ -80,6 +88,9 @@ class NotebookProcess:
 def _serve(connection: Connection) -> None:
     """Execute the notebooks that are sent, and send back `None` after each cell and the error, or "", at the end."""
     discard_stderr()
+    os.dup2(2, 1)  # a kernel says there how to connect to it
+    if FORKS:
+        multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED)
     with suppress(EOFError, OSError):  # the command has ended
         while True:
             connection.send(_execute(connection.recv(), lambda **_: connection.send(None)))
@@ -142,14 +153,66 @@ class KernelManager(AsyncKernelManager):  # type: ignore[misc]
         if surroundings.takes_sockets(self._folder):
             settings |= {"transport": "ipc", "ip": str(self._folder / "kernel")}
         super().__init__(**settings)
+        if FORKS:
+            self.kernel_id = uuid.uuid4().hex
+            self.provisioner = _Copies(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """The kernel of this interpreter."""
-        command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return KernelSpec(argv=command, display_name="Python 3", language="python")
+        return KernelSpec(argv=[*_COMMAND, "-f", "{connection_file}"], display_name="Python 3", language="python")
 
     def cleanup_ipc_files(self) -> None:
         """Remove the sockets and their folder after the kernel has ended."""
         super().cleanup_ipc_files()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+if FORKS:
+
+    class _Kernel(multiprocessing.context.ForkServerProcess):
+        """A kernel, with the methods of `subprocess.Popen` that Jupyter calls."""
+
+        stdin = stdout = stderr = None
+
+        def __init__(self, options: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+            super().__init__()
+            self._options, self._folder, self._environment = options, folder, environment
+
+        def run(self) -> None:
+            """Run the kernel, as the command that it replaces would."""
+            from ipykernel.kernelapp import IPKernelApp
+
+            os.setsid()
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            os.environ.update(self._environment)
+            os.chdir(self._folder)
+            sys.path[:] = _PATH
+            IPKernelApp.launch_instance([*self._options, "--ignore-cwd"])
+
+        def poll(self) -> int | None:
+            return self.exitcode
+
+        def wait(self) -> int | None:
+            self.join()
+            return self.exitcode
+
+        def send_signal(self, number: int) -> None:
+            if self.pid and self.exitcode is None:
+                os.kill(self.pid, number)
+
+    class _Copies(LocalProvisioner):  # type: ignore[misc]
+        """Starts kernels as copies of one process, which saves three seconds of imports each."""
+
+        async def launch_kernel(self, cmd: list[str], **settings: Any) -> Any:
+            self.process = _Kernel(cmd[len(_COMMAND) :], Path.cwd(), settings["env"])
+            self.process.start()
+            self.pid = self.pgid = self.process.pid  # `run` makes it the first of a group
+            return self.connection_info
+
+
+def _end_with_parent() -> None:
+    """End this kernel when the process that has asked for it has ended."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)
