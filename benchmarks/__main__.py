@@ -19,8 +19,10 @@ from benchmarks import importance as searches
 from benchmarks import photos as many_photos
 from benchmarks import scaling as many_workers
 from benchmarks import simulate
+from benchmarks import tables as results_tables
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
+from benchmarks.tables import table
 from cnnlab.data import parse_size, sample
 from cnnlab.engine import Engine, dispatch
 from cnnlab.evidence import choose
@@ -38,12 +40,6 @@ WAYS = {
     "tuner": "Keras Tuner, the same grid",
 }
 MODULES = {"cnnlab": "benchmarks.ours", "plain": "benchmarks.plain", "tuner": "benchmarks.tuner"}
-
-
-def table(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
-    """Return rows as a Markdown table."""
-    lines = [heads, ["---"] * len(heads), *[[str(cell) for cell in row] for row in rows]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def publish(name: str, title: str, *parts: str) -> None:
@@ -538,6 +534,21 @@ def scaling(data: str, profile: str, workers: Sequence[int], seconds: float) -> 
         "stage, below which no number of workers comes while a stage waits for the one before.",
         table(rows, ["workers", "time", "workers kept busy", "share", "stage by stage", "longest runs"]),
     )
+
+
+@main.command("tables")
+@click.argument("report", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def tables_command(report: Path) -> None:
+    """Print the tables of docs/results.md for a report: its folder, or what `export` has kept of it."""
+    click.echo("\n\n".join(results_tables.of_report(report)))
+
+
+@main.command()
+@click.argument("report", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("name")
+def export(report: Path, name: str) -> None:
+    """Keep the tables and the manifest of a report in benchmarks/results/NAME."""
+    results_tables.export(report, RESULTS / name)
 
 
 if __name__ == "__main__":

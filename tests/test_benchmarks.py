@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as commands
-from benchmarks import coverage, photos, plain, scaling, simulate
+from benchmarks import coverage, photos, plain, scaling, simulate, tables
 from benchmarks import importance as searches
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
 from cnnlab import models, study
 from cnnlab.records import RunStore
 from cnnlab.study import Architecture, Training, Trial, make_budget
-from conftest import make_record
+from conftest import ROOT, make_record
 
 SMALL = Trial(Architecture(filters=(2, 3), dense_units=4), Training(epochs=2, batch_size=16))
 
@@ -126,3 +126,20 @@ def test_a_study_with_runs_that_sleep_is_bounded_by_its_workers_and_by_its_longe
     assert few.runs > 20
     assert few.wall >= few.work == pytest.approx(few.stages)
     assert many.longest <= many.stages < many.work
+
+
+def test_the_results_show_the_tables_of_the_reports_that_were_kept():
+    shown = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    kept = [path.parent for path in commands.RESULTS.glob("*/manifest.json")]
+    assert kept
+    for report in kept:
+        assert tables.of_report(report)[0] in shown
+
+
+def test_a_report_is_kept_without_the_places_of_its_files(tmp_path):
+    report, kept = commands.RESULTS / "sample", tmp_path / "kept"
+    tables.export(report, kept)
+    (kept / "manifest.json").write_text('{"command": "make report DATA=/home/me/images RUNS=/tmp/runs", "n": 1}')
+    tables.export(kept, tmp_path / "again")
+    assert tables.of_report(tmp_path / "again") == tables.of_report(report)
+    assert (tmp_path / "again" / "manifest.json").read_text() == '{"command": "make report DATA=images RUNS=runs", "n": 1}'

@@ -71,6 +71,8 @@ def test_the_mistakes_are_shown_and_in_their_table(page, made):
     for mistake in built_in().mistakes:
         assert mistake.title in shown
     assert {row["mistake"] for row in rows(made[0] / "mistakes.csv")} == {mistake.name for mistake in MISTAKES}
+    effects = rows(made[0] / "mistake-effects.csv")
+    assert {row["mistake"] for row in effects} == {mistake.name for mistake in MISTAKES}
 
 
 def test_the_appendix_compares_fit_by_fit(page):

@@ -286,6 +286,9 @@ def test_mistakes_share_the_corrected_model_and_are_compared_with_it(cifar10, tm
     assert all(effect.against == "corrected" for effect in found["colour"].effects)
     frame = tables.mistakes_table(tuning.mistake_results())
     assert len(frame) == sum(len(of) for result in found.values() for of in result.records_by_trial.values())
+    effects = tables.effects_table(tuning.mistake_results())
+    assert effects.loc[effects["mistake"] == "colour", "trial"].tolist() == ["scrambled", "unscaled", "both"]
+    assert effects["difference"].abs().max() == 0
 
 
 def test_without_colour_images_the_colour_mistakes_are_skipped(folder, tmp_path):

@@ -101,6 +101,7 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
         "decisions": lambda: tables.decisions_table(tuning, study.stages),
         "comparisons": lambda: tables.comparisons_table(study.stages),
         "mistakes": lambda: tables.mistakes_table(study.mistakes),
+        "mistake-effects": lambda: tables.effects_table(study.mistakes),
     }
     searches = [result for result in study.stages if isinstance(result, SearchResult)]
     if searches:

@@ -86,3 +86,9 @@ def mistakes_table(results: Sequence[MistakeResult]) -> pd.DataFrame:
         for record in records
     ]
     return pd.DataFrame(rows, columns=None if results else ["mistake", "trial"])
+
+
+def effects_table(results: Sequence[MistakeResult]) -> pd.DataFrame:
+    """Return the effects of the mistakes on `test_f1` as a table, one row a trial with a mistake."""
+    rows = [{"mistake": result.mistake.name, **asdict(effect)} for result in results for effect in result.effects]
+    return pd.DataFrame(rows, columns=["mistake", *(field.name for field in fields(Comparison))])

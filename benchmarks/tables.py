@@ -1,0 +1,98 @@
+"""The tables of `docs/results.md`, from the files of a report."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+EXPORTED = ("results", "decisions", "comparisons", "mistakes", "mistake-effects")
+"""The tables that are kept of a report, beside its manifest."""
+MEASURES = ("val_f1", "test_f1")
+
+
+def export(report: Path, folder: Path) -> None:
+    """Copy the tables and the manifest of a report, without what says where its files were."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in EXPORTED:
+        shutil.copy(report / f"{name}.csv", folder)
+    manifest = (report / "manifest.json").read_text(encoding="utf-8")
+    short = re.sub(r"((?:DATA|RUNS|REPORT)=)[^\s\"]*/", r"\1", manifest)
+    (folder / "manifest.json").write_text(short, encoding="utf-8")
+
+
+def table(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
+    """Return rows as a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *[[str(cell) for cell in row] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def of_report(folder: Path) -> list[str]:
+    """Return the tables of a report as Markdown: its stages, all trials, and the mistakes if they were run."""
+    runs, decisions, comparisons, effects = (
+        pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""])
+        for name in ("results", "decisions", "comparisons", "mistake-effects")
+    )
+    trials = _trials(runs)
+    tables = [_stages(trials, decisions), _all_trials(trials, decisions, comparisons)]
+    return [*tables, _mistakes(effects)] if len(effects) else tables
+
+
+def _trials(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the number of runs, the parameters and the scores of each trial, in the order of the report."""
+    by_trial = runs.groupby(["stage", "trial"], sort=False)
+    means, deviations = by_trial[list(MEASURES)].mean(), by_trial[list(MEASURES)].std()
+    trials = by_trial.agg(n=("seed", "size"), params=("params", "first"), epochs=("epochs", "mean"))
+    for name in MEASURES:
+        trials[name] = [f"{mean:.3f} ± {sd:.3f}" for mean, sd in zip(means[name], deviations[name], strict=True)]
+    return trials
+
+
+def _stages(trials: pd.DataFrame, decisions: pd.DataFrame) -> str:
+    has_published = bool(decisions["published_choice"].notna().any())
+    rows = []
+    for stage in decisions.itertuples():
+        selected = trials.loc[(stage.stage, stage.selected)]
+        compared = ["", "", ""]
+        if pd.notna(stage.difference):
+            compared = [f"{stage.trial} less {stage.against}", difference(stage), stage.verdict]
+        row = [stage.stage, stage.selected, f"{stage.selected_params:,}", *selected[list(MEASURES)], *compared]
+        if has_published:
+            row.append("same" if stage.agrees is True else stage.published_choice if stage.agrees is False else "")
+        rows.append(row)
+    heads = ["stage", "selected", "params", "val F1", "test F1", "difference of", "val F1 (95 %)", "verdict"]
+    return table(rows, [*heads, "published choice"] if has_published else heads)
+
+
+def _all_trials(trials: pd.DataFrame, decisions: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    compared = comparisons.set_index(["stage", "trial"])
+    selected = set(zip(decisions["stage"], decisions["selected"], strict=True))
+    rows = []
+    for name, trial in trials.iterrows():
+        with_incumbent = ["", ""]
+        if name in compared.index:
+            with_incumbent = [difference(compared.loc[name]), compared.loc[name, "verdict"]]
+        shown = f"**{name[1]}**" if name in selected else name[1]
+        row = [
+            name[0],
+            shown,
+            f"{trial['params']:,}",
+            f"{trial['epochs']:.0f}",
+            *trial[list(MEASURES)],
+            *with_incumbent,
+        ]
+        rows.append(row)
+    heads = ["stage", "trial", "params", "epochs", "val F1", "test F1", "less the incumbent, val F1 (95 %)", "verdict"]
+    return table(rows, heads)
+
+
+def _mistakes(effects: pd.DataFrame) -> str:
+    rows = [[one.mistake, one.trial, one.against, difference(one), one.verdict] for one in effects.itertuples()]
+    return table(rows, ["mistake", "with it", "without it", "difference of test F1 (95 %)", "verdict"])
+
+
+def difference(row: Any) -> str:
+    """Return a difference with its interval."""
+    return f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
