@@ -142,4 +142,6 @@ def test_a_report_is_kept_without_the_places_of_its_files(tmp_path):
     (kept / "manifest.json").write_text('{"command": "make report DATA=/home/me/images RUNS=/tmp/runs", "n": 1}')
     tables.export(kept, tmp_path / "again")
     assert tables.of_report(tmp_path / "again") == tables.of_report(report)
-    assert (tmp_path / "again" / "manifest.json").read_text() == '{"command": "make report DATA=images RUNS=runs", "n": 1}'
+    assert (
+        tmp_path / "again" / "manifest.json"
+    ).read_text() == '{"command": "make report DATA=images RUNS=runs", "n": 1}'
