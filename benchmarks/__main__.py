@@ -17,6 +17,7 @@ import cnnlab.data as cnnlab_data
 from benchmarks import coverage as covering
 from benchmarks import importance as searches
 from benchmarks import photos as many_photos
+from benchmarks import published as full_size
 from benchmarks import scaling as many_workers
 from benchmarks import simulate
 from benchmarks import tables as results_tables
@@ -534,6 +535,27 @@ def scaling(data: str, profile: str, workers: Sequence[int], seconds: float) -> 
         "stage, below which no number of workers comes while a stage waits for the one before.",
         table(rows, ["workers", "time", "workers kept busy", "share", "stage by stage", "longest runs"]),
     )
+
+
+@main.command()
+@click.option("--data", default="data/cifar10", show_default=True, help="Folder of CIFAR-10.")
+@click.option("--runs", default="reports/runs", show_default=True, help="Where the runs are stored.")
+@click.option("--stored", is_flag=True, help="Show the fits that are stored; make none.")
+def published(data: str, runs: str, stored: bool) -> None:
+    """Make the fits that the published study chose, at full size: hours. The same command continues."""
+
+    def on_run_end(record: Record, cached: bool) -> None:
+        if not cached:
+            minutes, score = record.train_seconds / 60, record.scores["test_f1"]
+            click.echo(f"{record.epochs} epochs, {minutes:.0f} min, test F1 {score:.3f}", err=True)
+
+    with full_size.study(data, runs) as tuning:
+        if not stored:
+            trials = [trial for _, trial in full_size.chosen(tuning)]
+            tuning.engine.run_all(full_size.work(tuning, trials), tuning.store, on_run_end)
+        made = full_size.table(tuning)
+    made.to_csv(RESULTS / "published-full-size.csv", index=False, float_format="%.4f")
+    click.echo(table(full_size.rows(made), full_size.HEADS))
 
 
 @main.command("tables")

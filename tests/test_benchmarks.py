@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as commands
-from benchmarks import coverage, photos, plain, scaling, simulate, tables
+from benchmarks import coverage, photos, plain, published, scaling, simulate, tables
 from benchmarks import importance as searches
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
@@ -145,3 +145,30 @@ def test_a_report_is_kept_without_the_places_of_its_files(tmp_path):
     assert (
         tmp_path / "again" / "manifest.json"
     ).read_text() == '{"command": "make report DATA=images RUNS=runs", "n": 1}'
+
+
+def test_the_fits_at_full_size_are_what_the_published_study_chose_as_it_made_it(cifar10, tmp_path):
+    with published.study(str(cifar10), str(tmp_path)) as tuning:
+        by_fit = {trial.published.fit: trial for _, trial in published.chosen(tuning)}
+        assert len(by_fit) == 13
+        assert [by_fit[name].settings.training.batch_size for name in ("CNN-1", "CNN-8_v3 bs=32")] == [64, 32]
+        assert by_fit["CNN-4_v5"].settings.architecture.dropout == (0.3, 0.3, 0.3, 0.3)  # as in the study's code
+        assert {trial.settings.training.restore_best_weights for trial in by_fit.values()} == {False}
+        assert {trial.settings.training.precision for trial in by_fit.values()} == {"float32"}
+        [first, *_] = published.work(tuning, list(by_fit.values()))
+        assert first[0].trial == by_fit["CNN-1"].settings
+        assert published.table(tuning).empty
+        arrays = {"x": np.zeros(1)}
+        tuning.store.put(
+            make_record(
+                first[0].trial,
+                first[0].seed,
+                data={"digest": first[0].data_digest},
+                split={"digest": first[0].split_digest},
+                scores={"test_f1": 0.6},
+            ),
+            arrays,
+        )
+        [row] = published.rows(published.table(tuning))
+        assert row[0] == "CNN-1"
+        assert row[-2:] == ["-0.065", "no"]
