@@ -7,11 +7,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import psutil
 
 import cnnlab.data as cnnlab_data
 from benchmarks import coverage as covering
@@ -25,7 +27,7 @@ from benchmarks.fits import Fits, of_report
 from benchmarks.machine import Usage, about, flops, measure, sgemm
 from benchmarks.tables import table
 from cnnlab.data import parse_size, sample
-from cnnlab.engine import Engine, dispatch
+from cnnlab.engine import Engine, Work, dispatch
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
 from cnnlab.records import SCORES, Record, Run, RunStore, fit_code_digest
@@ -475,6 +477,35 @@ def importance(noise: int, effects: int) -> None:
         "interacting, 0.12 times the product of two places in [0, 1]; weak, 0.03 from end to end.",
         table(rows, ["effect", "settings", "searches", *(f"{n} configurations" for n in (12, 24, 48))]),
         f"{(time.process_time() - began) / n_calls:.1f} s of one core a search on average.",
+    )
+
+
+@main.command()
+@click.option("--runs", default=300, show_default=True, help="Different runs for each worker.")
+def memory(runs: int) -> None:
+    """Make many different short runs, and see how the workers' memory grows."""
+    dataset = cnnlab_data.gray(sample.make(train=400, test=200))
+    split = cnnlab_data.split(dataset, "stratified", 128, 64, 64)
+
+    def work(numbers: range) -> list[Work]:
+        trials = (
+            Trial(replace(published_architecture(9), filters=(8, 16, 16), dense_units=units), Training(epochs=1))
+            for units in numbers
+        )
+        return [(Run(trial, 1, dataset.digest, split.digest), dataset, split) for trial in trials]
+
+    with tempfile.TemporaryDirectory() as folder, Engine() as engine:
+        store, n_workers, rows = RunStore(folder), len(engine.client.nthreads()), []
+        for start, end in pairwise((0, 10, runs // 3, 2 * runs // 3, runs)):
+            engine.run_all(work(range(1 + start * n_workers, 1 + end * n_workers)), store)
+            resident = [size / 1e6 for size in engine.client.run(lambda: psutil.Process().memory_info().rss).values()]
+            rows.append([end, f"{statistics.mean(resident):.0f} MB", f"{max(resident):.0f} MB"])
+    publish(
+        "memory",
+        "Memory of a worker",
+        f"Resident memory of {n_workers} workers after different runs: CNN-9 with filters 8-16-16 and another number "
+        "of dense units each, one epoch of 128 images.",
+        table(rows, ["runs of each worker", "mean", "largest"]),
     )
 
 

@@ -206,6 +206,16 @@ def held(dask_worker):
     return {name: id(plugin) for name, plugin in dask_worker.plugins.items() if name.startswith("cnnlab-")}
 
 
+def test_workers_free_the_graphs_of_earlier_models(engine, work, tmp_path):
+    def registered():
+        from tensorflow.python.framework import ops
+
+        return [name for name in ops.gradient_registry._registry if name.startswith("CustomGradient-")]
+
+    engine.run_all([work(TRIAL.change(dense_units=units), 1) for units in (3, 4, 5)], RunStore(tmp_path))
+    assert set(map(tuple, engine.client.run(registered).values())) == {()}
+
+
 def test_images_are_sent_to_the_workers_once(engine, work, tmp_path):
     engine.run_all([work(TRIAL, 1)], RunStore(tmp_path))
     before = engine.client.run(held)

@@ -34,10 +34,14 @@ _Result = tuple[Record, dict[str, Any]]
 
 def fit_run(run: Run, images: str, checkpoints: str) -> _Result:
     """Do a run on a worker, with images that the worker was given under names with a prefix."""
-    from cnnlab.models import fit  # loads Keras: seconds, once per worker
+    from cnnlab.models import fit, forget_gradients  # loads Keras: seconds, once per worker
 
     dataset, split = carried(images, run.data_digest), carried(images, run.split_digest)
-    return fit.run(run, dataset, split, checkpoints, partial(report_epoch, run.digest))
+    try:
+        return fit.run(run, dataset, split, checkpoints, partial(report_epoch, run.digest))
+    finally:
+        if get_worker().state.nthreads == 1:  # else another thread may be tracing a model
+            forget_gradients()
 
 
 _reported = 0.0
