@@ -350,6 +350,7 @@ def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, sh
         "results",
         "decisions",
         "mistakes",
+        "mistake-effects",
         "search",
         "doubtful-labels",
     }

@@ -89,6 +89,7 @@ def _serve(connection: Connection) -> None:
     """Execute the notebooks that are sent, and send back `None` after each cell and the error, or "", at the end."""
     discard_stderr()
     os.dup2(2, 1)  # a kernel says there how to connect to it
+    tempfile.tempdir = os.environ.get(surroundings.FOLDER)  # the user's may have a path that is too long for sockets
     if FORKS:
         multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED)
     with suppress(EOFError, OSError):  # the command has ended
@@ -150,10 +151,11 @@ class KernelManager(AsyncKernelManager):  # type: ignore[misc]
         parent = os.environ.get(surroundings.FOLDER)
         self._folder = Path(tempfile.mkdtemp(dir=parent)) if parent else surroundings.short_folder()
         settings["connection_file"] = str(self._folder / "kernel.json")
-        if surroundings.takes_sockets(self._folder):
+        has_sockets = surroundings.takes_sockets(self._folder)
+        if has_sockets:
             settings |= {"transport": "ipc", "ip": str(self._folder / "kernel")}
         super().__init__(**settings)
-        if FORKS:
+        if FORKS and has_sockets:
             self.kernel_id = uuid.uuid4().hex
             self.provisioner = _Copies(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
 
