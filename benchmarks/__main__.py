@@ -488,11 +488,9 @@ def memory(runs: int) -> None:
     split = cnnlab_data.split(dataset, "stratified", 128, 64, 64)
 
     def work(numbers: range) -> list[Work]:
-        trials = (
-            Trial(replace(published_architecture(9), filters=(8, 16, 16), dense_units=units), Training(epochs=1))
-            for units in numbers
-        )
-        return [(Run(trial, 1, dataset.digest, split.digest), dataset, split) for trial in trials]
+        small = Trial(published_architecture(9), Training(epochs=1)).change(filters=(8, 16, 16))
+        runs = [Run(small.change(dense_units=units), 1, dataset.digest, split.digest) for units in numbers]
+        return [(run, dataset, split) for run in runs]
 
     with tempfile.TemporaryDirectory() as folder, Engine() as engine:
         store, n_workers, rows = RunStore(folder), len(engine.client.nthreads()), []
