@@ -216,6 +216,15 @@ def test_workers_free_the_graphs_of_earlier_models(engine, work, tmp_path):
     assert set(map(tuple, engine.client.run(registered).values())) == {()}
 
 
+def test_workers_keep_no_profile_of_what_they_do(engine):
+    def setting():
+        import dask
+
+        return dask.config.get("distributed.worker.profile.enabled")
+
+    assert set(engine.client.run(setting).values()) == {False}
+
+
 def test_images_are_sent_to_the_workers_once(engine, work, tmp_path):
     engine.run_all([work(TRIAL, 1)], RunStore(tmp_path))
     before = engine.client.run(held)

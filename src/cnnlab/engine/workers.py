@@ -72,6 +72,7 @@ class LocalWorkers:
     def _start() -> Any:
         _check_semaphores()
         dask.config.refresh(paths=[], env={})  # the user's settings are for other clusters
+        dask.config.set({"distributed.worker.profile.enabled": False})  # it keeps the stacks of each second: 6 MB a run
         for left in reversed(range(START_TRIES)):
             try:
                 with dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENV, **_MALLOC}}):
