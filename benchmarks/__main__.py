@@ -489,8 +489,8 @@ def memory(runs: int) -> None:
 
     def work(numbers: range) -> list[Work]:
         small = Trial(published_architecture(9), Training(epochs=1)).change(filters=(8, 16, 16))
-        runs = [Run(small.change(dense_units=units), 1, dataset.digest, split.digest) for units in numbers]
-        return [(run, dataset, split) for run in runs]
+        trials = [small.change(dense_units=units) for units in numbers]
+        return [(Run(trial, 1, dataset.digest, split.digest), dataset, split) for trial in trials]
 
     with tempfile.TemporaryDirectory() as folder, Engine() as engine:
         store, n_workers, rows = RunStore(folder), len(engine.client.nthreads()), []
@@ -583,6 +583,10 @@ def published(data: str, runs: str, stored: bool) -> None:
             trials = [trial for _, trial in full_size.chosen(tuning)]
             tuning.engine.run_all(full_size.work(tuning, trials), tuning.store, on_run_end)
         made = full_size.table(tuning)
+    if made.empty:
+        raise click.ClickException(
+            f"Expected stored fits in {runs!r}. Received: none. Leave out --stored to make them."
+        )
     made.to_csv(RESULTS / "published-full-size.csv", index=False, float_format="%.4f")
     click.echo(table(full_size.rows(made), full_size.HEADS))
 

@@ -7,17 +7,16 @@ import pandas as pd
 from cnnlab.engine import Work
 from cnnlab.models import model_cost
 from cnnlab.records import run_row
+from cnnlab.report.words.published import noise_limit
 from cnnlab.study import StageTrial, published_fits
 from cnnlab.tuning import Tuning
 
-NOISE = 0.047
-"""By how much the macro-F1 of two single runs of the published study may differ (docs/evidence.md)."""
 HEADS = ("fit", "stage", "trial", "params", "epochs", "time", "test F1", "published", "difference", "within the noise")
 
 
 def study(data: str, runs: str) -> Tuning:
     """Return the published study as it was run, on all images, with one seed a fit."""
-    return Tuning(data, runs, "full", "published", budget={"seeds": 1}, accept="near-copies")
+    return Tuning(data, runs, "full", "published", budget={"seeds": 1})
 
 
 def chosen(tuning: Tuning) -> Iterator[tuple[str, StageTrial]]:
@@ -58,7 +57,7 @@ def rows(made: pd.DataFrame) -> list[list[str]]:
         [
             fit.fit, fit.stage, fit.trial, f"{fit.params:,}", fit.epochs, f"{fit.train_seconds / 60:.0f} min",
             f"{fit.test_f1:.3f}", f"{fit.published_f1:.3f}", f"{fit.difference:+.3f}",
-            "yes" if abs(fit.difference) <= NOISE else "no",
+            "yes" if abs(fit.difference) <= noise_limit() else "no",
         ]
         for fit in made.itertuples()
     ]  # fmt: skip

@@ -14,12 +14,12 @@ MEASURES = ("val_f1", "test_f1")
 
 
 def export(report: Path, folder: Path) -> None:
-    """Copy the tables and the manifest of a report, without what says where its files were."""
+    """Copy the tables and the manifest of a report, with the last parts of absolute paths alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in EXPORTED:
         shutil.copy(report / f"{name}.csv", folder)
     manifest = (report / "manifest.json").read_text(encoding="utf-8")
-    short = re.sub(r"((?:DATA|RUNS|REPORT)=)[^\s\"]*/", r"\1", manifest)
+    short = re.sub(r"((?:DATA|RUNS|REPORT)=)/[^\s\"]*/", r"\1", manifest)
     (folder / "manifest.json").write_text(short, encoding="utf-8")
 
 
