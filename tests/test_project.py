@@ -142,8 +142,9 @@ def test_the_code_passes_its_tools(tool):
 @pytest.mark.parametrize("module", ["cnnlab", "cnnlab.cli", "cnnlab.study", "cnnlab.records", "cnnlab.evidence",
                                     "cnnlab.tuning", "cnnlab.report", "cnnlab.report.words", "cnnlab.models.predict",
                                     "cnnlab.report.card"])  # fmt: skip
-def test_nothing_imports_tensorflow_or_keras_until_a_model_is_needed(module):
-    code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
+def test_nothing_imports_keras_or_dask_until_a_model_or_a_worker_is_needed(module):
+    slow = ("keras", "tensorflow", "dask", "distributed")
+    code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in {slow}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

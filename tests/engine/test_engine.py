@@ -19,9 +19,9 @@ import psutil
 import pytest
 from distributed import Status
 
-from cnnlab.engine import Engine, workers
+from cnnlab.engine import Engine, RunQueue, workers
 from cnnlab.engine.cluster import Cluster, connect
-from cnnlab.engine.dispatch import EPOCH_SECONDS, RunQueue, report_epoch
+from cnnlab.engine.dispatch import EPOCH_SECONDS, report_epoch
 from cnnlab.engine.images import Images
 from cnnlab.errors import ConfigError, RunError
 from cnnlab.models import fit

@@ -1,11 +1,13 @@
 """Runs that will be asked for later: workers that would wait make some of them now."""
 
 from collections.abc import Sequence
-
-from distributed import Future
+from typing import TYPE_CHECKING
 
 from cnnlab.data import Dataset, Split
 from cnnlab.records import Run, RunStore
+
+if TYPE_CHECKING:
+    from distributed import Future
 
 Work = tuple[Run, Dataset, Split]
 

@@ -1,23 +1,22 @@
-"""The connection to a Dask scheduler, and the versions that its workers must share with this process."""
+"""The connection to a Dask scheduler, whose workers must have the versions of this process."""
 
-import hashlib
-import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import CancelledError
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
-from distributed import Client, Future, get_worker, wait
+from distributed import Client, Future, KilledWorker, get_worker, wait
 from distributed.comm.addressing import get_address_host_port, normalize_address
 
-from cnnlab import __version__
+from cnnlab.engine.environment import WORKER_ENV
 from cnnlab.engine.images import Images
-from cnnlab.engine.workers import WORKER_ENV, LocalWorkers
-from cnnlab.errors import ConfigError, WorkerError
+from cnnlab.engine.versions import versions
+from cnnlab.engine.workers import LocalWorkers
+from cnnlab.errors import ConfigError, RunError, WorkerError
 
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer."""
@@ -29,6 +28,9 @@ REPLACE_SECONDS = 20
 """How long a worker of this machine may be missing before cnnlab starts another. Dask itself takes a second or two."""
 POLL_SECONDS = 5
 """Seconds between checks for lost or new workers."""
+KILLED_WORKERS = 3
+"""Workers that a run or a call may kill before it has failed."""
+_Result = TypeVar("_Result")
 
 
 class ClusterError(ConfigError):
@@ -37,22 +39,6 @@ class ClusterError(ConfigError):
 
 class ResultLostError(Exception):
     """The result of a finished task was lost with its worker."""
-
-
-@cache
-def code_digest() -> str:
-    """Return a digest (64 hex digits) of cnnlab's own code and tables, on which results and pages depend."""
-    sha = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*")):
-        if path.suffix in (".py", ".csv"):
-            sha.update(path.read_bytes())
-    return sha.hexdigest()
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Return the versions that workers and client must share."""
-    return {"cnnlab": f"{__version__} (code {code_digest()[:12]})", "keras": importlib.metadata.version("keras")}
 
 
 def _worker_error(found: Mapping[str, object], wanted: Mapping[str, str]) -> WorkerError:
@@ -196,6 +182,26 @@ class Cluster:
         """Send a task to the workers; `options` are those of Dask's `submit`."""
         key = f"{name}-{uuid4()}"
         return self.client.submit(_call_checked, versions(), function, *args, key=key, retries=1, pure=False, **options)
+
+    def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+        """Call a function on a worker, as `Engine.call` describes."""
+        self.restart_clock()
+        killed = 0
+        while killed < KILLED_WORKERS:
+            self.look()  # a client whose scheduler is gone would wait for it
+            future = self.submit(function.__name__, partial(function, *args, **kwargs), priority=10)
+            try:
+                result: _Result = self.result(future)
+            except KilledWorker as error:
+                killed += error.allowed_failures + 1
+            except (CancelledError, ResultLostError):  # the connection was interrupted, or its worker ended
+                killed += 1
+            else:
+                return result
+        raise RunError(
+            f"Expected {function.__name__} to finish. Received: it ended its worker {killed} times (perhaps out of "
+            "memory). Run the same command again."
+        )
 
     def result(self, future: Future) -> Any:
         """Wait for a task and return its result. Look at the workers meanwhile, with the errors of `look`."""

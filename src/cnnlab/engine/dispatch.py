@@ -3,32 +3,28 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any
 
 from distributed import Future, KilledWorker, get_worker
 
 from cnnlab.engine import cluster as clusters
 from cnnlab.engine.ahead import Ahead, Work
-from cnnlab.engine.cluster import Cluster, ClusterError, ResultLostError
+from cnnlab.engine.cluster import KILLED_WORKERS, Cluster, ClusterError, ResultLostError
+from cnnlab.engine.events import Events, Interrupted
 from cnnlab.engine.images import carried
+from cnnlab.engine.queue import RunQueue
 from cnnlab.errors import RunError, WorkerError
 from cnnlab.records import Record, Run, RunStore
 
-KILLED_WORKERS = 3
-"""Workers that a run may kill before it has failed."""
 EPOCHS = "cnnlab-epochs"
 """Dask's topic for events that say which epoch of which run has ended."""
 EPOCH_SECONDS = 0.25
 """Least time between two such events of a worker: nobody reads faster."""
-# Not `distributed.as_completed`: its timeout is for the whole iteration, but epochs must be reported and workers looked
-# at meanwhile. Dask puts into this queue from other threads; callbacks run in the caller's.
-Events = SimpleQueue[Future | Mapping[str, Any] | None]
-"""Tasks that have ended, and epochs; None to interrupt the runs."""
 _Result = tuple[Record, dict[str, Any]]
 
 
@@ -71,40 +67,6 @@ def _is_cancelled() -> bool:
         worker = get_worker()
         return bool(worker.state.tasks[worker.get_current_task()].state == "cancelled")
     return False
-
-
-class RunQueue:
-    """The digests of runs that wait, by trace key."""
-
-    def __init__(self) -> None:
-        self._digests: dict[Hashable, list[str]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._digests.values()))
-
-    def add(self, trace_key: Hashable, digest: str) -> None:
-        """Add a run, after those that wait."""
-        self._digests.setdefault(trace_key, []).append(digest)
-
-    def take(self, own: Hashable, others: Collection[Hashable]) -> str:
-        """Return the next run for a worker; there must be one.
-
-        Tracing a model takes seconds, so it is a run with the worker's own trace key, else one with a key that no
-        other worker has, else the first.
-        """
-        first = next(iter(self._digests))
-        key = own if own in self._digests else next((key for key in self._digests if key not in others), first)
-        digest = self._digests[key].pop(0)
-        if not self._digests[key]:
-            del self._digests[key]
-        return digest
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error
-    """`Engine.interrupt` was called."""
-
-    def __init__(self) -> None:
-        super().__init__("Interrupted: the runs that ended are stored.")
 
 
 class Dispatch:

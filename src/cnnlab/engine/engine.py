@@ -4,19 +4,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError
 from contextlib import suppress
-from functools import partial
-from typing import Any, TypeVar
-
-from distributed import Client, KilledWorker
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnlab.engine.ahead import Ahead, Work
-from cnnlab.engine.cluster import Cluster, ResultLostError
-from cnnlab.engine.dispatch import KILLED_WORKERS, Dispatch, Events
-from cnnlab.errors import RunError
+from cnnlab.engine.events import Events
 from cnnlab.records import Record, Run, RunStore
 from cnnlab.surroundings import ADDRESS
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from cnnlab.engine.cluster import Cluster
 
 _Result = TypeVar("_Result")
 
@@ -66,7 +65,9 @@ class Engine:
         return 0.0 if self._running else time.monotonic() - self._last_run
 
     @property
-    def _cluster(self) -> Cluster:
+    def _cluster(self) -> "Cluster":
+        from cnnlab.engine.cluster import Cluster  # loads Dask, which stored runs do not need
+
         with self._connecting:
             if self._connected and self._connected.client.status == "closed":  # its scheduler was gone, and may be back
                 self.close()
@@ -74,7 +75,7 @@ class Engine:
             return self._connected
 
     @property
-    def client(self) -> Client:
+    def client(self) -> "Client":
         """The Dask client, connected or started when it is first asked for.
 
         Raises:
@@ -96,23 +97,7 @@ class Engine:
             RunError: The function killed workers.
             WorkerError: The worker has other versions than this client.
         """
-        cluster, killed = self._cluster, 0
-        cluster.restart_clock()
-        while killed < KILLED_WORKERS:
-            cluster.look()  # a client whose scheduler is gone would wait for it
-            future = cluster.submit(function.__name__, partial(function, *args, **kwargs), priority=10)
-            try:
-                result: _Result = cluster.result(future)
-            except KilledWorker as error:
-                killed += error.allowed_failures + 1
-            except (CancelledError, ResultLostError):  # the connection was interrupted, or its worker ended
-                killed += 1
-            else:
-                return result
-        raise RunError(
-            f"Expected {function.__name__} to finish. Received: it ended its worker {killed} times (perhaps out of "
-            "memory). Run the same command again."
-        )
+        return self._cluster.call(function, *args, **kwargs)
 
     def expect(self, work: Sequence[Work], store: RunStore) -> None:
         """Name runs that will be asked for later, whatever the results are until then.
@@ -182,6 +167,8 @@ class Engine:
         if missing:
             self._running.append(events := Events())
             try:
+                from cnnlab.engine.dispatch import Dispatch
+
                 records |= Dispatch(
                     self._cluster, missing, store, on_run_end, on_epoch, events, self._ahead.for_store(store)
                 ).run()

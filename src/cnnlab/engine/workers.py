@@ -15,17 +15,9 @@ from distributed import LocalCluster, WorkerPlugin
 from distributed.system import MEMORY_LIMIT
 
 from cnnlab import files, surroundings
+from cnnlab.engine.environment import WORKER_ENV, discard_stderr
 from cnnlab.errors import ConfigError
-from cnnlab.models import TRAINING_ENV
 
-WORKER_ENV = {
-    **TRAINING_ENV,
-    # One thread per worker: two processes with one thread fit more images per second than one with two.
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
-"""Environment of the workers that cnnlab starts, and defaults for the workers of a cluster."""
 _MALLOC = {
     # With Dask's settings, large arrays are mapped page by page in every step of a fit: 5 % of its time.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -37,11 +29,6 @@ WORKER_BYTES = 1_500_000_000
 """Memory that a worker needs for Keras and the images. Where memory is short, some cores get no worker."""
 START_TRIES = 3
 """How often starting the workers is tried: one may be killed as it starts."""
-
-
-def discard_stderr() -> None:
-    """Send this process's stderr to /dev/null: TensorFlow and kernels write to it, and errors return as exceptions."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 class _Prepare(WorkerPlugin):  # type: ignore[misc]

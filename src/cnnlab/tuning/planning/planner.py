@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnlab.engine.dispatch import RunQueue
+from cnnlab.engine import RunQueue
 from cnnlab.errors import ConfigError
 from cnnlab.models.cost import RETRACED_SHARE, Speed, TrialSeconds
 from cnnlab.records import Run, RunStore
