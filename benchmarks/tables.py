@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-EXPORTED = ("results", "decisions", "comparisons", "mistakes", "mistake-effects")
+EXPORTED = ("results", "decisions", "comparisons", "mistakes", "mistake-effects", "claims")
 """The tables that are kept of a report, beside its manifest."""
 MEASURES = ("val_f1", "test_f1")
 
@@ -30,14 +30,14 @@ def table(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
 
 
 def of_report(folder: Path) -> list[str]:
-    """Return the tables of a report as Markdown: its stages, all trials, and the mistakes if they were run."""
-    runs, decisions, comparisons, effects = (
+    """Return the tables of a report as Markdown: its stages, all trials, the claims and the mistakes if there are any."""
+    runs, decisions, comparisons, effects, claims = (
         pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""])
-        for name in ("results", "decisions", "comparisons", "mistake-effects")
+        for name in ("results", "decisions", "comparisons", "mistake-effects", "claims")
     )
     trials = _trials(runs)
     tables = [_stages(trials, decisions), _all_trials(trials, decisions, comparisons)]
-    return [*tables, _mistakes(effects)] if len(effects) else tables
+    return [*tables, *([_claims(claims)] if len(claims) else []), *([_mistakes(effects)] if len(effects) else [])]
 
 
 def _trials(runs: pd.DataFrame) -> pd.DataFrame:
@@ -86,6 +86,14 @@ def _all_trials(trials: pd.DataFrame, decisions: pd.DataFrame, comparisons: pd.D
         rows.append(row)
     heads = ["stage", "trial", "params", "epochs", "val F1", "test F1", "less the incumbent, val F1 (95 %)", "verdict"]
     return table(rows, heads)
+
+
+def _claims(claims: pd.DataFrame) -> str:
+    rows = [
+        [one.claim, f"> {one.claimed:g}", difference(one) if pd.notna(one.difference) else one.reason, one.status]
+        for one in claims.itertuples()
+    ]
+    return table(rows, ["claim", "claimed", "difference of test F1 (95 %)", "status"])
 
 
 def _mistakes(effects: pd.DataFrame) -> str:

@@ -172,7 +172,7 @@ def outputs(report):
 def tables(report):
     """The rows of each table, without times."""
     found = {}
-    for name in ("results", "decisions", "comparisons", "mistakes", "mistake-effects"):
+    for name in ("results", "decisions", "comparisons", "mistakes", "mistake-effects", "claims"):
         with (report / f"{name}.csv").open(newline="") as stream:
             found[name] = [
                 {key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(stream)

@@ -135,6 +135,7 @@ def test_the_tables_and_the_manifest_agree(made):
     assert manifest["missing"] == {}
     assert (made[0] / "mistakes.csv").read_text().splitlines() == ["mistake,trial"]
     assert (made[0] / "mistake-effects.csv").read_text().startswith("mistake,trial,against,difference,low,high,verdict")
+    assert (made[0] / "claims.csv").read_text().startswith("claim,status,claimed,trial,against,difference,low,high,")
     assert (made[0] / "doubtful-labels.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     digests = {row["digest"] for row in rows}
     assert manifest["runs"] == manifest["runs_made_now"] == len(digests) + len(CURVE_PARTS)

@@ -66,6 +66,17 @@ def test_the_claims_are_in_the_overview(page):
     assert "The stage filters was not run." in shown
 
 
+def test_the_claims_are_in_their_table(made):
+    claims = {row["claim"]: row for row in rows(made[0] / "claims.csv")}
+    assert list(claims) == [claim.says for claim in built_in().claims]
+    skipped = claims["Filters 32-64-128 score higher than 16-32-64."]
+    assert (skipped["status"], skipped["difference"]) == ("skipped", "")
+    assert skipped["reason"] == "The stage filters was not run."
+    measured = [row for row in claims.values() if row["status"] != "skipped"]
+    assert measured
+    assert all(float(row["low"]) <= float(row["difference"]) <= float(row["high"]) for row in measured)
+
+
 def test_the_mistakes_are_shown_and_in_their_table(page, made):
     shown = page.select_one("#mistakes").get_text()
     for mistake in built_in().mistakes:

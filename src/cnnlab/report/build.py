@@ -110,7 +110,11 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
         (out / "search.csv").unlink(missing_ok=True)
     for name, make_table in makers.items():
         with guarded(missing, f"{name}.csv", f"{name}.csv"):
-            files.write(out / f"{name}.csv", make_table().to_csv(index=False).encode())
+            _write_csv(out, name, make_table())
+
+
+def _write_csv(out: Path, name: str, table: pd.DataFrame) -> None:
+    files.write(out / f"{name}.csv", table.to_csv(index=False).encode())
 
 
 def _write(
@@ -124,6 +128,7 @@ def _write(
     manifest |= {"model": {}, "doubtful_labels": {}, "page": {"key": "", "sha256": "", "findings": []}}
     with guarded(chapters, "claims", "The claims"):
         claim_results = check_claims(tuning, study.stages)
+        _write_csv(out, "claims", tables.claims_table(claim_results))
     with guarded(chapters, "next", "What to do next"):
         steps = next_steps(tuning, study.stages, study.curve, notes_by_stage(tuning, study.stages))
     with guarded(chapters, "model", "model.keras"):

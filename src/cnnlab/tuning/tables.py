@@ -1,4 +1,4 @@
-"""The results of a study as tables: a row a run, a decision, a comparison."""
+"""The results of a study as tables: a row a run, a decision, a comparison, a claim."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
@@ -9,6 +9,7 @@ from cnnlab.evidence import Comparison, Decision
 from cnnlab.records import Record, run_row
 from cnnlab.study import StageTrial
 from cnnlab.tuning.advice import budget_notes
+from cnnlab.tuning.claims import ClaimResult
 from cnnlab.tuning.results import MistakeResult, StageResult
 from cnnlab.tuning.search import SearchResult
 from cnnlab.tuning.tuning import Tuning
@@ -92,3 +93,14 @@ def effects_table(results: Sequence[MistakeResult]) -> pd.DataFrame:
     """Return the effects of the mistakes on `test_f1` as a table, one row a trial with a mistake."""
     rows = [{"mistake": result.mistake.name, **asdict(effect)} for result in results for effect in result.effects]
     return pd.DataFrame(rows, columns=["mistake", *(field.name for field in fields(Comparison))])
+
+
+def claims_table(results: Sequence[ClaimResult]) -> pd.DataFrame:
+    """Return the claims with the comparisons on `test_f1` that decide them as a table, one row a claim."""
+    names = [field.name for field in fields(Comparison)]
+    rows = [
+        {"claim": result.claim.says, "status": str(result.status), "claimed": result.claim.by, "reason": result.reason}
+        | (asdict(result.comparison) if result.comparison else dict.fromkeys(names))
+        for result in results
+    ]
+    return pd.DataFrame(rows, columns=["claim", "status", "claimed", *names, "reason"])
