@@ -14,8 +14,17 @@ from conftest import make_record, make_result
 
 def study_of(*, published):
     """A study under the corrected protocol that the published one concerns, or does not."""
-    scope, images = SimpleNamespace(has_published=published), SimpleNamespace(has_given_val=False)
-    return SimpleNamespace(protocol=PROTOCOLS["corrected"], scope=scope, images=images)
+    scope = SimpleNamespace(has_published=published)
+    return SimpleNamespace(protocol=PROTOCOLS["corrected"], scope=scope, images=images_of(given_val=False))
+
+
+def images_of(*, given_val):
+    """Images of ten classes that are equally frequent."""
+    return SimpleNamespace(
+        has_given_val=given_val,
+        dataset=lambda colour: SimpleNamespace(train_labels=np.arange(20) % 10),
+        split=lambda dataset, seed: SimpleNamespace(val=np.arange(20)),
+    )
 
 
 CORRECTED = study_of(published=True)
@@ -42,7 +51,7 @@ def test_our_noise_is_measured_at_the_last_and_at_the_best_epoch():
             result.selected.settings, seed, history=history, best_epoch=2, scores=old.scores
         )
     summary = words.our_noise_summary(CORRECTED, [result]).data
-    assert "**0.0283** (1 degrees of freedom, from 1 trials)" in summary
+    assert "**0.0283** (1 degrees of freedom, from 1 trial)" in summary
     assert "**0.0566** at the last epoch" in summary
     assert "**0.0071** at the epoch" in summary
     assert "87 % less. For 0 % of the runs these are the same epoch." in summary
@@ -64,8 +73,19 @@ def test_our_noise_says_what_differs_between_runs():
     assert (
         "the seed and the training and validation images differ." in words.our_noise_summary(CORRECTED, [result]).data
     )
-    given = SimpleNamespace(**vars(CORRECTED) | {"images": SimpleNamespace(has_given_val=True)})
+    given = SimpleNamespace(**vars(CORRECTED) | {"images": images_of(given_val=True)})
     assert "the seed and the training images differ." in words.our_noise_summary(given, [result]).data
+
+
+def test_our_noise_leaves_out_trials_of_which_a_run_is_no_better_than_guessing():
+    results = [make_result("base", base=(0.50, 0.54)), make_result("dense", old=(0.50, 0.54), new=(0.10, 0.50))]
+    lucky = results[1].runs["new", 1]
+    results[1].runs["new", 1] = replace(lucky, scores=lucky.scores | {"val_accuracy": 0.1})
+    summary = words.our_noise_summary(CORRECTED, results).data
+    assert words.our_noise_summary(CORRECTED, results[:1]).data.split(".")[1] == summary.split(".")[1]
+    assert "Left out: 1 trial of which a run is no better than guessing." in summary
+    only = replace(results[1], trials=results[1].trials[1:])
+    assert "say nothing about noise" in words.our_noise_summary(CORRECTED, [only]).data
 
 
 def test_the_appendix_says_how_to_compare_runs_with_the_published_ones():

@@ -15,7 +15,7 @@ from cnnlab.records import Record
 from cnnlab.report.tables import count, mean_sd, table
 from cnnlab.report.words.stage import own_images
 from cnnlab.study import SPARSE_LOSS, PublishedFit, Trial
-from cnnlab.tuning import StageResult, Tuning, read_predictions
+from cnnlab.tuning import StageResult, Tuning, advice, read_predictions
 
 
 def _fits(stage: str) -> tuple[tuple[PublishedFit, Trial], ...]:
@@ -115,12 +115,24 @@ def published_choices_report() -> tuple[HTML, Markdown]:
 
 
 def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdown:
-    """Return how much our own runs of one trial differ, at their last and at their best epoch."""
+    """Return how much our own runs of one trial differ, at their last and at their best epoch.
+
+    Raises:
+        DataError: The images cannot be used.
+    """
     groups: dict[Trial, dict[str, Record]] = defaultdict(dict)  # by digest: a run that stages share counts once
     for result in results:
         for trial in result.distinct_trials:
             groups[trial.settings] |= {record.digest: record for record in result.records(trial.name)}
-    runs = [list(group.values()) for group in groups.values()]
+    # A trial of which one run learns and another does not would hide how much the others differ.
+    runs = [
+        list(group.values())
+        for group in groups.values()
+        if not any(advice.is_at_chance(tuning, [run]) for run in group.values())
+    ]
+    left_out = len(groups) - len(runs)
+    if not runs:
+        return Markdown("Every trial has a run that is no better than guessing, so they say nothing about noise.")
     sd, dof = evidence.pooled_sd([run.scores["test_f1"] for run in group] for group in runs)
     if not dof:
         return Markdown("These runs have one seed per trial, so they say nothing about noise.")
@@ -137,10 +149,13 @@ def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdow
             f" It is {times:.1f} times that of the published fits, which had 40,000 and 10,000 images; a smaller test "
             "set alone makes a score noisier."
         )
+    others = ""
+    if left_out:
+        others = f" Left out: {count(left_out, 'trial')} of which a run is no better than guessing."
     return Markdown(
         f"With {split['train']:,} training and {split['test']:,} test images, the standard deviation of one run's "
-        f"`test_f1` is **{sd:.4f}** ({dof} degrees of freedom, from {len(runs)} trials). Between runs of one trial, "
-        f"{differs}.{published}\n\n"
+        f"`test_f1` is **{sd:.4f}** ({dof} degrees of freedom, from {count(len(runs), 'trial')}). Between runs of one trial, "
+        f"{differs}.{published}{others}\n\n"
         "Is the last epoch noisier than the best one? The validation accuracy of runs of one trial has a standard "
         f"deviation of **{last:.4f}** at the last epoch and of **{best:.4f}** at the epoch with the lowest `val_loss`: "
         f"{change}. For {ended_at_best:.0f} % of the runs these are the same epoch."

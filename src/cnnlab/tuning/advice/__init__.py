@@ -8,6 +8,7 @@ from cnnlab.tuning.advice.enough import (
     budget_notes,
     chance_accuracy,
     has_not_learned,
+    is_at_chance,
     val_accuracy,
 )
 from cnnlab.tuning.advice.learning_curve import measure_curve
@@ -15,5 +16,5 @@ from cnnlab.tuning.advice.next_steps import NextStep, next_lines, next_steps, no
 
 __all__ = [
     "BudgetNote", "NextStep", "NoteKind", "budget_notes", "chance_accuracy", "distinct_records", "has_not_learned",
-    "make_command", "measure_curve", "next_lines", "next_steps", "notes_by_stage", "val_accuracy",
+    "is_at_chance", "make_command", "measure_curve", "next_lines", "next_steps", "notes_by_stage", "val_accuracy",
 ]  # fmt: skip

@@ -81,9 +81,9 @@ def has_not_learned(tuning: "Tuning", result: StageResult) -> dict[str, str]:
     reasons = {}
     for trial in result.distinct_trials:
         records = result.records(trial.name)
-        if any(_is_diverged(record) and _is_at_chance(tuning, [record]) for record in records):
+        if any(_is_diverged(record) and is_at_chance(tuning, [record]) for record in records):
             reasons[trial.name] = "diverged"
-        elif _is_at_chance(tuning, records):
+        elif is_at_chance(tuning, records):
             reasons[trial.name] = "at chance"
     return reasons
 
@@ -104,7 +104,7 @@ def chance_accuracy(tuning: "Tuning", records: Sequence[Record]) -> float:
     return float(np.mean([np.bincount(drawn).max() / len(drawn) for drawn in labels]))
 
 
-def _is_at_chance(tuning: "Tuning", records: Sequence[Record]) -> bool:
+def is_at_chance(tuning: "Tuning", records: Sequence[Record]) -> bool:
     """Return whether the accuracy of some runs is not clearly above chance: by binomial standard errors."""
     share, n_images = chance_accuracy(tuning, records), records[0].split["val"] * _n_draws(tuning, records)
     return val_accuracy(records) <= share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / n_images)
@@ -161,7 +161,7 @@ def _epochs(number: int) -> str:
 def _chance(tuning: "Tuning", result: StageResult) -> BudgetNote | None:
     """Note trials with runs whose accuracy is hardly above that of always naming the most frequent class."""
     records = {trial.name: result.records(trial.name) for trial in result.distinct_trials}
-    at_chance = {name: sum(_is_at_chance(tuning, [run]) for run in runs) for name, runs in records.items()}
+    at_chance = {name: sum(is_at_chance(tuning, [run]) for run in runs) for name, runs in records.items()}
     names = tuple(name for name, number in at_chance.items() if number)
     if not names:
         return None
