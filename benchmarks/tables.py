@@ -30,7 +30,7 @@ def table(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
 
 
 def of_report(folder: Path) -> list[str]:
-    """Return the tables of a report as Markdown: its stages, all trials, the claims and the mistakes if there are any."""
+    """Return the tables of a report as Markdown: stages, all trials, and claims and mistakes if there are any."""
     runs, decisions, comparisons, effects, claims = (
         pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""])
         for name in ("results", "decisions", "comparisons", "mistake-effects", "claims")
