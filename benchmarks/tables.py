@@ -19,7 +19,7 @@ def export(report: Path, folder: Path) -> None:
     for name in EXPORTED:
         shutil.copy(report / f"{name}.csv", folder)
     manifest = (report / "manifest.json").read_text(encoding="utf-8")
-    short = re.sub(r"((?:DATA|RUNS|REPORT)=)/[^\s\"]*/", r"\1", manifest)
+    short = re.sub(r"((?:STUDY|DATA|RUNS|REPORT)=)/[^\s\"]*/", r"\1", manifest)
     (folder / "manifest.json").write_text(short, encoding="utf-8")
 
 
