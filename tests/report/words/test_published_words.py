@@ -61,6 +61,10 @@ def test_our_noise_is_measured_at_the_last_and_at_the_best_epoch():
 def test_our_noise_is_held_against_the_published_one_only_on_its_images():
     result = make_result("base", base=(0.50, 0.54))
     assert "1.9 times that of the published fits" in words.our_noise_summary(CORRECTED, [result]).data
+    assert "a smaller test set alone" in words.our_noise_summary(CORRECTED, [result]).data
+    for seed, record in ((seed, result.runs["base", seed]) for seed in (1, 2)):
+        result.runs["base", seed] = replace(record, split={**record.split, "test": 10_000})
+    assert "a smaller test set" not in words.our_noise_summary(CORRECTED, [result]).data
     assert "published" not in words.our_noise_summary(study_of(published=False), [result]).data
 
 
