@@ -74,7 +74,9 @@ def test_the_claims_are_in_their_table(made):
     assert skipped["reason"] == "The stage filters was not run."
     measured = [row for row in claims.values() if row["status"] != "skipped"]
     assert measured
-    assert all(float(row["low"]) <= float(row["difference"]) <= float(row["high"]) for row in measured)
+    # One seed gives a difference but no interval; a trial does not differ from itself.
+    assert all(row["difference"] and row["low"] in ("", "0.0") for row in measured)
+    assert {row["status"] for row in measured} == {"inconclusive"}
 
 
 def test_the_mistakes_are_shown_and_in_their_table(page, made):
