@@ -105,7 +105,11 @@ def chance_accuracy(tuning: "Tuning", records: Sequence[Record]) -> float:
 
 
 def is_at_chance(tuning: "Tuning", records: Sequence[Record]) -> bool:
-    """Return whether the accuracy of some runs is not clearly above chance: by binomial standard errors."""
+    """Return whether the accuracy of some runs is not clearly above chance: by binomial standard errors.
+
+    Raises:
+        DataError: The images cannot be used.
+    """
     share, n_images = chance_accuracy(tuning, records), records[0].split["val"] * _n_draws(tuning, records)
     return val_accuracy(records) <= share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / n_images)
 
