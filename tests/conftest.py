@@ -54,6 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.fixture
+def own_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The log of this test alone: Dask may still log the end of an earlier test's connections, at any moment."""
+    with caplog.filtering(lambda record: not record.name.startswith("distributed")):
+        yield caplog
+
+
 @pytest.fixture(scope="session")
 def colour() -> Dataset:
     """A small colour sample: 200 + 100 images."""

@@ -156,7 +156,7 @@ def many_classes(names):
     "names",
     [["a", "b"], ODD, [f"class {i:03d}" for i in range(100)], [f"a name of many letters {i}" for i in range(250)]],
 )
-def test_any_number_of_classes_with_any_names_is_drawn_without_a_warning(names, caplog):
+def test_any_number_of_classes_with_any_names_is_drawn_without_a_warning(names, own_log):
     dataset, n = many_classes(names), len(names)
     split = data.split(dataset, "stratified", 3 * n, 2 * n, 2 * n)
     check(plots.class_counts(dataset, split), f"each of {n} classes")
@@ -170,7 +170,7 @@ def test_any_number_of_classes_with_any_names_is_drawn_without_a_warning(names, 
         plots.images(dataset.train_images[: min(n, 11)], [f"{name}\nas {name}" for name in names[:11]], "Images."),
         "Images",
     )
-    assert not caplog.records
+    assert not own_log.records
 
 
 def test_a_label_fits_its_place_and_shows_both_ends_of_a_long_name():

@@ -134,7 +134,7 @@ def extent(path):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_page_s_picture_is_clean_and_nothing_in_it_is_cut(name, caplog):
+def test_a_page_s_picture_is_clean_and_nothing_in_it_is_cut(name, own_log):
     picture = PICTURES[name]()
     assert picture.png.startswith(b"\x89PNG")
     for svg, widest in zip(svgs(picture), (960, 350), strict=True):
@@ -149,7 +149,7 @@ def test_a_page_s_picture_is_clean_and_nothing_in_it_is_cut(name, caplog):
                 assert (element.get("class"), element.get("role")) == ("mark", "img")
                 assert len(element), "no mark is empty"
         check_places(svg)
-    assert not caplog.records
+    assert not own_log.records
 
 
 def check_places(svg):
