@@ -120,6 +120,11 @@ def test_other_images_than_cifar10_have_nothing_of_the_published_study_but_the_a
             assert {row[column] for row in rows} == {""}, column
 
 
+def test_the_page_links_every_file_beside_it(page, made):
+    files = {path.name for path in made[0].iterdir() if path.is_file()} - {"index.html"}
+    assert {link["href"] for link in page.select("#how a[href]") if "#" not in link["href"]} == files
+
+
 def test_the_page_is_small_enough_for_a_mail(made):
     assert (made[0] / "index.html").stat().st_size < 6e6
 
@@ -338,6 +343,9 @@ def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, sh
         monkeypatch.setattr(name, fail)
     monkeypatch.setattr("cnnlab.tuning.tables.comparisons_table", fail)
     monkeypatch.setattr("cnnlab.report.build.check_claims", fail)
+    (tmp_path / "out").mkdir()
+    for name in ("comparisons.csv", "claims.csv", "mine.csv"):
+        (tmp_path / "out" / name).write_text("of an earlier report")
     with Tuning(folder, made[1], "smoke") as tuning:
         chapters = report.make(tuning, tmp_path / "out", short).chapters
     missing = {chapter.name: chapter.error for chapter in chapters if chapter.error}
@@ -348,6 +356,7 @@ def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, sh
     assert "This report is not complete" in page
     assert "ImportError: no such library" in page
     assert {path.stem for path in (tmp_path / "out").glob("*.csv")} == {
+        "mine",
         "results",
         "decisions",
         "mistakes",

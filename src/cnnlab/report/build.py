@@ -109,7 +109,7 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
     else:  # one of an earlier report
         (out / "search.csv").unlink(missing_ok=True)
     for name, make_table in makers.items():
-        with guarded(missing, f"{name}.csv", f"{name}.csv"):
+        with guarded(missing, f"{name}.csv", f"{name}.csv", out / f"{name}.csv"):
             _write_csv(out, name, make_table())
 
 
@@ -126,16 +126,16 @@ def _write(
     curve = [study.curve] if study.curve else []
     manifest = make_manifest(tuning, [*study.stages, *study.mistakes, *curve], changed, started, out)
     manifest |= {"model": {}, "doubtful_labels": {}, "page": {"key": "", "sha256": "", "findings": []}}
-    with guarded(chapters, "claims", "The claims"):
+    with guarded(chapters, "claims", "The claims", out / "claims.csv"):
         claim_results = check_claims(tuning, study.stages)
         _write_csv(out, "claims", tables.claims_table(claim_results))
     with guarded(chapters, "next", "What to do next"):
         steps = next_steps(tuning, study.stages, study.curve, notes_by_stage(tuning, study.stages))
-    with guarded(chapters, "model", "model.keras"):
+    with guarded(chapters, "model", "model.keras", out / "model.keras", out / "model-card.md"):
         manifest["model"] = write_model(tuning, study.stages, out)
-    with guarded(chapters, DOUBTFUL, DOUBTFUL):
+    with guarded(chapters, DOUBTFUL, DOUBTFUL, out / DOUBTFUL):
         manifest["doubtful_labels"] = _write_doubtful(tuning, study.stages, out)
-    with guarded(chapters, "page", "index.html"):
+    with guarded(chapters, "page", "index.html", out / "index.html"):
         manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, steps, manifest, out)
     manifest["missing"] = {chapter.name: chapter.error for chapter in chapters if chapter.error}
     with guarded(chapters, "manifest", "manifest.json"):

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,13 +38,19 @@ class Chapter:
 
 
 @contextmanager
-def guarded(chapters: list[Chapter], name: str, title: str) -> Iterator[None]:
-    """If a part of the report fails, add it to the chapters, with the reason, so that the other parts are made."""
+def guarded(chapters: list[Chapter], name: str, title: str, *written: Path) -> Iterator[None]:
+    """If a part of the report fails, add it to the chapters, with the reason, so that the other parts are made.
+
+    The files that the part writes are removed then, because they may be those of an earlier report.
+    """
     try:
         yield
     except Exception as error:  # a damaged store, a library that cannot be imported, a figure that cannot be drawn
         reason = " ".join(str(error).split())[:300]
         chapters.append(Chapter(name, title, Path(), f"{type(error).__name__}: {reason}"))
+        for file in written:
+            with suppress(OSError):
+                file.unlink()
 
 
 def render_chapters(templates: Path, chapters: Sequence[Chapter], terms: TermLinks) -> None:
