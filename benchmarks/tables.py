@@ -46,7 +46,8 @@ def _trials(runs: pd.DataFrame) -> pd.DataFrame:
     means, deviations = by_trial[list(MEASURES)].mean(), by_trial[list(MEASURES)].std()
     trials = by_trial.agg(n=("seed", "size"), params=("params", "first"), epochs=("epochs", "mean"))
     for name in MEASURES:
-        trials[name] = [f"{mean:.3f} ± {sd:.3f}" for mean, sd in zip(means[name], deviations[name], strict=True)]
+        pairs = zip(means[name], deviations[name], strict=True)
+        trials[name] = [f"{mean:.3f}" if pd.isna(sd) else f"{mean:.3f} ± {sd:.3f}" for mean, sd in pairs]
     return trials
 
 
@@ -102,5 +103,7 @@ def _mistakes(effects: pd.DataFrame) -> str:
 
 
 def difference(row: Any) -> str:
-    """Return a difference with its interval."""
+    """Return a difference with its interval, which one seed does not have."""
+    if pd.isna(row.low):
+        return f"{row.difference:+.3f}"
     return f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import __main__ as commands
@@ -145,6 +146,19 @@ def test_a_report_is_kept_without_the_places_of_its_files(tmp_path):
     assert (
         tmp_path / "again" / "manifest.json"
     ).read_text() == '{"command": "make report DATA=images RUNS=runs", "n": 1}'
+
+
+def test_a_report_with_one_seed_has_tables_without_intervals(tmp_path):
+    tables.export(commands.RESULTS / "sample", tmp_path)
+    runs = pd.read_csv(tmp_path / "results.csv")
+    runs[runs["seed"] == runs["seed"].min()].to_csv(tmp_path / "results.csv", index=False)
+    for name in ("decisions", "comparisons", "mistake-effects"):
+        compared = pd.read_csv(tmp_path / f"{name}.csv")
+        compared.assign(low=np.nan, high=np.nan).to_csv(tmp_path / f"{name}.csv", index=False)
+    text = "\n".join(tables.of_report(tmp_path))
+    assert "nan" not in text
+    assert "±" not in text
+    assert "two less unchanged | -0.058 |" in text
 
 
 def test_the_fits_at_full_size_are_what_the_published_study_chose_as_it_made_it(cifar10, tmp_path):
