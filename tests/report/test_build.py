@@ -336,13 +336,13 @@ def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, sh
         ],
         "an import": [
             ("cnnlab.report.page.chapters.make_exporter", "data"),
-            ("cnnlab.report.build.write_model", "model"),
+            ("cnnlab.report.outputs.write_model", "model"),
         ],
     }[broken]
     for name, _ in parts:
         monkeypatch.setattr(name, fail)
     monkeypatch.setattr("cnnlab.tuning.tables.comparisons_table", fail)
-    monkeypatch.setattr("cnnlab.report.build.check_claims", fail)
+    monkeypatch.setattr("cnnlab.report.outputs.check_claims", fail)
     (tmp_path / "out").mkdir()
     for name in ("comparisons.csv", "claims.csv", "mine.csv"):
         (tmp_path / "out" / name).write_text("of an earlier report")

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from cnnlab.report.build import _write_tables
 from cnnlab.report.manifest import make_manifest
 from cnnlab.report.notebooks import NotebookRunner
+from cnnlab.report.outputs import _write_tables
 from cnnlab.tuning import StudyResults, Tuning
 from conftest import make_result, make_search
 

@@ -2,50 +2,35 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from cnnlab import files, models, surroundings
+from cnnlab import files, surroundings
 from cnnlab.engine import code_digest
 from cnnlab.errors import ConfigError
-from cnnlab.evidence import mean_interval
 from cnnlab.records import json_digest
 from cnnlab.report import page
 from cnnlab.report.changes import changed_line, changed_notebooks
-from cnnlab.report.manifest import STUDY_FILE, make_manifest
+from cnnlab.report.manifest import STUDY_FILE, make_manifest, read_manifest
 from cnnlab.report.notebooks import NotebookRunner, read_key
+from cnnlab.report.outputs import Outputs, write_outputs
 from cnnlab.report.page import Chapter, guarded
 from cnnlab.study import OwnModel, name_or_file
 from cnnlab.tuning import (
     ClaimResult,
     NextStep,
-    NoAnswer,
     StageResult,
     StudyResults,
     TimeLeft,
     Tuning,
-    check_claims,
-    doubtful_labels,
-    doubtful_runs,
-    final_stage,
     next_lines,
-    next_steps,
-    notes_by_stage,
     progress,
-    read_scores,
     run_study,
-    tables,
 )
-from cnnlab.tuning.search import SearchResult, ledger_table
-
-DOUBTFUL = "doubtful-labels.csv"
-"""The table of the labels that the predictions contradict."""
 
 
 @dataclass(frozen=True)
@@ -89,58 +74,30 @@ def make(tuning: Tuning, out: str | Path, notebooks: str | Path = "notebooks") -
             if changed:
                 bar.write(changed_line(changed))
             study = run_study(tuning, bar, runner.add, runner.add_failed)
-            _write_tables(tuning, study, out, missing)
-            chapters = runner.wait(bar)
-        return _write(tuning, study, [*chapters, *missing], changed, started, out)
-
-
-def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[Chapter]) -> None:
-    """Write the CSV files; add those that fail to `missing`."""
-    makers: dict[str, Callable[[], pd.DataFrame]] = {
-        "results": lambda: tables.runs_table(tuning, study.stages),
-        "decisions": lambda: tables.decisions_table(tuning, study.stages),
-        "comparisons": lambda: tables.comparisons_table(study.stages),
-        "mistakes": lambda: tables.mistakes_table(study.mistakes),
-        "mistake-effects": lambda: tables.effects_table(study.mistakes),
-    }
-    searches = [result for result in study.stages if isinstance(result, SearchResult)]
-    if searches:
-        makers["search"] = lambda: ledger_table(searches[0])
-    else:  # one of an earlier report
-        (out / "search.csv").unlink(missing_ok=True)
-    for name, make_table in makers.items():
-        with guarded(missing, f"{name}.csv", f"{name}.csv", out / f"{name}.csv"):
-            _write_csv(out, name, make_table())
-
-
-def _write_csv(out: Path, name: str, table: pd.DataFrame) -> None:
-    files.write(out / f"{name}.csv", table.to_csv(index=False).encode())
+            made = write_outputs(tuning, study, out, missing)  # while the last notebooks are executed
+            chapters = [*runner.wait(bar), *missing]
+        return _write(tuning, study, chapters, made, changed, started, out)
 
 
 def _write(
-    tuning: Tuning, study: StudyResults, chapters: list[Chapter], changed: Sequence[str], started: float, out: Path
+    tuning: Tuning,
+    study: StudyResults,
+    chapters: list[Chapter],
+    made: Outputs,
+    changed: Sequence[str],
+    started: float,
+    out: Path,
 ) -> Report:
-    """Write model, page and manifest. A part that fails is added to the chapters, with the reason."""
-    claim_results: list[ClaimResult] = []
-    steps: list[NextStep] | None = None
+    """Write page and manifest. A part that fails is added to the chapters, with the reason."""
     curve = [study.curve] if study.curve else []
     manifest = make_manifest(tuning, [*study.stages, *study.mistakes, *curve], changed, started, out)
-    manifest |= {"model": {}, "doubtful_labels": {}, "page": {"key": "", "sha256": "", "findings": []}}
-    with guarded(chapters, "claims", "The claims", out / "claims.csv"):
-        claim_results = check_claims(tuning, study.stages)
-        _write_csv(out, "claims", tables.claims_table(claim_results))
-    with guarded(chapters, "next", "What to do next"):
-        steps = next_steps(tuning, study.stages, study.curve, notes_by_stage(tuning, study.stages))
-    with guarded(chapters, "model", "model.keras", out / "model.keras", out / "model-card.md"):
-        manifest["model"] = write_model(tuning, study.stages, out)
-    with guarded(chapters, DOUBTFUL, DOUBTFUL, out / DOUBTFUL):
-        manifest["doubtful_labels"] = _write_doubtful(tuning, study.stages, out)
+    manifest |= {"model": {}, "doubtful_labels": {}, **made.origins, "page": {"key": "", "sha256": "", "findings": []}}
     with guarded(chapters, "page", "index.html", out / "index.html"):
-        manifest["page"] = _write_page(tuning, study.stages, chapters, claim_results, steps, manifest, out)
+        manifest["page"] = _write_page(tuning, study.stages, chapters, made.claim_results, made.steps, manifest, out)
     manifest["missing"] = {chapter.name: chapter.error for chapter in chapters if chapter.error}
     with guarded(chapters, "manifest", "manifest.json"):
         files.write(out / "manifest.json", json.dumps(manifest, indent=1).encode())
-    return Report(chapters, claim_results, manifest["page"]["findings"])
+    return Report(chapters, made.claim_results, manifest["page"]["findings"])
 
 
 def _check(tuning: Tuning, out: Path, notebooks: Path) -> None:
@@ -206,14 +163,6 @@ def _write_study(tuning: Tuning, out: Path) -> str:
     return name_or_file(tuning.study, surroundings.relative_path(out / STUDY_FILE))
 
 
-def _read_manifest(out: Path, part: str) -> dict[str, Any]:
-    """Return a part of the manifest that an earlier command wrote; {} if it is missing."""
-    try:
-        return dict(json.loads((out / "manifest.json").read_bytes())[part])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
 def _write_page(
     tuning: Tuning,
     results: Sequence[StageResult],
@@ -234,7 +183,7 @@ def _write_page(
             "made_with": [manifest["commit"], manifest["versions"], manifest["changed_notebooks"]],
         }
     )
-    before, is_complete = _read_manifest(out, "page"), not any(chapter.error for chapter in chapters)
+    before, is_complete = read_manifest(out, "page"), not any(chapter.error for chapter in chapters)
     old = ""
     with suppress(OSError):
         old = sha256(target.read_bytes()).hexdigest()
@@ -253,62 +202,3 @@ def _write_page(
         "sha256": sha256(content).hexdigest(),
         "findings": findings,
     }
-
-
-def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
-    """Write the final model with its card, unless they are there already; return their origin.
-
-    The model is the run with the best `val_f1` of the trial that the `final_stage` selected; without such a stage,
-    nothing is written and {} is returned.
-    """
-    final = final_stage(results)
-    if final is None:
-        return {}
-    record, records = final.best_run, final.selected_records
-    origin = {
-        "run": record.digest,
-        "stage": final.stage.name,
-        "trial": final.decision.selected,
-        "seed": record.seed,
-        "train_seconds": record.train_seconds,  # differs if the run was repeated
-        "runs": [run.digest for run in records],
-        "code": code_digest(),
-        "templates": page.templates_digest(),
-    }
-    model, model_card = out / "model.keras", out / "model-card.md"
-    if _read_manifest(out, "model") == origin and model.exists() and model_card.exists():
-        return origin
-    page.import_matplotlib()
-    from cnnlab.report import card  # imports Matplotlib, which takes seconds
-
-    arrays = tuning.store.arrays(record.digest)
-    trial = final.selected.settings.for_images(record.split["train"])
-    weights = [arrays[name] for name in sorted(arrays) if name.startswith("weight_")]
-    shape, n_classes = tuple(record.data["shape"]), len(record.data["class_names"])
-    content = tuning.engine.call(
-        models.deployable, trial.architecture, weights, shape, n_classes, scale=trial.input.scale
-    )
-    files.write(model, content)
-    labels, probs = arrays["test_labels"], arrays["test_probs"]
-    interval = mean_interval(read_scores(tuning.store, records, "test", given_val=tuning.images.has_given_val))
-    dataset = tuning.images.dataset(trial.input.colour)
-    text = card.markdown(
-        final, record, labels, probs, tuning.budget, tuning.protocol, dataset=dataset, interval=interval
-    )
-    files.write(model_card, text.encode())
-    return origin
-
-
-def _write_doubtful(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
-    """Write the table of the doubtful labels, unless it is there already; return its origin."""
-    runs, folder = doubtful_runs(tuning, results), tuning.images.folder
-    origin = {
-        "runs": runs if isinstance(runs, NoAnswer) else [record.digest for record in runs],
-        "files": json_digest(
-            [[dataset.train_files, dataset.test_files] for dataset in (folder.gray, folder.colour) if dataset]
-        ),
-        "code": code_digest(),
-    }
-    if _read_manifest(out, "doubtful_labels") != origin or not (out / DOUBTFUL).exists():
-        files.write(out / DOUBTFUL, doubtful_labels(tuning, results).table.to_csv(index=False).encode())
-    return origin

@@ -92,6 +92,14 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+def read_manifest(out: Path, part: str) -> dict[str, Any]:
+    """Return a part of the manifest that an earlier command wrote; {} if it is missing."""
+    try:
+        return dict(json.loads((out / "manifest.json").read_bytes())[part])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _lock_digest() -> str:
     """Return the hash of the project's lock file; "unknown" where cnnlab was installed without its project."""
     try:

@@ -57,7 +57,7 @@ def render(
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
-    import_matplotlib()
+    import_libraries()
     terms, overview = TermLinks(), make_overview(tuning, results, claim_results, steps, chapters)
     with as_file(files("cnnlab.report") / "templates") as templates:
         render_chapters(templates, chapters, terms)
@@ -97,11 +97,15 @@ def _code_style() -> str:
     return f"\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
 
 
-def import_matplotlib() -> None:
-    """Import Matplotlib from a folder without a `matplotlibrc`: one in the working directory may be broken."""
-    # The part that draws imports it again, and reports the error.
+def import_libraries() -> None:
+    """Import Matplotlib and nbconvert, which takes seconds, from a folder without a `matplotlibrc`.
+
+    One in the working directory may be broken.
+    """
+    # The parts that use them import them again, and report an error.
     with suppress(Exception), chdir(Path(__file__).parent):
         import matplotlib  # noqa: F401
+        import nbconvert  # noqa: F401
 
 
 def _hash(content: str) -> str:

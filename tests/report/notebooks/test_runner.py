@@ -9,8 +9,8 @@ import pytest
 
 from cnnlab import surroundings
 from cnnlab.data import Size
-from cnnlab.report import kernels, notebooks
-from cnnlab.report.notebooks import NotebookRunner
+from cnnlab.report.notebooks import NotebookRunner, kernels
+from cnnlab.report.notebooks.runner import _CHAPTERS
 from cnnlab.study import PROFILES
 from cnnlab.tuning import progress
 
@@ -39,7 +39,7 @@ def execute(tmp_path):
         for name, code in cells.items():
             cell = nbformat.v4.new_code_cell(code, id=name)
             notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": {"name": "python"}})
-            nbformat.write(notebook, tmp_path / "sources" / notebooks._CHAPTERS[name][1])
+            nbformat.write(notebook, tmp_path / "sources" / _CHAPTERS[name][1])
         runner = NotebookRunner(tuning, tmp_path / "out", tmp_path / "sources")
         with surroundings.closed(), runner:
             for name in cells:

@@ -11,7 +11,7 @@ from typing import Any
 from cnnlab import surroundings
 from cnnlab.engine import code_digest
 from cnnlab.records import json_digest
-from cnnlab.report.kernels import Job, NotebookProcess
+from cnnlab.report.notebooks.kernels import Job, NotebookProcess
 from cnnlab.report.page import Chapter
 from cnnlab.study import ALL_MISTAKES, LEARNING_CURVE
 from cnnlab.tuning import Result, Tuning, distinct_records, progress

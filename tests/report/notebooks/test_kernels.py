@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnnlab import surroundings
-from cnnlab.report.kernels import KernelManager
+from cnnlab.report.notebooks.kernels import KernelManager
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no sockets in the file system")
