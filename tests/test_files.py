@@ -31,8 +31,18 @@ def test_a_file_that_cannot_be_written_is_named_and_stays_as_it_was(tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_a_file_whose_content_fails_halfway_stays_as_it_was(tmp_path):
+    target = tmp_path / "x.npz"
+    files.write(target, b"old")
+    with pytest.raises(ValueError, match="no array"), files.writing(target) as stream:
+        stream.write(b"ne")
+        raise ValueError("no array")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+
+
 def test_only_old_scratch_files_are_swept(tmp_path):
-    old, young = files.temporary_file(tmp_path), files.temporary_file(tmp_path, ".part.ipynb")
+    old, young = files.temporary_file(tmp_path), files.temporary_file(tmp_path)
     other = tmp_path / "mine.part"
     other.write_text("")
     for path in (old, other):

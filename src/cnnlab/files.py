@@ -5,15 +5,14 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _PREFIX = ".cnnlab-"
 STALE_SECONDS = 3600
-"""Age at which a temporary file belongs to a process that was killed. (A notebook's may be older in a long cell, but is
-written again at its end.)"""
-
-
+"""Age at which a temporary file belongs to a process that was killed."""
 _LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Errors after which content may be missing. Other errors mean that the file system lacks an operation."""
 _ADVICE = {
@@ -43,25 +42,15 @@ def advice(error: OSError, setting: str = "") -> str:
     return f"{sentence} ({setting})." if setting else f"{sentence}."
 
 
-def temporary_file(folder: Path, suffix: str = ".part") -> Path:
+def temporary_file(folder: Path) -> Path:
     """Make an empty temporary file with a unique name: two writers of one file would mix their content."""
-    handle, name = tempfile.mkstemp(suffix, _PREFIX, folder)
+    handle, name = tempfile.mkstemp(".part", _PREFIX, folder)
     os.close(handle)
     return Path(name)
 
 
-def commit(source: Path, target: Path, *, replace: bool = True) -> None:
-    """Sync a temporary file to the disk and rename it to its target, so that no reader sees a part of it.
-
-    Args:
-        source: The temporary file.
-        target: Its final name.
-        replace: Whether it replaces a file of that name.
-
-    Raises:
-        FileExistsError: The target exists and is not to be replaced.
-        OSError: The disk is full, for example. An existing target stays as it was.
-    """
+def _commit(source: Path, target: Path, *, replace: bool) -> None:
+    """Sync a temporary file to the disk and rename it to its target, so that no reader sees a part of it."""
     with suppress(OSError):  # a file system without permissions
         source.chmod(0o644)
     try:
@@ -100,8 +89,9 @@ def _rename(source: Path, target: Path) -> None:
             raise error from None  # the true reason
 
 
-def write(target: Path, content: bytes, *, replace: bool = True) -> None:
-    """Write a file atomically.
+@contextmanager
+def writing(target: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that becomes `target` at the end of the block, unless an error ends the block.
 
     Raises:
         FileExistsError: The target exists and is not to be replaced.
@@ -110,8 +100,9 @@ def write(target: Path, content: bytes, *, replace: bool = True) -> None:
     path: Path | None = None
     try:
         path = temporary_file(target.parent)
-        path.write_bytes(content)
-        commit(path, target, replace=replace)
+        with path.open("wb") as stream:
+            yield stream
+        _commit(path, target, replace=replace)
     except FileExistsError:
         raise
     except OSError as error:
@@ -121,9 +112,15 @@ def write(target: Path, content: bytes, *, replace: bool = True) -> None:
             path.unlink(missing_ok=True)
 
 
+def write(target: Path, content: bytes, *, replace: bool = True) -> None:
+    """Write a file at once. It raises what `writing` does."""
+    with writing(target, replace=replace) as stream:
+        stream.write(content)
+
+
 def remove_stale_files(folder: Path) -> None:
     """Remove the temporary files that killed processes have left in a folder."""
-    for path in folder.glob(f"{_PREFIX}*.part*"):
+    for path in folder.glob(f"{_PREFIX}*.part"):
         remove_stale(path)
 
 

@@ -120,13 +120,8 @@ def _save(dataset: Dataset, target: Path) -> None:
         "train_files": dataset.train_files,
         "test_files": dataset.test_files,
     }
-    part = files.temporary_file(target.parent)
-    try:
-        with part.open("wb") as stream:
-            np.savez(stream, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
-        files.commit(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.writing(target) as stream:
+        np.savez(stream, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
     photos.remove_oldest(target.parent, "archive-*.npz")
 
 

@@ -90,22 +90,17 @@ def write(folder: Path, images: NDArray[np.uint8], abouts: Sequence[About]) -> N
     files.remove_stale_files(folder)
     digests = np.frombuffer(b"".join(about.digest for about in abouts), np.uint8).reshape(-1, 32)
     name = hashlib.sha256(repr((_VERSION, images.shape)).encode() + digests.tobytes()).hexdigest()[:16]
-    path = files.temporary_file(folder)
-    try:
-        with path.open("wb") as stream:
-            np.savez(
-                stream,
-                version=np.array(_VERSION),
-                size=np.array(images.shape[1:3]),
-                digests=digests,
-                own=np.array([about.own for about in abouts], np.int64).reshape(-1, 2),
-                has_gray_mode=np.array([about.has_gray_mode for about in abouts], np.bool_),
-                is_gray=np.array([about.is_gray for about in abouts], np.bool_),
-                images=images,
-            )
-        files.commit(path, folder / f"photos-{name}.npz")
-    finally:
-        path.unlink(missing_ok=True)
+    with files.writing(folder / f"photos-{name}.npz") as stream:
+        np.savez(
+            stream,
+            version=np.array(_VERSION),
+            size=np.array(images.shape[1:3]),
+            digests=digests,
+            own=np.array([about.own for about in abouts], np.int64).reshape(-1, 2),
+            has_gray_mode=np.array([about.has_gray_mode for about in abouts], np.bool_),
+            is_gray=np.array([about.is_gray for about in abouts], np.bool_),
+            images=images,
+        )
     remove_oldest(folder, _PATTERN)
 
 
