@@ -52,7 +52,7 @@ def test_what_systems_leave_behind_is_skipped(tmp_path):
     digest = data.load(folders(tmp_path)).colour.digest
     for name in (
         ".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "cat/._0000.png", "__MACOSX/cat/0000.png", ".hidden/0.png",
-        "dog/desktop.ini", "@eaDir/0000.png",
+        "dog/desktop.ini", "@eaDir/0000.png", "cat/System Volume Information/0.png", "lost+found/0.png",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"something")

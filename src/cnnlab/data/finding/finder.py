@@ -15,6 +15,7 @@ from cnnlab.data.finding import archives
 from cnnlab.data.finding.batches import ARCHIVE, Place, group, pack_advice
 from cnnlab.data.finding.pictures import is_picture
 from cnnlab.data.messages import DataWarning, quote, unexpected
+from cnnlab.data.photos.listing import LEFT_BEHIND
 from cnnlab.data.untrusted import packed, tar
 from cnnlab.errors import DataError
 
@@ -24,8 +25,8 @@ MAX_PICTURES = 1_000_000  # images in all these folders
 MAX_NAME = 1_000  # characters of the name of a member of an archive, folders included
 _INCOMPLETE = re.compile(r".+\.(part|partial|crdownload|download)", re.I)
 _NO_DATA = re.compile(
-    r"\..*|.*\.(part|md5|sha1|sha256|sha512|asc|sig|py|ipynb|md|html?|log|sh)|.*meta\.txt|__MACOSX|@eaDir|lost\+found"
-    r"|\$RECYCLE\.BIN|System Volume Information|Thumbs\.db|desktop\.ini",
+    r"\..*|.*\.(part|md5|sha1|sha256|sha512|asc|sig|py|ipynb|md|html?|log|sh)|.*meta\.txt|"
+    + "|".join(map(re.escape, sorted(LEFT_BEHIND))),
     re.I,
 )
 """Names of files and folders that hold no images: hidden files, checksums, downloads that are not complete, text, and

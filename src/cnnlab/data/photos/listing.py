@@ -4,7 +4,9 @@ from pathlib import Path
 
 from cnnlab.data.photos.decoding import SUFFIXES, UNREAD_PHOTOS
 
-_SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
+LEFT_BEHIND = {
+    "__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found", "system volume information"
+}  # fmt: skip
 """Names, in lower case, of what systems leave in folders."""
 
 
@@ -22,7 +24,7 @@ def image_files(folder: Path) -> list[Path]:
     found = []
     for path in sorted(folder.iterdir()):
         name = path.name.lower()
-        if name.startswith(".") or name in _SYSTEM:
+        if name.startswith(".") or name in LEFT_BEHIND:
             continue
         if path.is_dir():
             found += [] if path.is_symlink() else image_files(path)
