@@ -92,7 +92,7 @@ report: $(READY) ## Run every stage that is not stored yet and write the report
 plan: $(READY) ## Estimate what make report would take: runs, epochs, disk, time
 	@CNNLAB_END_WITH_PARENT=$$PPID exec $(BIN)/cnnlab plan $(STUDY_OPTIONS)
 
-runs: $(READY) ## List stored runs; REMOVE=unused or REMOVE=all removes them
+runs: $(READY) ## Count stored runs; REMOVE=unused or REMOVE=all removes them
 	@$(BIN)/cnnlab runs --runs $(call quoted,RUNS) $(call option,REMOVE,remove)
 
 test: $(READY_DEV) ## Run every test, slow ones too

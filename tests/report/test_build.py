@@ -420,7 +420,7 @@ def test_without_colour_images_there_is_no_colour_stage(folder, tmp_path):
         (name, "") for name in ("data", "base", "comparison", "noise", "published")
     ]
     page = BeautifulSoup((tmp_path / "out" / "index.html").read_text(encoding="utf-8"), "html.parser")
-    assert "the colour stage is skipped" in page.get_text()
+    assert "stages on colour images are skipped" in page.get_text()
 
 
 def test_the_published_protocol_runs_the_published_fits_with_their_repeats(cifar10, tmp_path):

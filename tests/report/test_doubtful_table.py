@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cnnlab.data import DataFolder
-from cnnlab.report import build
+from cnnlab.report import outputs
 from cnnlab.tuning import Tuning
 from cnnlab.tuning.doubtful import COLUMNS
 from conftest import predicting_runs
@@ -29,16 +29,16 @@ def study(gray, tmp_path):
 def write(study, out):
     """Write the table and the manifest, as a report does; return whether the table was written."""
     out.mkdir(exist_ok=True)
-    before = (out / build.DOUBTFUL).stat().st_mtime_ns if (out / build.DOUBTFUL).exists() else 0
-    origin = build._write_doubtful(study, study.results(), out)
+    before = (out / outputs.DOUBTFUL).stat().st_mtime_ns if (out / outputs.DOUBTFUL).exists() else 0
+    origin = outputs._write_doubtful(study, study.results(), out)
     (out / "manifest.json").write_text(json.dumps({"doubtful_labels": origin}))
-    return (out / build.DOUBTFUL).stat().st_mtime_ns != before
+    return (out / outputs.DOUBTFUL).stat().st_mtime_ns != before
 
 
 def test_the_table_is_written_once_and_again_when_files_have_other_names(study, tmp_path):
     out = tmp_path / "out"
     assert write(study, out)
-    table = pd.read_csv(out / build.DOUBTFUL, keep_default_na=False)
+    table = pd.read_csv(out / outputs.DOUBTFUL, keep_default_na=False)
     assert tuple(table.columns) == COLUMNS
     assert set(table["part"]) == {"test"}
     assert set(table["index"]) <= set(range(10))
@@ -48,13 +48,13 @@ def test_the_table_is_written_once_and_again_when_files_have_other_names(study, 
     files = tuple(f"test/=cmd,{index}.png" for index in range(100))
     study.images.folder = DataFolder(replace(gray, test_files=files), None, derived_gray=False)
     assert write(study, out)
-    again = pd.read_csv(out / build.DOUBTFUL)
+    again = pd.read_csv(out / outputs.DOUBTFUL)
     assert again["file"].tolist() == [files[index] for index in table["index"]]
-    (out / build.DOUBTFUL).unlink()
+    (out / outputs.DOUBTFUL).unlink()
     assert write(study, out)
 
 
 def test_without_runs_the_table_has_no_rows(study, tmp_path):
     study.scope.skip.add("base")
     assert write(study, tmp_path / "out")
-    assert (tmp_path / "out" / build.DOUBTFUL).read_text() == ",".join(COLUMNS) + "\n"
+    assert (tmp_path / "out" / outputs.DOUBTFUL).read_text() == ",".join(COLUMNS) + "\n"

@@ -102,7 +102,8 @@ def test_trial_that_suits_another_model_only():
     text = "[[stage]]\nname = 'blocks'\nvary = 'filters'\nvalues = [[8, 8, 8, 8]]\n"
     text += STAGE + "vary = 'dropout'\nvalues = [[0.1, 0.1, 0.1, 0.1, 0.1]]"
     [line] = notes(study(text), LAPTOP)
-    assert "trial '0.1-0.1-0.1-0.1-0.1': only a model that an earlier stage selects may suit it. Expected drop" in line
+    assert "trial '0.1-0.1-0.1-0.1-0.1': it does not suit the study's first model" in line
+    assert "may suit one that an earlier stage selects. Expected drop" in line
 
 
 @pytest.mark.parametrize("profile", ["quick", "laptop", "full"])

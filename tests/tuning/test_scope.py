@@ -154,7 +154,7 @@ def test_line_about_the_images(folder, cifar10, tmp_path):
 
 def test_other_study_under_the_published_protocol(folder, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"Expected all runs of the built-in study .* Received: the study mine\. Leave"
+        ConfigError, match=r"Expected all runs of the published study .* Received: the study mine\. Leave"
     ):
         Tuning(folder, tmp_path, protocol="published", study=mine())
 
@@ -235,7 +235,8 @@ def test_stage_that_may_need_another_model(folder):
     text = "[[stage]]\nname = 'same'\nvary = 'padding'\nvalues = ['same']\n"
     text += "[[stage]]\nname = 'deep'\nvary = 'filters'\nvalues = [[8, 8, 8, 8]]\n"
     [line] = check_study(mine(text), folder, "quick", {})
-    assert line.startswith("stage 'deep': only a model that an earlier stage selects may suit it. Expected images")
+    assert line.startswith("stage 'deep': a trial does not suit the study's first model")
+    assert "may suit one that an earlier stage selects. Expected images" in line
 
 
 def test_start_on_colour_images(folder, tmp_path):

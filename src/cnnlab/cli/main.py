@@ -177,7 +177,8 @@ def predict(images: tuple[str, ...], model: Path, as_json: bool, csv_file: Path 
 def diff(a: Path, b: Path) -> None:
     """Compare two reports, stage by stage.
 
-    Prints the settings, data and versions that differ, and the scores that moved by more than the noise between seeds.
+    Prints the settings, data and versions that differ, and for each stage the difference of test_f1, B less A, with its
+    95 % interval.
     """
     from cnnlab.report import diff as differences
 
@@ -190,7 +191,7 @@ def diff(a: Path, b: Path) -> None:
     "--remove", type=click.Choice(["unused", "all"]), help="Remove those that this version cannot use, or all of them."
 )
 def runs(runs: Path, remove: str | None) -> None:
-    """List stored runs, or remove them."""
+    """Count stored runs, or remove them."""
     from cnnlab.records import describe_runs, remove_runs
 
     if remove:

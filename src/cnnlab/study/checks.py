@@ -76,7 +76,10 @@ def _stage_notes(stage: Stage, incumbent: Trial, budget: Budget) -> Iterator[str
         try:
             settings = incumbent.change(**limit_epochs(trial.changes, budget))
         except ConfigError as error:
-            yield f"{place}: only a model that an earlier stage selects may suit it. {error}"
+            yield (
+                f"{place}: it does not suit the study's first model, but may suit one that an earlier stage selects. "
+                f"{error}"
+            )
             continue
         idle = list(_idle_notes(place, incumbent, trial.changes, budget))
         yield from idle

@@ -43,7 +43,7 @@ def describe_images(
     lines = [_first_line(images.folder)]
     for kind, dataset in (("grayscale", images.folder.gray), ("colour", images.folder.colour)):
         if dataset is None:
-            lines.append("colour: none, so the colour stage will be skipped")
+            lines.append("colour: none, so stages on colour images are skipped")
             continue
         study.require_size(Architecture(), dataset.image_shape)
         split = images.split(dataset)

@@ -106,7 +106,7 @@ class Tuning:
         if self.protocol.pinned and any(refused.values()):
             received = next(name for name, is_asked in refused.items() if is_asked)
             raise ConfigError(
-                f"Expected all runs of the built-in study on its one split under the {protocol} protocol. Received: "
+                f"Expected all runs of the published study on its one split under the {protocol} protocol. Received: "
                 f"{received}. Leave it out, or use the corrected protocol."
             )
         self.engine = scheduler if isinstance(scheduler, Engine) else Engine(scheduler)
@@ -193,7 +193,8 @@ class Tuning:
             except ConfigError as error:
                 if not any(str(error) in line for line in notes):
                     notes.append(
-                        f"stage {stage.name!r}: only a model that an earlier stage selects may suit it. {error}"
+                        f"stage {stage.name!r}: a trial does not suit the study's first model, but may suit one that "
+                        f"an earlier stage selects. {error}"
                     )
         for stage in self.stages:
             if stage.search:

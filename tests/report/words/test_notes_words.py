@@ -90,11 +90,11 @@ def judge(result, selected, rule=Rule.ONE_STANDARD_ERROR, **verdicts):
         ("b", {"b": (-0.8, WORSE)}, "“b” selected: smaller, and 0.8 points worse"),
         ("a", {"b": (-0.8, INCONCLUSIVE)}, "“a” kept; “b” not shown to be better"),
         ("a", {"b": (0.8, INCONCLUSIVE)}, "“a” kept; “b” not shown to be better"),
-        ("a", {"b": (-7.2, WORSE)}, "“a” kept; “b” lost 7.2 points"),
+        ("a", {"b": (-7.2, WORSE)}, "“a” kept; “b” is 7.2 points worse"),
         ("a", {"b": (0.8, BETTER)}, "“a” kept; “b” is 0.8 points better, but larger"),
-        ("a", {"b": (-38.2, WORSE), "c": (-56.4, WORSE)}, "“a” kept; every other trial lost 38 to 56 points"),
-        ("a", {"b": (-5, WORSE), "c": (-56.4, WORSE)}, "“a” kept; every other trial lost 5.0 to 56.4 points"),
-        ("a", {"b": (-5, WORSE), "c": (-5, WORSE)}, "“a” kept; every other trial lost 5.0 points"),
+        ("a", {"b": (-38.2, WORSE), "c": (-56.4, WORSE)}, "“a” kept; every other trial is 38 to 56 points worse"),
+        ("a", {"b": (-5, WORSE), "c": (-56.4, WORSE)}, "“a” kept; every other trial is 5.0 to 56.4 points worse"),
+        ("a", {"b": (-5, WORSE), "c": (-5, WORSE)}, "“a” kept; every other trial is 5.0 points worse"),
         ("a", {"b": (-5, WORSE), "c": (1, INCONCLUSIVE)}, "“a” kept; 1 of 2 others is worse"),
         ("a", {"b": (-1, INCONCLUSIVE), "c": (1, INCONCLUSIVE)}, "“a” kept; no other trial shown to be better"),
         ("a", {"b": (0.2, BETTER), "c": (0.3, BETTER)}, "“a” kept; 2 of 2 others are better, but larger"),
@@ -126,13 +126,13 @@ def test_the_heading_of_a_pinned_choice_names_it(tuning):
 
 def test_the_first_trial_of_a_stage_without_an_incumbent_is_not_kept_but_selected(tuning):
     result = judge(make_result("colour", a=(0.5, 0.6), b=(0.5, 0.7)), "a", b=(-9, WORSE))
-    assert words.stage_title(tuning, result) == "Colour: “a” selected; “b” lost 9.0 points"
+    assert words.stage_title(tuning, result) == "Colour: “a” selected; “b” is 9.0 points worse"
 
 
 def test_an_incumbent_without_a_name_of_its_own_is_unchanged(tuning):
     result = make_result("dense", **{UNCHANGED: (0.9, 0.91), "b": (0.5, 0.51)})
     assert words.stage_title(tuning, judge(result, UNCHANGED, b=(-9, WORSE))) == (
-        "Dense units: unchanged; “b” lost 9.0 points"
+        "Dense units: unchanged; “b” is 9.0 points worse"
     )
 
 

@@ -41,7 +41,7 @@ def read(shown):
         (
             NEW,
             OLD,
-            "unchanged; “winner” lost 40 points",
+            "unchanged; “winner” is 40 points worse",
             "The winner of the search is **worse** than the incumbent, so the incumbent stays: mean `val_f1` 0.905, "
             "difference -0.400 (95 % interval ",
         ),
@@ -100,7 +100,7 @@ def test_the_summary_counts_every_proposal_and_the_costs():
     assert words.search_summary(result).data == (
         "6 proposals, 3 quasi-random and 3 of the Bayesian oracle: 3 run, 1 repeated, 1 failed, 1 planned; 3 runs that "
         "cost 0.75 TFLOP of training, 75 % of what the 8 runs of the stages before have cost (1 TFLOP). The search "
-        "stopped early: 3 rounds of the oracle had no new run. The **ledger** (below, More, and `search.csv`) lists "
+        "stopped early: 3 rounds of the oracle had no new run. The **ledger** (below, and in `search.csv`) lists "
         "every proposal and what became of it."
     )
     alone = words.search_summary(make_search(OLD, NEW, path_cost=0.0, path_runs=0)).data

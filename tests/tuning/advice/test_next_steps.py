@@ -99,7 +99,7 @@ def test_one_seed_gives_no_verdict(folder, tmp_path):
     single = Tuning(folder, tmp_path, budget={"seeds": 1})
     result = with_records(make_result("dense", old=(0.5,), new=(0.6,)), split=SPLIT, best_epoch=1)
     [step] = next_steps(single, [result], None, {})
-    assert "One run per trial gives no verdict" in step.what
+    assert "With one seed, every verdict is inconclusive" in step.what
     assert "SEEDS=3" in step.command
     assert step.gain == pytest.approx(0.1)
     base = with_records(make_result("base", base=(0.5,)), split=SPLIT, best_epoch=1)

@@ -68,7 +68,7 @@ def join_arrays(
 def _images(array: NDArray[Any], shown: str) -> NDArray[np.uint8]:
     if array.ndim < 3 or not array.size:
         shape = f"shape ({', '.join(map(str, array.shape))})"
-        raise unexpected(f"images of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3) in {shown}", shape)
+        raise unexpected(f"images of shape (n, h, w), (n, h, w, 1), (n, h, w, 3) or (n, 3, h, w) in {shown}", shape)
     return np.ascontiguousarray(to_pixels(channels_last(array, shown), shown))
 
 

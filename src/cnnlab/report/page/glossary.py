@@ -99,7 +99,8 @@ TERMS = {
     ),
     "not learned": Term(
         r"\b(?:not|no (?:other )?trial has|neither trial has) learned\b",
-        "The trial is not clearly better than always guessing the most frequent class, or its loss became infinite.",
+        "The runs of the trial, taken together, are not clearly better than always guessing the most frequent class; "
+        "or one run is not, and its loss became infinite.",
     ),
     "one-standard-error rule": Term(
         r"\b[Oo]ne-standard-error rule\b|\bwithin one standard error\b",

@@ -89,7 +89,7 @@ def data_summary(folder: DataFolder, split: Split, budget: Budget) -> Markdown:
     images = folder.gray
     height, width, _ = images.image_shape
     origin = "converted from the colour images (BT.601 luma)" if folder.derived_gray else "those of the files"
-    colour = "There are no colour images, so the colour stage is skipped."
+    colour = "There are no colour images, so stages on colour images are skipped."
     if folder.colour:
         n_train, n_test = len(folder.colour.train_labels), len(folder.colour.test_labels)
         colour = f"Colour images: {n_train:,} for training, {n_test:,} for testing."

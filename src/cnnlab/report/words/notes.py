@@ -76,7 +76,7 @@ def _others(comparisons: Sequence[Comparison], not_learned: Collection[str]) -> 
     if not learned:
         return f"{only or 'no other trial'} has {'not ' if only else ''}learned"
     if len(worse) == n:
-        return f"{only or 'every other trial'} lost {_range(worse)} points"
+        return f"{only or 'every other trial'} is {_range(worse)} points worse"
     if len(learned) == n and not worse:
         return f"{only or 'no other trial'} {'not ' if only else ''}shown to be better"
     without = n - len(learned)

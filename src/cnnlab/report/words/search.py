@@ -27,7 +27,7 @@ def search_summary(result: SearchResult) -> Markdown:
         f"{counts}; {_cost(result)}."
     ]
     lines += [f"The search stopped early: {row.reason}." for row in result.ledger if row.status == Status.STOPPED]
-    lines.append("The **ledger** (below, More, and `search.csv`) lists every proposal and what became of it.")
+    lines.append("The **ledger** (below, and in `search.csv`) lists every proposal and what became of it.")
     return Markdown(" ".join(lines))
 
 

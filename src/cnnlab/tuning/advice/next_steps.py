@@ -91,7 +91,7 @@ def next_lines(steps: Sequence[NextStep]) -> list[str]:
 def _more_seeds(basis: Basis) -> Iterator[NextStep]:
     n, inconclusive = basis.tuning.budget.seeds, basis.inconclusive()
     if n == 1 and inconclusive:
-        what = f"One run per trial gives no verdict. {FIRST_SEEDS} seeds give every difference an interval."
+        what = f"With one seed, every verdict is inconclusive. With {FIRST_SEEDS}, every difference has an interval."
         at_stake = max(abs(one.difference) for one in inconclusive.values())
         seconds = basis.study_seconds() * (FIRST_SEEDS - n)
         yield NextStep(what, basis.command(SEEDS=FIRST_SEEDS), at_stake, seconds)
