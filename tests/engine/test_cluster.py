@@ -230,11 +230,15 @@ def test_a_cluster_without_workers_is_reported_once_and_waited_for(cluster, impa
         assert waiting.result(2 * SECONDS) == 8 if asked == "call" else len(waiting.result(2 * SECONDS)) == 3
 
 
-def test_waiting_for_workers_can_be_interrupted(cluster, impatient, make_work, tmp_path):
+@pytest.mark.parametrize("asked", ["call", "runs"])
+def test_waiting_for_workers_can_be_interrupted(cluster, impatient, make_work, tmp_path, asked):
     reported = []
     with Engine(cluster.address) as engine, ThreadPoolExecutor(1) as threads:
         engine.on_no_workers = reported.append
-        waiting = threads.submit(engine.run_all, make_work(1), RunStore(tmp_path / "runs"))
+        if asked == "call":
+            waiting = threads.submit(engine.call, pow, 2, 3)
+        else:
+            waiting = threads.submit(engine.run_all, make_work(1), RunStore(tmp_path / "runs"))
         wait_until(lambda: reported)
         engine.interrupt()
         with pytest.raises(Interrupted):
@@ -264,6 +268,20 @@ def test_a_worker_that_joins_later_has_the_images(cluster, make_work, tmp_path):
         cluster.kill(first)
         wait_until(lambda: len(cluster.client.nthreads()) == 1)
         wait_until(lambda: sorted(plugins(cluster)) == before)  # without another run
+        engine.run_all(make_work(2), store)
+    assert sorted(record.seed for record in store.records()) == [1, 2]
+
+
+def test_after_a_lost_connection_the_workers_are_given_the_images_again(cluster, make_work, tmp_path):
+    """The scheduler has removed them, as those of a client that has ended."""
+    cluster.worker()
+    store = RunStore(tmp_path / "runs")
+    with Engine(cluster.address) as engine:
+        engine.run_all(make_work(1), store)
+        lost = engine.client.scheduler_comm
+        engine.client.sync(lost.comm.close)
+        wait_until(lambda: not plugins(cluster))
+        wait_until(lambda: engine.client.status == "running" and engine.client.scheduler_comm is not lost)
         engine.run_all(make_work(2), store)
     assert sorted(record.seed for record in store.records()) == [1, 2]
 

@@ -20,6 +20,7 @@ import pytest
 from distributed import Status
 
 from cnnlab.engine import Engine, RunQueue, workers
+from cnnlab.engine.ahead import Ahead
 from cnnlab.engine.cluster import Cluster, connect
 from cnnlab.engine.dispatch import EPOCH_SECONDS, report_epoch
 from cnnlab.engine.images import Images
@@ -27,6 +28,7 @@ from cnnlab.errors import ConfigError, RunError
 from cnnlab.models import fit
 from cnnlab.records import RunStore
 from cnnlab.study import Architecture, Training, Trial
+from conftest import make_record
 
 TRIAL = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
 
@@ -256,7 +258,8 @@ def test_images_are_sent_again_where_a_worker_ends_meanwhile(tiny):
             raise failures.pop()
         sent.append(name)
 
-    images = Images(SimpleNamespace(id="Client-1", register_plugin=register), is_shared=True)
+    client = SimpleNamespace(id="Client-1", register_plugin=register, scheduler_comm=None)
+    images = Images(client, is_shared=True)
     images.carry(tiny)
     assert sent[-1] == f"cnnlab-Client-1-{tiny.digest}"
     sent.clear()
@@ -477,6 +480,16 @@ def test_a_run_in_progress_that_is_now_asked_for_is_not_made_twice(two_workers, 
         assert store.get(later[0][0].digest) is None, "it takes longer"
         assert len(engine.run_all(later, store)) == 1
     assert sent.count(f"run-{later[0][0].digest}") == 1
+
+
+def test_a_run_in_progress_for_later_can_be_sent_again_although_another_command_has_stored_it(work, tmp_path):
+    store, items = RunStore(tmp_path), [work(TRIAL, seed) for seed in (1, 2)]
+    ahead = Ahead(items, store)
+    ahead.sent = {"a task": (items[0][0].digest, "a worker")}
+    for run, *_ in items:
+        about = {"data": {"digest": run.data_digest}, "split": {"digest": run.split_digest}}
+        store.put(make_record(run.trial, run.seed, **about), {"x": np.zeros(1)})
+    assert list(ahead.for_store(store).work) == [items[0][0].digest]
 
 
 def test_runs_that_are_asked_for_later_stay_out_of_other_stores(two_workers, work, tmp_path):

@@ -159,6 +159,19 @@ def test_all_sessions_of_a_notebook_have_the_same_workers(open_study, folder):
     assert open_study(folder).tuning.engine is open_study(folder, budget="smoke").tuning.engine
 
 
+def test_the_connection_to_a_scheduler_that_a_session_names_ends_with_it(open_study, folder, shared_engine):
+    def clients():
+        return shared_engine.client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.clients))
+
+    before = clients()
+    session = open_study(folder, scheduler=shared_engine.address)
+    assert session.tuning.engine.call(pow, 2, 3) == 8
+    assert len(clients()) == len(before) + 1
+    open_study(folder)
+    assert clients() == before
+    assert shared_engine.call(pow, 2, 3) == 8
+
+
 def test_a_setting_that_does_not_exist_is_named(open_study, folder):
     with pytest.raises(ConfigError, match=r"Received: 'protocl'\. Did you mean 'protocol'\?"):
         open_study(folder, protocl="published")
@@ -179,8 +192,13 @@ def test_opening_a_study_with_a_wrong_setting_stops_no_work(session, open_study,
     session.gate.clear()
     pending = session.start(session.tuning.result, "dense")
     monkeypatch.setattr(sessions, "_session", session)
-    with pytest.raises(ConfigError):
-        open_study(folder, budget="fast")
+    workers = session.tuning.engine
+    monkeypatch.setattr(sessions, "_workers", workers)
+    told = workers.on_no_workers
+    for wrong in ({"budget": "fast"}, {"size": "abc"}):
+        with pytest.raises(ConfigError):
+            open_study(folder, **wrong)
+    assert workers.on_no_workers is told
     session.gate.set()
     session.wait()
     assert pending.is_done

@@ -32,8 +32,12 @@ class Ahead:
         self.made: set[str] = set()
 
     def for_store(self, store: RunStore) -> "Ahead":
-        """Return this object, without the runs that are stored by now; none of its runs for another store."""
+        """Return this object, without the runs that are stored by now; none of its runs for another store.
+
+        Those that are in progress stay, for they may have to be sent again, although another command has stored them.
+        """
         if store is not self.store:
             return Ahead()
-        self.work = {digest: item for digest, item in self.work.items() if store.get(digest) is None}
+        sent = {digest for digest, _ in self.sent.values()}
+        self.work = {digest: item for digest, item in self.work.items() if digest in sent or store.get(digest) is None}
         return self

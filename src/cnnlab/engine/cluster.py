@@ -6,13 +6,15 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
+from queue import Empty
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from distributed import Client, Future, KilledWorker, get_worker, wait
+from distributed import Client, Future, KilledWorker, get_worker
 from distributed.comm.addressing import get_address_host_port, normalize_address
 
 from cnnlab.engine.environment import WORKER_ENV
+from cnnlab.engine.events import Events, Interrupted
 from cnnlab.engine.images import Images
 from cnnlab.engine.versions import versions
 from cnnlab.engine.workers import LocalWorkers
@@ -183,15 +185,15 @@ class Cluster:
         key = f"{name}-{uuid4()}"
         return self.client.submit(_call_checked, versions(), function, *args, key=key, retries=1, pure=False, **options)
 
-    def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
-        """Call a function on a worker, as `Engine.call` describes."""
+    def call(self, events: Events, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+        """Call a function on a worker, as `Engine.call` describes. None in the events interrupts it."""
         self.restart_clock()
         killed = 0
         while killed < KILLED_WORKERS:
             self.look()  # a client whose scheduler is gone would wait for it
             future = self.submit(function.__name__, partial(function, *args, **kwargs), priority=10)
             try:
-                result: _Result = self.result(future)
+                result: _Result = self._result(future, events)
             except KilledWorker as error:
                 killed += error.allowed_failures + 1
             except (CancelledError, ResultLostError):  # the connection was interrupted, or its worker ended
@@ -203,13 +205,15 @@ class Cluster:
             "memory). Run the same command again."
         )
 
-    def result(self, future: Future) -> Any:
+    def _result(self, future: Future, events: Events) -> Any:
         """Wait for a task and return its result. Look at the workers meanwhile, with the errors of `look`."""
+        future.add_done_callback(events.put)
         while future.status == "pending":
             try:
-                with self.client.as_current():  # `wait` takes no client
-                    wait([future], timeout=POLL_SECONDS)
-            except TimeoutError:
+                if events.get(timeout=POLL_SECONDS) is None:
+                    future.cancel()
+                    raise Interrupted
+            except Empty:
                 self.look()
         return self.fetch(future)
 

@@ -3,8 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnlab.engine.ahead import Ahead, Work
@@ -61,7 +61,7 @@ class Engine:
 
     @property
     def idle_seconds(self) -> float:
-        """Seconds since the last run ended; 0 while runs are in progress."""
+        """Seconds since the last run or call ended; 0 while one is in progress."""
         return 0.0 if self._running else time.monotonic() - self._last_run
 
     @property
@@ -94,10 +94,12 @@ class Engine:
 
         Raises:
             ConfigError: There is no scheduler.
+            Interrupted: `interrupt` was called.
             RunError: The function killed workers.
             WorkerError: The worker has other versions than this client.
         """
-        return self._cluster.call(function, *args, **kwargs)
+        with self._interruptible() as events:
+            return self._cluster.call(events, function, *args, **kwargs)
 
     def expect(self, work: Sequence[Work], store: RunStore) -> None:
         """Name runs that will be asked for later, whatever the results are until then.
@@ -115,14 +117,24 @@ class Engine:
         self._ahead = Ahead(work, store)
 
     def interrupt(self) -> None:
-        """Make every `run_all` in progress raise `Interrupted` within about a second; call it from another thread.
+        """Make each `run_all` and `call` in progress raise `Interrupted` within about a second, from another thread.
 
         If workers are being started, it is raised when they are there. Runs in progress are cancelled: their workers
-        stop after the current epoch, and the next `run_all` continues from their checkpoints. Without a `run_all` in
-        progress, nothing happens: the next one is not interrupted.
+        stop after the current epoch, and the next `run_all` continues from their checkpoints. With nothing in progress,
+        nothing happens: what comes next is not interrupted.
         """
         for events in list(self._running):
             events.put(None)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[Events]:
+        """Yield the events of something that `interrupt` ends."""
+        self._running.append(events := Events())
+        try:
+            yield events
+        finally:
+            self._running.remove(events)
+            self._last_run = time.monotonic()
 
     def run_all(
         self,
@@ -165,14 +177,10 @@ class Engine:
                 self._ahead.made.discard(digest)
                 on_run_end(record, not is_made_now)
         if missing:
-            self._running.append(events := Events())
-            try:
+            with self._interruptible() as events:
                 from cnnlab.engine.dispatch import Dispatch
 
                 records |= Dispatch(
                     self._cluster, missing, store, on_run_end, on_epoch, events, self._ahead.for_store(store)
                 ).run()
-            finally:
-                self._running.remove(events)
-                self._last_run = time.monotonic()
         return records

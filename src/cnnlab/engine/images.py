@@ -28,11 +28,14 @@ class Images:
 
     def __init__(self, client: Client, *, is_shared: bool) -> None:
         self._client, self._is_shared = client, is_shared
-        self._carried: set[str] = set()
+        self._carried, self._connection = set[str](), client.scheduler_comm
         self.prefix = f"cnnlab-{client.id}-"  # Dask makes the id from a UUID
 
     def carry(self, value: Dataset | Split) -> None:
         """Give images or a split to the workers, unless they have it. Raises ConfigError if that fails repeatedly."""
+        if self._client.scheduler_comm is not self._connection:  # a new one: the scheduler has removed all images
+            self.forget()
+            self._connection = self._client.scheduler_comm
         if value.digest in self._carried:
             return
         # No class of ours but bytes: a worker of another version could not load it, and would end before it is named.

@@ -170,10 +170,11 @@ class Session:
         self._relay.forget()
 
     def close(self) -> None:
-        """Stop all work for good."""
+        """Stop all work for good, and end the connection to a scheduler that was named for this session alone."""
         self.stop()
         self._waiting.clear()
         self._queue.put(None)
+        self.tuning.__exit__()
 
     def _finish(self, pending: Pending) -> None:
         """Fill the cells that wait for work that has ended; raise its error if it has failed."""

@@ -111,7 +111,6 @@ class Tuning:
             )
         self.engine = scheduler if isinstance(scheduler, Engine) else Engine(scheduler)
         self._has_own_engine = self.engine is not scheduler
-        self.engine.on_no_workers = lambda address: self.callback.on_no_workers(address)
         self.store = RunStore(surroundings.project_path(runs), fresh=fresh)
         self.images = StudyImages(
             surroundings.project_path(data), self.budget, self.protocol, accept, size=size,
@@ -124,6 +123,8 @@ class Tuning:
         self._notes: list[str] | None = None
         self.time: dict[str, Any] = {}  # with a time limit: what was asked and estimated, for the manifest
         self.calibration: Calibration | None = None
+        # Last: a wrong argument must leave an engine that another study uses as it was.
+        self.engine.on_no_workers = lambda address: self.callback.on_no_workers(address)
 
     def __enter__(self) -> "Tuning":
         return self
