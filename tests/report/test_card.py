@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -209,6 +210,23 @@ def test_a_card_and_its_model_are_written_again_only_if_one_is_missing(written):
     paths[1].unlink()
     write()
     assert paths[1].read_text(encoding="utf-8") == content
+
+
+def test_a_model_of_a_command_that_was_stopped_is_replaced(written):
+    folder, write = written
+    paths = folder / "model.keras", folder / "model-card.md"
+    content = paths[1].read_text(encoding="utf-8")
+    for path in paths:
+        path.write_bytes(b"of another study")
+        write()
+        assert zipfile.is_zipfile(paths[0])
+        assert paths[1].read_text(encoding="utf-8") == content
+
+
+def test_a_report_without_a_final_model_keeps_none_of_an_earlier_one(written):
+    folder, _ = written
+    assert report.write_model(None, [], folder) == {}
+    assert not list(folder.glob("model*"))
 
 
 def test_the_commands_of_a_card_work(written, monkeypatch, capsys):

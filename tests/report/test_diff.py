@@ -1,5 +1,7 @@
 """Two reports, compared."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,29 @@ def test_settings_that_differ_are_listed(a, tmp_path):
     """But not times, which differ every time."""
     b = read_report(tmp_path / "b", {"base": "base"}, {"base": [0.5]}, keras="3.16.0")
     assert diff.settings(a, b) == {"versions.keras": ("3.15.1", "3.16.0")}
+
+
+def test_results_are_no_settings(tmp_path):
+    sides = []
+    for name in ("a", "b"):
+        folder = write_report(tmp_path / name, {"base": "base"}, {"base": [0.5]})
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest |= {"doubtful_labels": {"runs": [name]}, "model": {"run": name}, "missing": {name: "an error"}}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        sides.append(diff.read(folder))
+    assert diff.settings(*sides) == {}
+
+
+def test_trials_are_called_what_their_study_calls_them(tmp_path):
+    a, b = (
+        read_report(tmp_path / name, {"1": trial}, {"1": [0.5, 0.51, 0.52]}, first_digest=10 * len(trial))
+        for name, trial in (
+            ("a", "None"),
+            ("b", "nan"),
+        )
+    )
+    [change] = diff.scores(a, b)
+    assert (change.stage, change.trials) == ("1", ("None", "nan"))
 
 
 def test_a_score_has_moved_only_by_more_than_noise(a, tmp_path):

@@ -52,6 +52,8 @@ def test_the_table_is_written_once_and_again_when_files_have_other_names(study, 
     assert again["file"].tolist() == [files[index] for index in table["index"]]
     (out / outputs.DOUBTFUL).unlink()
     assert write(study, out)
+    (out / outputs.DOUBTFUL).write_text("of a command that was stopped")
+    assert write(study, out)
 
 
 def test_without_runs_the_table_has_no_rows(study, tmp_path):

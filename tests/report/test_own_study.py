@@ -14,6 +14,9 @@ import pytest
 from bs4 import BeautifulSoup
 
 from browsers import chromium, opened
+from cnnlab.errors import ConfigError
+from cnnlab.report import build
+from cnnlab.tuning import Tuning
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -128,6 +131,19 @@ def test_the_report_holds_the_study_and_names_it(made, page):
     budget = manifest(made[0])["budget"]
     assert (budget["profile"], budget["seeds"], budget["train"]) == ("smoke", 2, 60)
     assert "Profile smoke, seeds 2, train 60, protocol corrected" in one_line(page.select_one("#how p"))
+
+
+def test_after_a_stop_the_study_can_be_corrected_and_its_report_made_in_the_same_folder(folder, tmp_path):
+    (tmp_path / "mine.toml").write_text(STUDY)
+    with Tuning(folder, tmp_path / "runs", "smoke", study=tmp_path / "mine.toml") as tuning:
+        build._prepare(tmp_path / "out")
+        build._write_study(tuning, tmp_path / "out")  # and here it is stopped
+    (tmp_path / "mine.toml").write_text(STUDY + "\n# corrected\n")
+    with Tuning(folder, tmp_path / "runs", "smoke", study=tmp_path / "mine.toml") as tuning:
+        build._check(tuning, tmp_path / "out", ROOT / "notebooks")
+        (tmp_path / "out" / "manifest.json").unlink()
+        with pytest.raises(ConfigError, match=r"whose study\.toml would be replaced"):
+            build._check(tuning, tmp_path / "out", ROOT / "notebooks")
 
 
 def test_the_notebooks_read_the_copy_which_no_editor_changes(made):

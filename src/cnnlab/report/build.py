@@ -155,8 +155,11 @@ def _prepare(out: Path) -> None:
 def _write_study(tuning: Tuning, out: Path) -> str:
     """Copy the study file and its own model into the report; return what the notebooks name the study by.
 
-    They read the copy of a user's file, which may be changed while the report is made.
+    They read the copy of a user's file, which may be changed while the report is made. A manifest, empty until the end,
+    tells the next command that these copies are ours.
     """
+    if not (out / "manifest.json").exists():
+        files.write(out / "manifest.json", b"{}")
     for name, content in _study_files(tuning).items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         files.write(out / name, content)

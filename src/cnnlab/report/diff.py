@@ -14,8 +14,10 @@ from cnnlab import evidence
 from cnnlab.errors import ConfigError
 from cnnlab.evidence import Comparison, Scores
 
-_NO_SETTINGS = ("wall_seconds", "time", "train_seconds", "runs_made_now", "model", "page", "run_on")
-"""Parts of a manifest that differ from command to command."""
+_NO_SETTINGS = {
+    "wall_seconds", "time", "train_seconds", "runs_made_now", "model", "doubtful_labels", "page", "missing", "run_on"
+}  # fmt: skip
+"""Parts of a manifest that differ from command to command, or are results."""
 
 
 class ChangeVerdict(StrEnum):
@@ -79,12 +81,14 @@ def read(path: str | Path) -> Side:
         )
     try:
         manifest = json.loads((path / "manifest.json").read_bytes())
-        decisions = pd.read_csv(path / "decisions.csv", dtype=str)
+        decisions = pd.read_csv(path / "decisions.csv", dtype=str, keep_default_na=False)
         if "chosen" in decisions:
             raise ConfigError(
                 f"Expected a report of this version. Received: {str(path)!r}, made by cnnlab 0.1.0; make it again."
             )
-        results = pd.read_csv(path / "results.csv", dtype={"trial": str}).rename(columns={"trial": "selected"})
+        results = pd.read_csv(
+            path / "results.csv", dtype={"stage": str, "trial": str}, keep_default_na=False, na_values={"test_f1": [""]}
+        ).rename(columns={"trial": "selected"})
         runs = decisions[["stage", "selected"]].merge(results[["stage", "selected", "test_f1", "digest"]])
         settings = _flatten({name: value for name, value in manifest.items() if name not in _NO_SETTINGS})
         settings.pop("repeat.command", None)  # it names the folder; what it sets has lines of its own

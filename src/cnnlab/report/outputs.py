@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from cnnlab.tuning.search import SearchResult, ledger_table
 
 DOUBTFUL = "doubtful-labels.csv"
 """The table of the labels that the predictions contradict."""
+_MODEL_FILES = ("model.keras", "model-card.md")
 
 
 @dataclass
@@ -54,7 +56,7 @@ def write_outputs(tuning: Tuning, study: StudyResults, out: Path, missing: list[
         _write_csv(out, "claims", tables.claims_table(made.claim_results))
     with guarded(missing, "next", "What to do next"):
         made.steps = next_steps(tuning, study.stages, study.curve, notes_by_stage(tuning, study.stages))
-    with guarded(missing, "model", "model.keras", out / "model.keras", out / "model-card.md"):
+    with guarded(missing, "model", "model.keras", *(out / name for name in _MODEL_FILES)):
         made.origins["model"] = write_model(tuning, study.stages, out)
     with guarded(missing, DOUBTFUL, DOUBTFUL, out / DOUBTFUL):
         made.origins["doubtful_labels"] = _write_doubtful(tuning, study.stages, out)
@@ -88,10 +90,12 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     """Write the final model with its card, unless they are there already; return their origin.
 
     The model is the run with the best `val_f1` of the trial that the `final_stage` selected; without such a stage,
-    nothing is written and {} is returned.
+    the files of an earlier report are removed and {} is returned.
     """
     final = final_stage(results)
     if final is None:
+        for name in _MODEL_FILES:
+            (out / name).unlink(missing_ok=True)
         return {}
     record, records = final.best_run, final.selected_records
     origin = {
@@ -104,9 +108,8 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
         "code": code_digest(),
         "templates": page.templates_digest(),
     }
-    model, model_card = out / "model.keras", out / "model-card.md"
-    if read_manifest(out, "model") == origin and model.exists() and model_card.exists():
-        return origin
+    if (about := _about_files(out, origin, *_MODEL_FILES)) == read_manifest(out, "model"):
+        return about
     page.import_libraries()
     from cnnlab.report import card  # imports Matplotlib, which takes seconds
 
@@ -117,15 +120,15 @@ def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> di
     content = tuning.engine.call(
         models.deployable, trial.architecture, weights, shape, n_classes, scale=trial.input.scale
     )
-    files.write(model, content)
+    files.write(out / "model.keras", content)
     labels, probs = arrays["test_labels"], arrays["test_probs"]
     interval = mean_interval(read_scores(tuning.store, records, "test", given_val=tuning.images.has_given_val))
     dataset = tuning.images.dataset(trial.input.colour)
     text = card.markdown(
         final, record, labels, probs, tuning.budget, tuning.protocol, dataset=dataset, interval=interval
     )
-    files.write(model_card, text.encode())
-    return origin
+    files.write(out / "model-card.md", text.encode())
+    return _about_files(out, origin, *_MODEL_FILES)
 
 
 def _write_doubtful(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
@@ -138,6 +141,16 @@ def _write_doubtful(tuning: Tuning, results: Sequence[StageResult], out: Path) -
         ),
         "code": code_digest(),
     }
-    if read_manifest(out, "doubtful_labels") != origin or not (out / DOUBTFUL).exists():
-        files.write(out / DOUBTFUL, doubtful_labels(tuning, results).table.to_csv(index=False).encode())
-    return origin
+    if (about := _about_files(out, origin, DOUBTFUL)) == read_manifest(out, "doubtful_labels"):
+        return about
+    files.write(out / DOUBTFUL, doubtful_labels(tuning, results).table.to_csv(index=False).encode())
+    return _about_files(out, origin, DOUBTFUL)
+
+
+def _about_files(out: Path, origin: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return what the manifest says of some files: their origin, and the SHA-256 of each that is there.
+
+    An origin alone would not do: a command that was stopped has written files, but no manifest.
+    """
+    there = [name for name in names if (out / name).is_file()]
+    return origin | {"sha256": {name: sha256((out / name).read_bytes()).hexdigest() for name in there}}

@@ -23,7 +23,7 @@ OTHER_NOTEBOOKS = 3
 LAST_NOTEBOOKS = 3
 """Notebooks that are executed after the last run."""
 PAGE_SECONDS = 6
-"""Writing the page, the tables and the model, after the last notebook."""
+"""Writing the page after the last notebook."""
 TRUST_SECONDS = 30
 """After so many seconds of runs, their times count as much as the estimates."""
 Range = tuple[float, float]
