@@ -30,7 +30,7 @@ from cnnlab.data import parse_size, sample
 from cnnlab.engine import Engine, Work, dispatch
 from cnnlab.evidence import choose
 from cnnlab.evidence import compare as compare_scores
-from cnnlab.records import SCORES, Record, Run, RunStore, fit_code_digest
+from cnnlab.records import HISTORY, SCORES, Record, Run, RunStore, fit_code_digest
 from cnnlab.study import PRECISIONS, Training, Trial, make_budget, published_architecture
 from cnnlab.tuning import Tuning, progress, read_scores
 from cnnlab.tuning.halving import MIN_TRIALS, rungs, successive_halving, val_accuracy_at
@@ -211,7 +211,7 @@ def _nothing(run: Run, *_: Any) -> tuple[Record, dict[str, Any]]:
         data={"digest": run.data_digest, "class_names": ["a", "b"], "shape": [32, 32, 1]},
         split={"digest": run.split_digest, "train": 2, "val": 2, "test": 2},
         params=1,
-        history={"loss": [1.0], "val_loss": [1.0]},
+        history={name: [1.0] for name in HISTORY},
         best_epoch=1,
         train_seconds=0.0,
         scores=dict.fromkeys(SCORES, 0.5),

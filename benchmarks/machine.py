@@ -97,8 +97,10 @@ def measure(command: list[str], **environment: str) -> Usage:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    _, said = process.communicate()
-    over.set()
+    try:
+        _, said = process.communicate()
+    finally:
+        over.set()
     watcher.join()
     wall = time.perf_counter() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -15,7 +15,7 @@ from distributed import LocalCluster
 from cnnlab.engine import dispatch
 from cnnlab.engine.images import Images
 from cnnlab.models import model_cost
-from cnnlab.records import SCORES, Record, Run, RunStore, fit_code_digest
+from cnnlab.records import HISTORY, SCORES, Record, Run, RunStore, fit_code_digest
 from cnnlab.study import Trial
 from cnnlab.tuning import Tuning, distinct_records, progress
 from cnnlab.tuning.run import run_study
@@ -52,7 +52,7 @@ class Sleep:
             data={"digest": run.data_digest, "class_names": list("0123456789"), "shape": [32, 32, 1]},
             split={"digest": run.split_digest, "pool": 400, "train": 200, "val": 200, "test": 200},
             params=1,
-            history={name: [0.5] for name in ("loss", "accuracy", "val_loss", "val_f1", "val_accuracy")},
+            history={name: [0.5] for name in HISTORY},
             best_epoch=1,
             train_seconds=seconds,
             scores=dict.fromkeys(SCORES, float(rng.normal(0.6, 0.01))),

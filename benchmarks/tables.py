@@ -11,6 +11,8 @@ import pandas as pd
 EXPORTED = ("results", "decisions", "comparisons", "mistakes", "mistake-effects", "claims")
 """The tables that are kept of a report, beside its manifest."""
 MEASURES = ("val_f1", "test_f1")
+NAMES = ("stage", "trial", "selected", "against", "published_choice")
+"""Columns that hold names, of which some look like numbers."""
 
 
 def export(report: Path, folder: Path) -> None:
@@ -19,7 +21,7 @@ def export(report: Path, folder: Path) -> None:
     for name in EXPORTED:
         shutil.copy(report / f"{name}.csv", folder)
     manifest = (report / "manifest.json").read_text(encoding="utf-8")
-    short = re.sub(r"((?:STUDY|DATA|RUNS|REPORT)=)/[^\s\"]*/", r"\1", manifest)
+    short = re.sub(r"((?:STUDY|DATA|RUNS|REPORT)='?)/[^\s\"]*/", r"\1", manifest)
     (folder / "manifest.json").write_text(short, encoding="utf-8")
 
 
@@ -32,7 +34,7 @@ def table(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
 def of_report(folder: Path) -> list[str]:
     """Return the tables of a report as Markdown: stages, all trials, and claims and mistakes if there are any."""
     runs, decisions, comparisons, effects, claims = (
-        pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""])
+        pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, str))
         for name in ("results", "decisions", "comparisons", "mistake-effects", "claims")
     )
     trials = _trials(runs)

@@ -11,8 +11,8 @@ from benchmarks import coverage, photos, plain, published, scaling, simulate, ta
 from benchmarks import importance as searches
 from benchmarks.fits import Fits, of_report
 from benchmarks.machine import flops
-from cnnlab import models, study
-from cnnlab.records import RunStore
+from cnnlab import data, models, study
+from cnnlab.records import Run, RunStore
 from cnnlab.study import Architecture, Training, Trial, make_budget
 from conftest import ROOT, make_record
 
@@ -137,15 +137,33 @@ def test_the_results_show_the_tables_of_the_reports_that_were_kept():
         assert tables.of_report(report)[0] in shown
 
 
+def test_the_runs_that_do_nothing_are_found_again(gray, tmp_path):
+    split = data.split(gray, "stratified", 60, 20, 20)
+    run, store = Run(SMALL, 1, gray.digest, split.digest), RunStore(tmp_path)
+    store.put(*commands._nothing(run))
+    assert store.get(run.digest)
+
+
+def test_trials_whose_names_are_numbers_keep_them(tmp_path):
+    tables.export(commands.RESULTS / "sample", tmp_path)
+    for name in tables.EXPORTED:
+        table = pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=False, na_values=[""], dtype=str)
+        if "stage" in table:
+            table = table[table["stage"] == "batch-size"]
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    assert "| batch-size | 16 | 73,738 |" in tables.of_report(tmp_path)[0]
+    assert "| 32 less 16 |" in tables.of_report(tmp_path)[0]
+
+
 def test_a_report_is_kept_without_the_places_of_its_files(tmp_path):
     report, kept = commands.RESULTS / "sample", tmp_path / "kept"
     tables.export(report, kept)
-    (kept / "manifest.json").write_text('{"command": "make report DATA=/home/me/images RUNS=/tmp/runs", "n": 1}')
+    (kept / "manifest.json").write_text('{"command": "make report DATA=\'/home/me/my images\' RUNS=/tmp/runs", "n": 1}')
     tables.export(kept, tmp_path / "again")
     assert tables.of_report(tmp_path / "again") == tables.of_report(report)
     assert (
         tmp_path / "again" / "manifest.json"
-    ).read_text() == '{"command": "make report DATA=images RUNS=runs", "n": 1}'
+    ).read_text() == '{"command": "make report DATA=\'my images\' RUNS=runs", "n": 1}'
 
 
 def test_a_report_with_one_seed_has_tables_without_intervals(tmp_path):

@@ -52,6 +52,14 @@ def test_unused_runs_are_removed_and_those_that_help_are_kept(runs):
     assert (runs / CHECKPOINTS / "unfinished.ckpt").exists()
 
 
+def test_runs_of_the_first_version_are_unused(runs):
+    for name in (f"{'0' * 64}.json", "mine.json"):
+        (runs / name).write_text("{}")
+    assert "2 of other code or another format" in " ".join(" ".join(describe_runs(runs)).split())
+    remove_runs(runs, only_unused=True)
+    assert [path.name for path in runs.glob("*.json")] == ["mine.json"]
+
+
 def test_all_runs_are_removed_and_other_files_are_left_alone(runs):
     remove_runs(runs, only_unused=False)
     assert describe_runs(runs)[1:] == ["       0 usable by this version: 0.0 MB"]

@@ -61,7 +61,7 @@ def study_check(named: Path | str, data: Path, size: str, profile: str, budget: 
     """
     try:
         made = study.read(named)
-        with long_work(Path(named).parent):
+        with long_work(None):
             from cnnlab.tuning import check_study
 
             notes = check_study(made, data, profile, budget, size=size, trust=trust)

@@ -15,10 +15,15 @@ from cnnlab.errors import RecordWarning
 
 
 @contextmanager
-def long_work(runs: Path, fresh: bool = False, scheduler: str | None = None) -> Iterator[None]:
+def long_work(runs: Path | None, fresh: bool = False, scheduler: str | None = None) -> Iterator[None]:
     """Print warnings about stored runs in one line each, stop all child processes on Ctrl-C, and close the environment.
 
     Libraries read the environment when they are imported, so import them inside.
+
+    Args:
+        runs: Where runs are stored; None if none are made.
+        fresh: Whether stored runs are repeated.
+        scheduler: Address of a Dask scheduler.
     """
     keep_dask = bool(scheduler or os.environ.get(surroundings.ADDRESS))
     with surroundings.closed(keep_dask=keep_dask), _signals_and_warnings(runs, fresh):
@@ -26,13 +31,13 @@ def long_work(runs: Path, fresh: bool = False, scheduler: str | None = None) -> 
 
 
 @contextmanager
-def _signals_and_warnings(runs: Path, fresh: bool) -> Iterator[None]:
+def _signals_and_warnings(runs: Path | None, fresh: bool) -> Iterator[None]:
     from tqdm.auto import tqdm
 
     from cnnlab.engine import lifetime
 
     again = f"the same command{' without --fresh (FRESH=)' if fresh else ''}"
-    exit_message = f"cnnlab: stopped. Finished runs are in {str(runs)!r}; {again} continues from there."
+    where = f" Finished runs are in {str(runs)!r}; {again} continues from there." if runs else ""
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *more: Any) -> None:
@@ -41,7 +46,10 @@ def _signals_and_warnings(runs: Path, fresh: bool) -> Iterator[None]:
         else:
             usual(message, category, *more)
 
-    with warnings.catch_warnings(), lifetime.kill_children_on_exit(exit_message, os.environ[surroundings.FOLDER]):
+    with (
+        warnings.catch_warnings(),
+        lifetime.kill_children_on_exit(f"cnnlab: stopped.{where}", os.environ[surroundings.FOLDER]),
+    ):
         warnings.simplefilter("default", RecordWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield

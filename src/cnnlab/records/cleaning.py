@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cnnlab.errors import RecordError
-from cnnlab.records.store import CHECKPOINTS, FAILURES, IMAGES, PROPOSALS, QUARANTINE, SUFFIX, is_of_other_code
+from cnnlab.records.store import (
+    CHECKPOINTS,
+    FAILURES,
+    IMAGES,
+    PROPOSALS,
+    QUARANTINE,
+    SUFFIX,
+    is_of_older_format,
+    is_of_other_code,
+)
 
 _KINDS = {
     "used": "usable by this version",
@@ -57,6 +66,9 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the files of a run store and what each is, a key of `_KINDS`; other files are left alone."""
     for file in folder.glob(f"*{SUFFIX}"):
         yield file, "unused" if is_of_other_code(file) else "used"
+    for file in folder.glob("*.json"):
+        if is_of_older_format(file):
+            yield file, "unused"
     folders = (
         (QUARANTINE, f"*{SUFFIX}", "quarantined"),
         (CHECKPOINTS, "*.ckpt", "unfinished"),

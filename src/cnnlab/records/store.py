@@ -173,7 +173,7 @@ class RunStore:
 
     def _warn_of_unusable(self) -> None:
         """Name the runs of other code or an older format, which no digest of this code finds."""
-        older = sum(_DIGEST.fullmatch(path.stem) is not None for path in self.path.glob("*.json"))
+        older = sum(is_of_older_format(path) for path in self.path.glob("*.json"))
         other = sum(is_of_other_code(path) for path in self.path.glob(f"*{SUFFIX}"))
         if older + other:
             _warn(
@@ -205,6 +205,11 @@ def _state(path: Path) -> _State:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size
+
+
+def is_of_older_format(path: Path) -> bool:
+    """Return whether a JSON file has the name of a run of a version before 0.2.0."""
+    return _DIGEST.fullmatch(path.stem) is not None
 
 
 def is_of_other_code(path: Path) -> bool:

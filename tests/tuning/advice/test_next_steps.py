@@ -164,9 +164,10 @@ def test_images_that_the_files_name_for_validation_are_none_to_train_on(tuning):
     assert "the folder has 90 more images." in step.what, "of 160, without 50 and the 20 that are used"
 
 
-def test_the_commands_keep_the_size_of_the_images(folder, tmp_path):
-    tuning = Tuning(folder, tmp_path, size="24x40")
+def test_the_commands_keep_the_size_of_the_images_and_the_warnings_that_are_accepted(folder, tmp_path):
+    tuning = Tuning(folder, tmp_path, size="24x40", accept="near-copies,broken-images")
     assert " SIZE=24x40 " in make_command(tuning, "mine.toml") + " "
+    assert " ACCEPT=broken-images,near-copies " in make_command(tuning, "mine.toml") + " "
     assert "SIZE" not in make_command(Tuning(folder, tmp_path), "mine.toml")
 
 

@@ -28,6 +28,7 @@ def make_command(tuning: "Tuning", study: str, **changes: object) -> str:
         **{name: "1" if value is True else value for name, value in numbers.items() if value is not False},
         "STAGES": ",".join(sorted(tuning.scope.asked)),
         "SKIP": ",".join(sorted(tuning.scope.not_wanted)),
+        "ACCEPT": ",".join(sorted(tuning.images.accepted)),
         "TRUST": "1" if tuning.trust else "",
         **changes,
     }
