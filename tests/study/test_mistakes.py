@@ -62,4 +62,4 @@ def test_epoch_limit():
     smoke = mistake_trials(find("aug-confounded"), PROFILES["smoke"])
     assert {trial.settings.training.epochs for trial in smoke.values()} == {1}
     full = mistake_trials(find("aug-confounded"), FULL)
-    assert full["the study's with"].settings.training.epochs == 50
+    assert full["as with augmentation"].settings.training.epochs == 50

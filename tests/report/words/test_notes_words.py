@@ -157,7 +157,7 @@ def fail_to_learn(result, *names):
 @pytest.mark.parametrize(
     ("selected", "not_learned", "finding"),
     [
-        ("a", ("b",), "“a” kept; 1 of 2 others is worse, 1 has not learned"),
+        ("a", ("b",), "“a” kept; 2 of 2 others are worse, 1 of them has not learned"),
         ("a", ("b", "c"), "“a” kept; no other trial has learned"),
         ("c", ("a",), "“c” selected; the incumbent has not learned"),
         ("c", ("b",), "“c” selected, 9.0 points better"),

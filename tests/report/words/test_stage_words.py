@@ -141,7 +141,7 @@ def test_trials_of_equal_size_are_not_selected_by_their_size():
 def test_the_details_of_a_decision_say_how_many_seeds_a_verdict_needs():
     result = make_result("dense", old=(0.5, 0.6), new=(0.65, 0.65), other=(0.1, 0.11))
     new, other = (f"{one.seeds_needed:.0f}" for one in result.decision.comparisons)
-    assert words.decision_details(result).data.endswith(f"- Seeds needed: “new” {new}, “other” {other}.")
+    assert words.decision_details(result).data.endswith(f"- Seeds needed: “new”: {new}, “other”: {other}.")
 
 
 def test_layers_that_no_stage_has_changed_are_shown_once():

@@ -111,7 +111,7 @@ def test_gray_and_colour_scores_name_all_settings_that_differ():
     gray, colour = make_result("augmentation", none=(0.5, 0.6)), make_result("colour", none=(0.6, 0.7))
     sentence = words.gray_and_colour_scores(gray, colour).data
     assert "0.550 ± 0.071 on grayscale images and of 0.650 ± 0.071 on colour images (2 and 2 runs)" in sentence
-    assert "a difference of +10.0 points" in sentence
+    assert "The means differ by +0.100; this says nothing about noise." in sentence
     assert "Other settings" not in sentence
     [trial] = colour.trials
     scrambled = replace(trial, settings=trial.settings.change(colour=True, layout="published", scale=False))

@@ -97,10 +97,18 @@ TERMS = {
         r"\b[Mm]istakes?\b",
         "An error of the published study. A model is run with it and without it, which shows its effect.",
     ),
+    "mixed_bfloat16": Term(
+        r"\bmixed_bfloat16\b",
+        "Computing with numbers of 16 bits, while the parameters keep 32: faster on many processors, and less exact.",
+    ),
     "not learned": Term(
         r"\b(?:not|no (?:other )?trial has|neither trial has) learned\b",
         "The runs of the trial, taken together, are not clearly better than always guessing the most frequent class; "
         "or one run is not, and its loss became infinite.",
+    ),
+    "one-hot labels": Term(
+        r"\b[Oo]ne-hot labels?\b",
+        "Labels as rows of zeros with a 1 at the place of the class. Integer labels are the number of the class.",
     ),
     "one-standard-error rule": Term(
         r"\b[Oo]ne-standard-error rule\b|\bwithin one standard error\b",
@@ -117,6 +125,11 @@ TERMS = {
         r"\b[Oo]verfit(?:s|ting)?\b",
         "A model fits the training images better than new images. Here this is said if the training accuracy is more "
         "than 5 points above the validation accuracy.",
+    ),
+    "padding": Term(
+        r"\b[Pp]adding\b",
+        "What a convolution does at the edges of an image. With same padding, its output is as large as its input; "
+        "with valid padding, it is smaller.",
     ),
     "parameters": Term(
         r"\b[Pp]arameters\b|\bparams\b",

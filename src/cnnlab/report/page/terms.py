@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _UNLINKED = ["a", "button", "pre", "table"]
 """Elements in a paragraph in whose text no term becomes a link. In code, it must be the whole text, as `val_f1`."""
 
+_ONLY_NOTED = ["h2", "h3", "h4", "h5", "th", "td", "figcaption"]
+"""Elements whose terms are explained in the glossary, without a link."""
+
 
 def term_id(name: str) -> str:
     """Return the id of a term in the glossary."""
@@ -33,7 +36,12 @@ class TermLinks:
         return markup.format(term_id(name), TERMS[name].definition, shown or name)
 
     def link_first(self, soup: "BeautifulSoup") -> None:
-        """Make the first occurrence of each term in the paragraphs and lists of a chapter a link."""
+        """Make the first occurrence of each term in the paragraphs and lists of a chapter a link.
+
+        The glossary explains the terms of headings, tables and captions too, which get no link.
+        """
+        for text in {element.get_text(" ") for element in soup.find_all(_ONLY_NOTED)}:
+            self._used |= _terms_in(text)
         unlinked = set(TERMS)
         strings = (string for text in soup.find_all(["p", "li"]) for string in text.find_all(string=True))
         for string in strings:
@@ -59,5 +67,13 @@ class TermLinks:
 
     @property
     def entries(self) -> list[tuple[str, str, str]]:
-        """The glossary: id, name and definition of each term that the page has a link for, in alphabetical order."""
-        return [(term_id(name), name, term.definition) for name, term in TERMS.items() if name in self._used]
+        """The glossary: id, name and definition of each term of the page or of these definitions, alphabetically."""
+        explained, new = set[str](), set(self._used)
+        while new:
+            explained |= new
+            new = set[str]().union(*(_terms_in(TERMS[name].definition) for name in new)) - explained
+        return [(term_id(name), name, term.definition) for name, term in TERMS.items() if name in explained]
+
+
+def _terms_in(text: str) -> set[str]:
+    return {name for name, term in TERMS.items() if re.search(term.pattern, text)}

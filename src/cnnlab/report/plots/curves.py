@@ -51,8 +51,8 @@ def curves(
                     _draw_mean(axis, groups[reference], f"val_{metric}" if metric == "loss" else metric)
                 for record in records:
                     _draw_run(axis, name, record, metric, PALETTE[shown[name]])
-                if metric == "loss" and not any(np.isfinite(record.history["val_loss"]).any() for record in records):
-                    axis.text(0.03, 0.08, "diverged: no loss", transform=axis.transAxes)
+                if metric == "loss" and (note := _note(records, tops[name])):
+                    axis.text(0.03, 0.08, note, transform=axis.transAxes)
         return grid.canvas
 
     means = "; ".join(f"{name} {np.mean(scores):.3f}" for name, scores in best.items())
@@ -67,6 +67,14 @@ def curves(
 def _caption(reference: str) -> str:
     behind = f" Grey: mean of {fitting(reference, 150)}." if reference else ""
     return f"By epoch, a line a run. Dashed: training. Solid: validation. Dot: epoch with the lowest val_loss.{behind}"
+
+
+def _note(records: Sequence[Record], top: float) -> str:
+    """Return why nothing of the losses of a trial is in its panel; "" if something is."""
+    if not any(np.isfinite(record.history["val_loss"]).any() for record in records):
+        return "diverged: no loss"
+    losses = [loss for record in records for part in ("loss", "val_loss") for loss in record.history[part]]
+    return f"all losses above {top:.1f}" if np.nanmin(losses) > top else ""
 
 
 def _at_best(record: Record, metric: str) -> float:

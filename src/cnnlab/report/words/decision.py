@@ -95,7 +95,7 @@ def decision_details(result: StageResult) -> Markdown:
         lines.append(f"{quoted(name)} is the {same} in this budget, so it is not compared.")
     needed = {made.trial: seeds_needed(made) for made in decision.comparisons}
     if any(needed.values()):
-        listed = ", ".join(f"{quoted(name)} {number}" for name, number in needed.items() if number)
+        listed = ", ".join(f"{quoted(name)}: {number}" for name, number in needed.items() if number)
         lines.append(f"Seeds needed: {listed}.")
     fits = [trial.published for trial in result.trials if trial.published and trial.name == decision.published_choice]
     if fits and len(result.trials) > 1 and decision.rule != Rule.PUBLISHED_CHOICE:

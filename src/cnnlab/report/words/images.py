@@ -1,6 +1,6 @@
 """Tables and sentences about the images and the settings of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,11 +110,20 @@ def data_summary(folder: DataFolder, split: Split, budget: Budget) -> Markdown:
     )
 
 
-def image_warnings(warnings: Sequence[DataWarning]) -> Markdown:
-    """Return what a user should know about the images before any fit."""
-    if not warnings:
-        return Markdown("All checks of the images passed.")
-    return Markdown("\n".join(f"- {text(warning.text)} (`{warning.name}`)" for warning in warnings))
+def image_warnings(warnings: Sequence[DataWarning], accepted: Collection[str]) -> Markdown:
+    """Return what a user should know about the images before any fit.
+
+    Args:
+        warnings: Warnings about the images.
+        accepted: Kinds of warnings that the user accepts, whose checks were not made.
+    """
+    lines = [f"- {text(warning.text)} (`{warning.name}`)" for warning in warnings]
+    kinds = ", ".join(f"`{name}`" for name in sorted(accepted))
+    if not lines:
+        lines.append("All checks of the images that were made passed." if kinds else "All checks of the images passed.")
+    if kinds:
+        lines += ["", f"Accepted, so not checked: {kinds}."]
+    return Markdown("\n".join(lines))
 
 
 def class_counts_intro(dataset: Dataset, budget: Budget) -> Markdown:

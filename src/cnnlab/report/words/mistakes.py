@@ -26,7 +26,8 @@ def mistakes_intro(tuning: Tuning) -> Markdown:
     half = "" if budget.expensive else " (half of the study's, to suit a CPU)"
     lines = [
         "The model is CNN-8 of the published study as intended, with filters "
-        f"{'-'.join(map(str, model.filters))}{half}, {trial.training.optimizer}, learning rate "
+        f"{'-'.join(map(str, model.filters))}{half}, {count(model.convs_per_block, 'convolution')} per block, batch "
+        f"normalisation, dropout, {trial.training.optimizer}, learning rate "
         f"{trial.training.learning_rate:g}, batch size {trial.training.batch_size} and at most "
         f"{count(budget.epochs, 'epoch')}."
     ]

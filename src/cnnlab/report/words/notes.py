@@ -69,20 +69,24 @@ def _others(comparisons: Sequence[Comparison], not_learned: Collection[str]) -> 
     """Return how the other trials compare with the reference, which is selected."""
     n, only = len(comparisons), _name(comparisons[0].trial) if len(comparisons) == 1 else ""
     learned = [made for made in comparisons if made.trial not in not_learned]
-    better, worse = ([made for made in learned if made.verdict == verdict] for verdict in list(Verdict)[:2])
+    better = [made for made in learned if made.verdict == Verdict.BETTER]
+    worse = [made for made in comparisons if made.verdict == Verdict.WORSE]
     if better:  # the one-standard-error rule selects the reference nevertheless, because it is smaller
         one = f"{_name(better[0].trial)} is {_points(better[0])} points"
         return f"{one if len(better) == 1 else _of(better, n, 'are')} better, but larger"
     if not learned:
         return f"{only or 'no other trial'} has {'not ' if only else ''}learned"
-    if len(worse) == n:
+    if len(worse) == len(learned) == n:
         return f"{only or 'every other trial'} is {_range(worse)} points worse"
     if len(learned) == n and not worse:
         return f"{only or 'no other trial'} {'not ' if only else ''}shown to be better"
     without = n - len(learned)
     parts = [f"{_of(worse, n, 'is' if len(worse) == 1 else 'are')} worse"] if worse else []
     if without:
-        parts.append(f"{without}{'' if worse else f' of {n} others'} {'has' if without == 1 else 'have'} not learned")
+        of = "" if worse else f" of {n} others"
+        if all(made.verdict == Verdict.WORSE for made in comparisons if made.trial in not_learned):
+            of = " of them"
+        parts.append(f"{without}{of} {'has' if without == 1 else 'have'} not learned")
     return ", ".join(parts)
 
 

@@ -11,7 +11,7 @@ from cnnlab import evidence
 from cnnlab.evidence import Comparison, Rule, Verdict
 from cnnlab.records import Record
 from cnnlab.report import plots
-from cnnlab.report.tables import count, visible_name
+from cnnlab.report.tables import count, mean_sd, visible_name
 from cnnlab.report.words.images import part_notes
 from cnnlab.report.words.notes import group_choices, is_conclusive, not_learned_reason, not_learned_text, titles
 from cnnlab.report.words.settings import augmentation_text, optimizer_text
@@ -99,7 +99,7 @@ def _layers(trial: Trial) -> dict[str, str]:
 class ScoreRow:
     """The macro-F1 of a model on the test images: its mean over runs, and the 95 % interval of the mean.
 
-    With one run, the ends of the interval are NaN.
+    With one run, the ends of the interval are NaN. `accuracy` is that on the test images, mean and SD.
     """
 
     model: str
@@ -107,6 +107,7 @@ class ScoreRow:
     low: float
     high: float
     runs: int
+    accuracy: str
 
     @property
     def text(self) -> str:
@@ -125,7 +126,8 @@ def score_rows(tuning: Tuning, results: Sequence[StageResult]) -> list[ScoreRow]
     rows = []
     for name, records in models.items():
         scores = read_scores(tuning.store, records, "test", given_val=tuning.images.has_given_val)
-        rows.append(ScoreRow(name, float(scores.runs.mean()), *evidence.mean_interval(scores), len(records)))
+        accuracy = mean_sd([record.scores["test_accuracy"] for record in records])
+        rows.append(ScoreRow(name, float(scores.runs.mean()), *evidence.mean_interval(scores), len(records), accuracy))
     return rows
 
 

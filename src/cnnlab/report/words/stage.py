@@ -15,7 +15,7 @@ from cnnlab.report import plots
 from cnnlab.report.plots import Picture
 from cnnlab.report.tables import count, mean_sd, table, text, trial_cell, verdict_cell
 from cnnlab.report.words.comparison import difference_cell, quoted
-from cnnlab.study import UNCHANGED, Architecture, PublishedFit, Stage, Trial
+from cnnlab.study import SPARSE_LOSS, UNCHANGED, Architecture, Input, PublishedFit, Stage, Trial
 from cnnlab.tuning import StageResult, Tuning, advice
 
 OVERFITTING = 5.0  # points of accuracy by which training may exceed validation
@@ -170,11 +170,18 @@ def published_f1(fit: PublishedFit) -> str:
 def published_differences(result: StageResult) -> Markdown:
     """Return in which settings the published fits with a star in `trials_table` differ from our trials; "" if none."""
     notes = [
-        f"{quoted(fit.trial)} with {', '.join(f'{text(name)} {value}' for name, value in fit.changes.items())}"
+        f"{quoted(fit.trial)} with {', '.join(_changed(fit))}"
         for fit in (trial.published for trial in result.trials)
         if fit and fit.changes
     ]
     return Markdown(f"\\* What the published study really ran: {'; '.join(notes)}." if notes else "")
+
+
+def _changed(fit: PublishedFit) -> list[str]:
+    """Return what a published fit really had, in words. Some losses had labels that they cannot use, and still do."""
+    words = {"patience": "no early stopping", "layout": "scrambled channels", "scale": "pixels that are not scaled"}
+    shown = [words.get(name, f"{text(name)} {value}") for name, value in fit.changes.items()]
+    return [*shown, "integer labels"] if fit.settings.get("loss", SPARSE_LOSS) != SPARSE_LOSS else shown
 
 
 def overfitting_summary(result: StageResult) -> Markdown:
@@ -191,10 +198,20 @@ def overfitting_summary(result: StageResult) -> Markdown:
     diverged = sum(not np.isfinite(record.history["val_loss"]).all() for record in records)
     mean = f" (mean of {len(records)} runs)" if len(records) > 1 else ""
     later = f" Later, `val_loss` of {count(diverged, 'run')} became infinite or no number (NaN)." if diverged else ""
+    harder = _harder_in_training(result.selected.settings)
+    measured = f" Training accuracy is measured with {harder}, which lowers it." if harder else ""
     return Markdown(
         f"At the epoch with the lowest `val_loss`, the selected trial has a training accuracy of {train:.3f} and a "
-        f"validation accuracy of {val:.3f}{mean}: {reading}.{later}"
+        f"validation accuracy of {val:.3f}{mean}: {reading}.{measured}{later}"
     )
+
+
+def _harder_in_training(trial: Trial) -> str:
+    """Return what makes training images harder to classify than others; "" for nothing that is known."""
+    model = trial.architecture
+    has_dropout = isinstance(model, Architecture) and any(model.dropout)
+    is_augmented = trial.input.augmentation != Input().augmentation
+    return " and ".join([*(["dropout"] * has_dropout), *(["augmented images"] * is_augmented)])
 
 
 def own_images(tuning: Tuning, records: Sequence[Record]) -> str:

@@ -105,8 +105,8 @@ def gray_and_colour_scores(gray: StageResult | None, colour: StageResult) -> Mar
     return Markdown(
         f"The same network with the same augmentation ({text(before.input.augmentation)}) has a `test_f1` of "
         f"{mean_sd(on_gray)} on grayscale images and of {mean_sd(on_colour)} on colour images ({len(on_gray)} and "
-        f"{len(on_colour)} runs), a difference of {100 * float(np.mean(on_colour) - np.mean(on_gray)):+.1f} points."
-        + differ
+        f"{len(on_colour)} runs). The means differ by {float(np.mean(on_colour) - np.mean(on_gray)):+.3f}; this says "
+        "nothing about noise." + differ
     )
 
 

@@ -1,6 +1,7 @@
 """What the next steps are found from: the results of a study, their times, and the command that makes it."""
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
 
 Notes = Mapping[str, Sequence[BudgetNote]]
+PAUSED = 20
+"""A run was paused if its epochs took so many times as long as the median of its stage: a laptop may have slept."""
 
 
 class Basis:
@@ -30,6 +33,7 @@ class Basis:
         results: Its stages.
         curve: The learning curve of the final model; None without one.
         records: All records, by digest; `stage_records` has those of each stage.
+        seconds: The time of each run, by digest; of a run that was paused, that of as many usual epochs of its stage.
         workers: How many runs are made at the same time; NaN if unknown.
     """
 
@@ -39,6 +43,8 @@ class Basis:
         self.tuning, self.results, self.curve, self._notes = tuning, results, curve, notes
         self.stage_records = {result.stage.name: distinct_records([result]) for result in results}
         self.records = distinct_records([*results, *([curve] if curve else [])])
+        groups = [*self.stage_records.values(), distinct_records([curve] if curve else [])]
+        self.seconds = {digest: seconds for group in groups for digest, seconds in _usual_seconds(group).items()}
         self.workers = math.nan
         with suppress(CnnlabError):  # a scheduler that is gone
             self.workers = unmeasured(tuning).workers
@@ -52,13 +58,13 @@ class Basis:
 
     def study_seconds(self, factor: Callable[[Record], float] = lambda _: 1.0) -> float:
         """Return the wall time of all runs, of which each takes some factor of its present time."""
-        seconds = sum(record.train_seconds * factor(record) for record in self.records.values())
+        seconds = sum(self.seconds[digest] * factor(record) for digest, record in self.records.items())
         n_mistakes = self.tuning.planned_runs().get(ALL_MISTAKES, 0)
         return seconds * (1 + n_mistakes / len(self.records)) / self.workers
 
     def stage_seconds(self, name: str) -> float:
         """Return the time of all runs of a stage, one after the other."""
-        return sum(record.train_seconds for record in self.stage_records[name].values())
+        return sum(self.seconds[digest] for digest in self.stage_records[name])
 
     def is_negligible(self, result: StageResult) -> bool:
         """Return whether all differences of a stage are too small to matter, with their intervals."""
@@ -90,3 +96,11 @@ def distinct_records(results: Iterable[Result]) -> dict[str, Record]:
             groups += [list(proposal.records) for proposal in result.ledger]
         found |= {record.digest: record for group in groups for record in group}
     return found
+
+
+def _usual_seconds(records: Mapping[str, Record]) -> dict[str, float]:
+    paces = {digest: record.train_seconds / record.epochs for digest, record in records.items()}
+    usual = statistics.median(paces.values()) if paces else 0.0
+    return {
+        digest: records[digest].epochs * (pace if pace <= PAUSED * usual else usual) for digest, pace in paces.items()
+    }

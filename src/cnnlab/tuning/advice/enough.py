@@ -129,9 +129,11 @@ def _edge(result: StageResult) -> BudgetNote | None:
     if not edge:
         return None
     extreme = {"lower": "lowest", "higher": "highest"}[edge.side]
+    # What a budget skips is expensive, so higher.
+    skipped = f" This budget skips {', '.join(result.skipped)}." if result.skipped and edge.side == "higher" else ""
     text = (
         f"The selected value of {edge.setting}, {value_text(edge.value)}, is the {extreme} of {edge.n_values}: try "
-        f"{edge.side} values too."
+        f"{edge.side} values too.{skipped}"
     )
     detail = {"setting": edge.setting, "value": edge.value, "side": edge.side}
     return BudgetNote(NoteKind.EDGE, text, (result.decision.selected,), detail)

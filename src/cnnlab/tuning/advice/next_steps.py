@@ -223,8 +223,8 @@ def _stages_to_skip(basis: Basis) -> Iterator[NextStep]:
     if not names:
         return
     others = {digest for name, records in basis.stage_records.items() if name not in names for digest in records}
-    own = [record for name in names for record in basis.stage_records[name].values()]
-    saved = sum({record.digest: record.train_seconds for record in own if record.digest not in others}.values())
+    own = dict.fromkeys(digest for name in names for digest in basis.stage_records[name])
+    saved = sum(basis.seconds[digest] for digest in own if digest not in others)
     matters = basis.tuning.study.matters
     what = f"Skip next time: {_listed(names)}. All their intervals lie within -{matters:g} and +{matters:g}."
     skip = ",".join(sorted({*names, *basis.tuning.scope.not_wanted}))
