@@ -411,7 +411,8 @@ def test_an_image_that_cannot_be_read_and_a_folder_without_any_are_one_line_each
     assert len(json.loads(answer.stdout)) == 3
     empty, heic = answer.stderr.splitlines()
     assert empty == (
-        "cnnlab: Expected an image. Received: 'in/nothing', which is a folder without images. Check its name."
+        "cnnlab: Expected an image. Received: 'in/nothing', which is a folder without images that can be read. Check "
+        "its name."
     )
     assert "Received: 'in/b/x.heic' (it is HEIC)." in heic
 

@@ -45,11 +45,11 @@ def test_the_table_is_written_once_and_again_when_files_have_other_names(study, 
     assert set(table["file"]) == {""}
     assert not write(study, out)
     gray = study.images.folder.gray
-    files = tuple(f"test/=cmd,{index}.png" for index in range(100))
+    files = tuple(f"test/k\udce4fer=cmd,{index}.png" for index in range(100))  # a byte that is no UTF-8
     study.images.folder = DataFolder(replace(gray, test_files=files), None, derived_gray=False)
     assert write(study, out)
     again = pd.read_csv(out / outputs.DOUBTFUL)
-    assert again["file"].tolist() == [files[index] for index in table["index"]]
+    assert again["file"].tolist() == [files[index].replace("\udce4", "\\udce4") for index in table["index"]]
     (out / outputs.DOUBTFUL).unlink()
     assert write(study, out)
     (out / outputs.DOUBTFUL).write_text("of a command that was stopped")

@@ -140,9 +140,12 @@ def test_only_smoke_searches_without_being_asked():
         ),
         ("[search.space]\ndropout = { from = 0.1, to = 0.5, step = 0 }\n", "Expected step of dropout to be above 0"),
         ("[search.space]\ndropout = { from = 0.1, to = 0.5, step = 1 }\n", "and at most 0.4. Received: 1."),
-        (
-            "[search.space]\ndropout = { from = 0.1, to = 0.5, step = 1e-9 }\n",
-            "at most 1,000 values of dropout.",
+        *(
+            (
+                f"[search.space]\ndropout = {{ from = 0.1, to = 0.5, step = {step} }}\n",
+                "at most 1,000 values of dropout.",
+            )
+            for step in ("1e-9", "1e-310")
         ),
         (
             "[search.space]\ndense_units = { from = 32, to = 5000 }\n",

@@ -219,7 +219,7 @@ def read(path: str | Path, shape: Shape) -> NDArray[np.uint8]:
     height, width, channels = shape
     if not os.path.isfile(path):  # noqa: PTH113 - never raises
         is_folder = os.path.isdir(path)  # noqa: PTH112
-        what = "is a folder without images" if is_folder else "is no file"
+        what = "is a folder without images that can be read" if is_folder else "is no file"
         raise DataError(f"Expected an image. Received: {str(path)!r}, which {what}. Check its name.")
     try:
         with quiet():

@@ -83,7 +83,12 @@ def _write_tables(tuning: Tuning, study: StudyResults, out: Path, missing: list[
 
 
 def _write_csv(out: Path, name: str, table: pd.DataFrame) -> None:
-    files.write(out / f"{name}.csv", table.to_csv(index=False).encode())
+    files.write(out / f"{name}.csv", _csv(table))
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV. A name of a file may hold bytes that are no UTF-8."""
+    return table.to_csv(index=False).encode("utf-8", "backslashreplace")
 
 
 def write_model(tuning: Tuning, results: Sequence[StageResult], out: Path) -> dict[str, Any]:
@@ -143,7 +148,7 @@ def _write_doubtful(tuning: Tuning, results: Sequence[StageResult], out: Path) -
     }
     if (about := _about_files(out, origin, DOUBTFUL)) == read_manifest(out, "doubtful_labels"):
         return about
-    files.write(out / DOUBTFUL, doubtful_labels(tuning, results).table.to_csv(index=False).encode())
+    files.write(out / DOUBTFUL, _csv(doubtful_labels(tuning, results).table))
     return _about_files(out, origin, DOUBTFUL)
 
 

@@ -217,13 +217,13 @@ def _range(setting: str, given: dict[str, Any]) -> Dimension:
     step = 1 if step is None else step
     is_step = isinstance(step, int | float) and not isinstance(step, bool) and 0 < step <= high - low
     require(is_step, f"step of {setting}", f"above 0 and at most {high - low:g}", step)
-    n_steps = math.floor((high - low) / step + 1e-9)
+    n_steps = (high - low) / step + 1e-9  # it may be infinite
     if n_steps >= MOST_VALUES:
         raise ConfigError(
-            f"Expected at most {MOST_VALUES:,} values of {setting}. Received: {n_steps + 1:,}. Give a larger step, or "
-            "log = true."
+            f"Expected at most {MOST_VALUES:,} values of {setting}. Received: {n_steps + 1:,.0f}. Give a larger step, "
+            "or log = true."
         )
-    return Dimension(setting, tuple(_after(low, number, step) for number in range(n_steps + 1)))
+    return Dimension(setting, tuple(_after(low, number, step) for number in range(math.floor(n_steps) + 1)))
 
 
 def _after(low: float, number: int, step: float) -> float:

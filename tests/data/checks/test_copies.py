@@ -104,6 +104,19 @@ def test_near_copies_of_one_group_are_never_divided_between_train_and_val(colour
     assert ": 1 of 200" in line, line
 
 
+def test_a_closer_copy_in_its_own_group_hides_no_copy_in_another(colour):
+    images = colour.train_images.copy()
+    images[100:101] = changed(images[:1], "darker")
+    images[150:151] = changed(images[100:101], "noise")
+    groups = np.arange(200)
+    groups[150] = 100
+    found = [
+        find_copies(replace(colour, train_images=images, groups=given))[0].indices.tolist() for given in (None, groups)
+    ]
+    assert len(found[0]) == 2
+    assert found[1] == [[0, 100], [0, 150]], "groups count, although the images are those of before"
+
+
 def test_near_copies_are_found_at_any_size(colour):
     """Large images are compared in at most 32 x 32 pixels."""
     large = np.kron(colour.train_images[:40], np.ones((1, 4, 3, 1), np.uint8))

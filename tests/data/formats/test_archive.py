@@ -52,6 +52,17 @@ def test_class_folders_in_an_archive(tmp_path, name, inside):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
+    """Python takes a file for a zip by its end."""
+    source = folders(tmp_path / "source", n=10)
+    expected = data.load(source).colour.class_names
+    pack_zip(tmp_path / "more.zip", folders(tmp_path / "other", classes=("x", "y"), n=10))
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(source, arcname=".")
+        archive.add(tmp_path / "more.zip", arcname="more.zip")
+    assert data.load(tmp_path / "photos.tar").colour.class_names == expected == ("cat", "dog")
+
+
 @pytest.mark.parametrize("name", PACK)
 def test_a_table_in_an_archive(tmp_path, name):
     source = tmp_path / "source"

@@ -39,6 +39,15 @@ def test_parts_by_their_usual_names(tmp_path, train, val, test, above):
     np.testing.assert_array_equal(loaded.gray.train_images, data.luma(dataset.train_images))
 
 
+def test_validation_images_that_cannot_be_read_are_not_replaced_by_others(tmp_path):
+    folders(tmp_path, "train", "val", "test", n=4)
+    for path in (tmp_path / "val").rglob("*.png"):
+        path.unlink()
+        path.with_suffix(".heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(DataError, match="validation images that can be read"):
+        data.load(tmp_path)
+
+
 def test_a_fifth_is_held_out_where_there_is_no_test_part(tmp_path):
     dataset = data.load(folders(tmp_path, n=20)).colour
     assert dataset.is_test_held_out

@@ -57,6 +57,8 @@ def test_without_test_files_a_fifth_is_held_out(tmp_path):
         ("train-images-idx3-ubyte", b"\x00\x00\x0d\x03" + bytes(12), "starts with 00000d03"),
         ("train-images-idx3-ubyte", struct.pack(">BBBB3I", 0, 0, 8, 3, 2**31, 28, 28), "as its header says"),
         ("train-images-idx3-ubyte", b"\x00\x00\x08\xff" + bytes(12), "an idx file of bytes"),
+        ("train-images-idx3-ubyte", b"\x00\x00\x08\x46" + struct.pack(">70I", *[1] * 70) + b"\0", "1 to 4 dimensions"),
+        ("train-images-idx3-ubyte", struct.pack(">BBBB4I", 0, 0, 8, 4, 0, *[2**32 - 1] * 3), "1 to 4 dimensions"),
         ("train-labels-idx1-ubyte", idx(LABELS[:7]), "a label for each of 20 images"),
         ("train-images-idx3-ubyte", gzip.compress(idx(IMAGES[:20]))[:-20], "to be a whole gzip file"),
     ],

@@ -50,6 +50,21 @@ def test_names_of_medmnist(tmp_path):
     assert split.train.tolist() == list(range(12))
 
 
+@pytest.mark.parametrize("name", ["x_test", "y_test", "x_val"])
+def test_a_part_without_its_labels_or_images_is_named(tmp_path, name):
+    keras(tmp_path / "x.npz", **{name: None if name.endswith("test") else IMAGES})
+    with pytest.raises(DataError, match=r"images and labels of each part of 'x\.npz'\. Received: only '"):
+        data.load(tmp_path)
+
+
+def test_arrays_of_other_names_are_named(tmp_path):
+    keras(tmp_path / "x.npz", x_validation=IMAGES, ages=LABELS)
+    [warning] = data.load(tmp_path).gray.warnings
+    assert (warning.name, warning.text) == (
+        "unread-files", "Not read: 'x_validation', 'ages' in 'x.npz': no known names."
+    )  # fmt: skip
+
+
 def test_without_test_images_a_fifth_is_held_out(tmp_path):
     keras(tmp_path / "a.npz", x_test=None, y_test=None)
     dataset = data.load(tmp_path).gray

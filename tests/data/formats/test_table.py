@@ -53,6 +53,20 @@ def test_names_of_files(tmp_path, spell, name, sep):
     assert dataset.train_files[0].startswith("images/im0")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_labels_with_accents_in_the_encodings_of_spreadsheets(tmp_path, encoding):
+    table = pd.DataFrame({"file": images(tmp_path), "label": ["Bär", "Bör"] * (N // 2)})
+    table.to_csv(tmp_path / "labels.csv", index=False, encoding=encoding)
+    assert data.load(tmp_path).colour.class_names == ("Bär", "Bör")
+
+
+def test_cells_beyond_the_header_are_not_cut_off(tmp_path):
+    rows = [f"{name},Acer rubrum, {'L.' if number % 2 else 'Mill.'}" for number, name in enumerate(images(tmp_path))]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    with pytest.raises(DataError, match=r"Received: rows with more\. Put cells that contain ',' in double quotes"):
+        data.load(tmp_path)
+
+
 def test_a_table_beside_its_images(tmp_path):
     names = images(tmp_path, folder="")
     write(tmp_path, file=names, label=LABELS)

@@ -49,8 +49,8 @@ class Pairs:
         return Pairs(self.parts, self.indices[kept], self.is_exact[kept], self.is_mixed[kept])
 
 
-_found: dict[str, tuple[Pairs, Pairs, Pairs]] = {}
-"""The copies in the last dataset, by its digest: checks and pictures ask for the same ones."""
+_found: dict[tuple[str, bytes], tuple[Pairs, Pairs, Pairs]] = {}
+"""The copies in the last dataset, by its digest and its groups: checks and pictures ask for the same ones."""
 
 
 def find_copies(dataset: Dataset) -> tuple[Pairs, Pairs, Pairs]:
@@ -60,13 +60,14 @@ def find_copies(dataset: Dataset) -> tuple[Pairs, Pairs, Pairs]:
     pixels. Pairs whose perceptual hashes differ little are compared pixel by pixel, each image with the first
     `MOST_CANDIDATES` of them. A copy of several images is in one pair, with the one that it resembles most.
     """
-    if dataset.digest not in _found:
+    key = dataset.digest, b"" if dataset.groups is None else dataset.groups.tobytes()
+    if key not in _found:
         labels = dataset.train_labels, dataset.test_labels
         parts = [_part(name, images, labels[place]) for place, (name, images) in enumerate(dataset.parts)]
         train, test = parts
         _found.clear()
-        _found[dataset.digest] = _copies(train, train, dataset.groups), _copies(test, test), _copies(train, test)
-    return _found[dataset.digest]
+        _found[key] = _copies(train, train, dataset.groups), _copies(test, test), _copies(train, test)
+    return _found[key]
 
 
 def identical(dataset: Dataset) -> Iterator[str]:
@@ -157,9 +158,7 @@ def _copies(part: _Part, other: _Part, groups: NDArray[np.int64] | None = None) 
         copies = np.flatnonzero(unique[place] == other.exact)
         exact = np.stack([first[place[copies]], copies], axis=1)
     others = np.setdiff1d(others, copies)
-    near = _near(part, originals, other, others)
-    if groups is not None:
-        near = near[groups[near[:, 0]] != groups[near[:, 1]]]
+    near = _near(part, originals, other, others, groups)
     indices, is_exact = np.concatenate([exact, near]), np.arange(len(exact) + len(near)) < len(exact)
     is_mixed = part.labels[indices[:, 0]] != other.labels[indices[:, 1]]
     order = np.lexsort([indices[:, 1], ~is_mixed])
@@ -172,10 +171,16 @@ def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(whole), np.uint64)
 
 
-def _near(part: _Part, originals: NDArray[np.int64], other: _Part, others: NDArray[np.int64]) -> NDArray[np.int64]:
+def _near(
+    part: _Part,
+    originals: NDArray[np.int64],
+    other: _Part,
+    others: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
     """Return the near copies of originals among others, both given as sorted indices: (k, 2) indices.
 
-    In one part, both are the same images, and each is compared with earlier ones.
+    In one part, both are the same images, and each is compared with earlier ones, but not with those of its group.
     """
     best, score = np.zeros(len(others), np.int64), np.full(len(others), -1.0, np.float32)
     codes, other_codes = part.codes[originals], other.codes[others]
@@ -183,6 +188,9 @@ def _near(part: _Part, originals: NDArray[np.int64], other: _Part, others: NDArr
         pairs = _candidates(codes, other_codes[start : start + _ROWS], start if other is part else None)
         for block in np.array_split(pairs, len(pairs) // _BLOCK + 1):
             i, j = block[:, 0], block[:, 1] + start
+            if groups is not None:
+                are_apart = groups[originals[i]] != groups[others[j]]
+                i, j = i[are_apart], j[are_apart]
             first, second = standardised(part.small[originals[i]]), standardised(other.small[others[j]])
             correlations = np.einsum("np,np->n", first, second)
             order = np.argsort(correlations, kind="stable")  # the highest one of each `j` is assigned last

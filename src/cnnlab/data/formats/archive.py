@@ -97,7 +97,10 @@ def stored(path: Path, wanted: Wanted) -> Dataset | None:
     if not wanted.cache or not path.is_file():
         return None
     with suppress(OSError):
-        return _load(_stored_path(path, wanted))
+        kept = _stored_path(path, wanted)
+        if dataset := _load(kept):
+            photos.touch(kept)
+            return dataset
     return None
 
 

@@ -22,6 +22,7 @@ _NAME = re.compile(
     r"(?P<kind>images|labels)[-_.]idx[1-4][-_.]ubyte(?:\.gz)?",
     re.I,
 )
+MOST_DIMENSIONS = 4
 _PARTS = {"train": "train", "t10k": "test", "test": "test"}  # others are "val"
 
 
@@ -68,6 +69,9 @@ def _array(content: bytes, file: str) -> NDArray[np.uint8]:
         raise unexpected(expected, f"one that starts with {content[:4].hex() or 'nothing'}", "Fetch it again.")
     start = 4 + 4 * content[3]
     shape = struct.unpack(f">{content[3]}I", content[4:start])
+    if not 0 < len(shape) <= MOST_DIMENSIONS or 0 in shape:
+        expected = f"1 to {MOST_DIMENSIONS} dimensions without zeros in {quote(file, 100)}"
+        raise unexpected(expected, f"the shape {quote(str(shape), 60)}", "Fetch it again.")
     if math.prod(shape) != len(content) - start:
         expected = f"{math.prod(shape):,} numbers in {quote(file, 100)}, as its header says"
         raise unexpected(expected, f"{len(content) - start:,}", "Fetch it again.")

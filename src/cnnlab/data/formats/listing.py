@@ -87,7 +87,7 @@ def read_pictures(
     kept = [every[index] for index in imported.kept]
     n_train = sum(picture.part != "test" for picture in kept)
     labels = np.array([names.index(picture.label) for picture in kept], np.int64)
-    _check_kept(kept, names, shown)
+    _check_kept(kept, names, every, shown)
     val = [index for index, picture in enumerate(kept) if picture.part == "val"]
     files = tuple(picture.file for picture in kept)
     return Dataset(
@@ -155,14 +155,15 @@ def _hold_out(pictures: list[Picture], names: tuple[str, ...], *, has_val: bool)
     return [pictures[index] for index in rest], [replace(pictures[index], part="test") for index in held]
 
 
-def _check_kept(kept: Sequence[Picture], names: tuple[str, ...], shown: str) -> None:
+def _check_kept(kept: Sequence[Picture], names: tuple[str, ...], every: Sequence[Picture], shown: str) -> None:
     counts = Counter(picture.label for picture in kept if picture.part == "train")
     missing = [name for name in names if not counts[name]]
     if missing:
         received = f"none of class {few(missing)}"
         raise unexpected(f"training images of each class that can be read in {shown}", received, "Replace the files.")
-    if not any(picture.part == "test" for picture in kept):
-        raise unexpected(f"test images that can be read in {shown}", "none", "Replace the files.")
+    for part, called in (("val", "validation"), ("test", "test")):
+        if any(picture.part == part for picture in every) and not any(picture.part == part for picture in kept):
+            raise unexpected(f"{called} images that can be read in {shown}", "none", "Replace the files.")
 
 
 def _group_numbers(pictures: Sequence[Picture]) -> NDArray[np.int64] | None:

@@ -1,8 +1,11 @@
 """Files of arrays: `.npz`, with the names of Keras or MedMNIST."""
 
+import lzma
 import math
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,12 @@ from cnnlab.data.finding import Finder
 from cnnlab.data.formats.arrays import join_arrays
 from cnnlab.data.formats.format import Format, Source
 from cnnlab.data.formats.listing import few
-from cnnlab.data.messages import quote, unexpected
+from cnnlab.data.messages import DataWarning, quote, unexpected
 from cnnlab.data.untrusted import tar
 
 ENDING = ".npz"
 MAX_BYTES = 8 << 30  # of all arrays that are read
-_NAMES = {
+_NAMES: Mapping[str, Sequence[tuple[str, str]]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("x", "y")),
     "val": (("x_val", "y_val"), ("x_valid", "y_valid"), ("val_images", "val_labels")),
     "test": (("x_test", "y_test"), ("test_images", "test_labels")),
@@ -28,7 +31,7 @@ _NAMES = {
 """Names of the images and labels of each part."""
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, OverflowError, RuntimeError, MemoryError, KeyError,
-    SyntaxError, TypeError,
+    SyntaxError, TypeError, IndexError, lzma.LZMAError, tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -66,6 +69,7 @@ def _read(finder: Finder, file: str) -> Dataset:
                 received = few([name.removesuffix(".npy") for name in archive.namelist()]) or "none"
                 expected = f"arrays x_train, y_train, x_test, y_test, or train_images, train_labels, ..., in {shown}"
                 raise unexpected(expected, received, "Rename them.")
+            unused = _unused(archive, parts, shown)
             members = [archive.getinfo(name) for pair in parts.values() for name in pair]
             limit = min(MAX_BYTES, tar.FREE_BYTES + tar.MAX_RATIO * path.stat().st_size)
             if sum(member.file_size for member in members) > limit:
@@ -75,7 +79,18 @@ def _read(finder: Finder, file: str) -> Dataset:
     except _BROKEN as error:
         received = f"one that cannot be read ({quote(str(error) or type(error).__name__, 120)})"
         raise unexpected(f"{shown} to be a whole .npz file", received, "Write it again with numpy.savez.") from error
-    return join_arrays(arrays, shown, finder.warnings)
+    return join_arrays(arrays, shown, (*finder.warnings, *unused))
+
+
+def _unused(archive: zipfile.ZipFile, parts: dict[str, tuple[str, str]], shown: str) -> list[DataWarning]:
+    """Name the arrays that are of no part. A part of which only images or only labels are there is an error."""
+    used = {name for pair in parts.values() for name in pair}
+    others = {name.removesuffix(".npy"): name for name in archive.namelist() if name not in used}
+    for part, pairs in _NAMES.items():
+        if half := [name for pair in pairs for name in pair if part not in parts and name in map(str.lower, others)]:
+            expected = f"images and labels of each part of {shown}"
+            raise unexpected(expected, f"only {few(half)} for {part}", "Add the other array, or correct its name.")
+    return [DataWarning("unread-files", f"Not read: {few(list(others))} in {shown}: no known names.")] if others else []
 
 
 def _array(archive: zipfile.ZipFile, name: str, shown: str) -> NDArray[Any]:

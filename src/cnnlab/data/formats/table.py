@@ -2,6 +2,7 @@
 
 import csv
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class _Table:
         return part_of(re.sub(r"[ _-]*(labels?|metadata|annotations?)$", "", PurePosixPath(self.file).stem, flags=re.I))
 
     def read(self, n_rows: int | None = None) -> pd.DataFrame:
-        """Return the rows as texts; empty cells are ""."""
+        """Return the rows as texts; empty cells are "". Bytes are UTF-8 (UTF-16 if the file says so), else Latin-1."""
         path = self.finder.path / self.file
         try:
             if not path.is_file() or path.stat().st_size > MAX_BYTES:
@@ -70,10 +71,26 @@ class _Table:
             encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
             first = start.decode(encoding, "replace").partition("\n")[0]
             separator = max(",;\t|", key=first.count)
-            return pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, encoding=encoding, encoding_errors="replace",
-                nrows=n_rows, index_col=False, quoting=csv.QUOTE_MINIMAL,
-            )  # fmt: skip
+
+            def parse(encoding: str) -> pd.DataFrame:
+                return pd.read_csv(
+                    path, sep=separator, dtype=str, keep_default_na=False, encoding=encoding, nrows=n_rows,
+                    index_col=False, quoting=csv.QUOTE_MINIMAL,
+                )  # fmt: skip
+
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                try:
+                    return parse(encoding)
+                except UnicodeDecodeError:
+                    if encoding == "utf-16":
+                        raise
+                    return parse("latin-1")
+        except pd.errors.ParserWarning as error:  # it would cut them off
+            raise unexpected(
+                f"as many cells in each row of {self.shown} as in its first one", "rows with more",
+                f"Put cells that contain {separator!r} in double quotes.",
+            ) from error  # fmt: skip
         except (OSError, ValueError, pd.errors.ParserError) as error:  # an empty file is a ValueError
             reason = error.strerror if isinstance(error, OSError) else quote(str(error), 120)
             raise unexpected(f"{self.shown} to be a table with commas", reason, "Save it as CSV.") from error

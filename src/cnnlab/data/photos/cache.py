@@ -111,10 +111,10 @@ def remove_oldest(folder: Path, pattern: str) -> None:
             old.unlink()
 
 
-def touch(entry: Entry) -> None:
-    """Note that an entry was used."""
+def touch(path: Path) -> None:
+    """Note that a file was used."""
     with suppress(OSError):
-        os.utime(entry.path)
+        os.utime(path)
 
 
 def _newest(folder: Path, pattern: str = _PATTERN) -> list[Path]:

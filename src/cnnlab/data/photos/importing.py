@@ -146,7 +146,7 @@ class _Import:
                     for index in places.get(photo.about.digest, ()):
                         pixels.put(index, photo.pixels)
                         stored[index] = photo.about
-                caching.touch(entry)
+                caching.touch(entry.path)
                 return stored
         return {}
 

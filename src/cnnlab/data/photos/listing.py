@@ -13,7 +13,8 @@ LEFT_BEHIND = {
 def image_files(folder: Path) -> list[Path]:
     """Return the images in a folder and the folders below it, in the order of their names, also those not read.
 
-    Hidden files, those of systems, and links to folders are skipped.
+    Hidden files, those of systems, and links to folders are skipped. A folder below that cannot be read is returned
+    itself.
 
     Args:
         folder: The folder.
@@ -27,7 +28,10 @@ def image_files(folder: Path) -> list[Path]:
         if name.startswith(".") or name in LEFT_BEHIND:
             continue
         if path.is_dir():
-            found += [] if path.is_symlink() else image_files(path)
+            try:
+                found += [] if path.is_symlink() else image_files(path)
+            except OSError:
+                found.append(path)
         elif path.suffix.lower() in SUFFIXES | UNREAD_PHOTOS.keys():
             found.append(path)
     return found

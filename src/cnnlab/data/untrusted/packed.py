@@ -1,5 +1,6 @@
 """Unpack the images of untrusted zip and tar archives into a folder: names, sizes and numbers are bounded."""
 
+import lzma
 import stat
 import zipfile
 import zlib
@@ -13,13 +14,21 @@ from cnnlab.data.untrusted import tar
 MAX_MEMBER = 256 << 20  # bytes of the largest image or table
 MAX_FILES = 1_000_000
 _ADVICE = "Pack it again, or extract it."
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, OverflowError, RuntimeError, MemoryError)
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, OverflowError, RuntimeError,
+    MemoryError,
+)  # fmt: skip
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""How a zip starts. Python looks at its end only, which is that of a tar whose last file is a zip."""
 
 
 def is_zip(path: Path) -> bool:
     """Return whether a regular file is a zip archive."""
     try:
-        return path.is_file() and zipfile.is_zipfile(path)
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            return stream.read(4) in _ZIP and zipfile.is_zipfile(path)
     except OSError:
         return False
 

@@ -114,7 +114,7 @@ def choose_rung(
     for numbers in _rungs(tuning):
         budget = replace(tuning.budget, **numbers)
         made = estimate(tuning, calibration, budget, report=report)
-        needed = spent + MARGIN * (made.seconds[1] - calibration.start_seconds)
+        needed = spent + MARGIN * (made.seconds[1] - calibration.start_seconds - calibration.read_seconds)
         least = least or needed
         if needed > seconds:
             break

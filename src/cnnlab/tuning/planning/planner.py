@@ -114,6 +114,8 @@ class Planner:
             return {}
         runner, incumbent = Runner(tuning.images, tuning.engine, self._made), tuning.scope.start
         for stage in tuning.stages:
+            if stage.search:  # what it selects is not known from its first trial
+                break
             try:
                 trials = tuning.scope.plan(stage, incumbent)
             except ConfigError:

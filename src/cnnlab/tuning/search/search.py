@@ -149,7 +149,7 @@ class JointSearch:
                 row = replace(
                     row,
                     status=Status.RUN if is_whole else Status.FAILED,
-                    reason="" if is_whole else reasons[row.name],
+                    reason="" if is_whole else reasons.get(row.name, "one of its runs cannot be read any more"),
                     records=records,
                     cost=self._costs.records(records),
                 )
