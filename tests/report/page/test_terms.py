@@ -1,4 +1,4 @@
-"""The first occurrence of a term in a chapter leads to the glossary, which has no other terms."""
+"""The first occurrence of a term in a chapter leads to the glossary, which has the terms of the page alone."""
 
 from bs4 import BeautifulSoup
 
@@ -20,11 +20,17 @@ def test_the_first_occurrence_is_a_link_with_the_definition():
     assert terms.entries == [("term-seed", "seed", TERMS["seed"].definition)]
 
 
-def test_headings_tables_code_and_links_are_left_alone():
-    html = "<h2>seed</h2><table><tr><td>seed</td></tr></table><pre>seed</pre><a href='#x'>seed</a><code>seed = 1</code>"
-    terms, soup = linked(html)
+def test_code_and_links_are_left_alone():
+    terms, soup = linked("<pre>seed</pre><a href='#x'>seed</a><code>seed = 1</code>")
     assert not soup.select("a.term")
     assert terms.entries == []
+
+
+def test_terms_of_headings_tables_and_captions_are_explained_without_a_link():
+    html = "<h3>Calibration</h3><table><tr><th>precision</th><td>macro average</td></tr></table>"
+    terms, soup = linked(html + "<figcaption>By epoch.</figcaption>")
+    assert not soup.select("a.term")
+    assert [name for _, name, _ in terms.entries] == ["calibration", "epoch", "macro average", "precision"]
 
 
 def test_code_that_is_a_term_is_linked():

@@ -41,7 +41,7 @@ class TermLinks:
         The glossary explains the terms of headings, tables and captions too, which get no link.
         """
         for text in {element.get_text(" ") for element in soup.find_all(_ONLY_NOTED)}:
-            self._used |= _terms_in(text)
+            self._used |= {name for name, term in TERMS.items() if re.search(term.pattern, text)}
         unlinked = set(TERMS)
         strings = (string for text in soup.find_all(["p", "li"]) for string in text.find_all(string=True))
         for string in strings:
@@ -67,13 +67,5 @@ class TermLinks:
 
     @property
     def entries(self) -> list[tuple[str, str, str]]:
-        """The glossary: id, name and definition of each term of the page or of these definitions, alphabetically."""
-        explained, new = set[str](), set(self._used)
-        while new:
-            explained |= new
-            new = set[str]().union(*(_terms_in(TERMS[name].definition) for name in new)) - explained
-        return [(term_id(name), name, term.definition) for name, term in TERMS.items() if name in explained]
-
-
-def _terms_in(text: str) -> set[str]:
-    return {name for name, term in TERMS.items() if re.search(term.pattern, text)}
+        """The glossary: id, name and definition of each term of the page, in alphabetical order."""
+        return [(term_id(name), name, term.definition) for name, term in TERMS.items() if name in self._used]
