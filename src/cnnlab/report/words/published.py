@@ -19,7 +19,7 @@ from cnnlab.tuning import StageResult, Tuning, advice, read_predictions
 
 _PUBLISHED_TEST = 10_000
 """Test images of the published study."""
-_OTHER_NETWORK = "another network"
+_OTHER_NETWORK = "other size"
 
 
 def _fits(stage: str) -> tuple[tuple[PublishedFit, Trial], ...]:
