@@ -19,7 +19,7 @@ from cnnlab.tuning import StageResult, Tuning, advice, read_predictions
 
 _PUBLISHED_TEST = 10_000
 """Test images of the published study."""
-_OTHER_NETWORK = "other size"
+_OTHER_SIZE = "other size"
 
 
 def _fits(stage: str) -> tuple[tuple[PublishedFit, Trial], ...]:
@@ -208,7 +208,7 @@ def agreement_report(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
 
     The SD is that of the difference between one published run and the mean of ours: the SD of our runs pooled over the
     stage, times the root of 1 + 1/n. With one run per trial, the SD of the published replicates is used instead. Fits
-    of networks of another size are not counted: a stage's trials build on what the stages before selected.
+    of networks of another size are not counted.
     """
     rows = []
     for result in results:
@@ -238,7 +238,7 @@ def agreement_report(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
     if not rows:
         return table([]), Markdown("None of these trials was a fit of the published study.")
     split = results[0].selected_records[0].split
-    n_agree, n_other = (sum(row["agree"] == answer for row in rows) for answer in ("yes", _OTHER_NETWORK))
+    n_agree, n_other = (sum(row["agree"] == answer for row in rows) for answer in ("yes", _OTHER_SIZE))
     formats = {
         "published params": ",d",
         "our params": ",d",
@@ -249,8 +249,8 @@ def agreement_report(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
     others = ""
     if n_other:
         others = (
-            f" Not counted: {count(n_other, 'fit')} of networks of another size, because a stage's trials build on "
-            "what the stages before selected."
+            f" Not counted: {count(n_other, 'fit')} of networks of another size, because the stages before selected "
+            "other settings or the budget skips large networks."
         )
     return table(rows, formats), Markdown(
         f"Of {count(len(rows) - n_other, 'fit')} of networks of the same size, {n_agree} "
@@ -262,5 +262,5 @@ def agreement_report(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
 
 def _agree(is_within: bool, *, is_same_size: bool) -> str:
     if not is_same_size:
-        return _OTHER_NETWORK
+        return _OTHER_SIZE
     return "yes" if is_within else "no"

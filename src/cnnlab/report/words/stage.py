@@ -178,7 +178,7 @@ def published_differences(result: StageResult) -> Markdown:
 
 
 def _changed(fit: PublishedFit) -> list[str]:
-    """Return what a published fit really had, in words. Some losses had labels that they cannot use, and still do."""
+    """Return what a published fit really had, in words; all losses but one had labels that they cannot use."""
     words = {"patience": "no early stopping", "layout": "scrambled channels", "scale": "pixels that are not scaled"}
     shown = [words.get(name, f"{text(name)} {value}") for name, value in fit.changes.items()]
     return [*shown, "integer labels"] if fit.settings.get("loss", SPARSE_LOSS) != SPARSE_LOSS else shown
