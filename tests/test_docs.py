@@ -211,6 +211,19 @@ def test_the_studies_of_the_docs_can_be_read(tmp_path):
         assert module[name](input_shape=(32, 32, 3), n_classes=7).output_shape == (None, 7)
 
 
+TABLES = ROOT / "docs" / "tables.md"
+
+
+def test_every_column_of_the_tables_of_a_report_is_explained(tmp_path):
+    explained = {name for row in table(TABLES, "column") for name in re.findall(r"`([a-z_0-9]+)`", row["column"])}
+    kept = {path.name: path.read_text().partition("\n")[0] for path in ROOT.glob("benchmarks/results/sample/*.csv")}
+    assert {"results.csv", "decisions.csv", "comparisons.csv", "mistakes.csv", "claims.csv"} <= set(kept)
+    columns = {name for header in kept.values() for name in header.split(",")}
+    of_search = {"number", "part", "reason", "is_winner", "cost", "unit", "runs"}
+    assert columns <= explained
+    assert explained <= columns | of_search
+
+
 def test_the_citation_names_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (citation["title"], citation["version"]) == ("cnnlab", cnnlab.__version__)

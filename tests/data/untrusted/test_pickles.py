@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from cnnlab.data.untrusted.pickle_program import PLAIN_CALLS
 from cnnlab.data.untrusted.pickle_values import ACCEPTED, read_batch, read_frame
 from cnnlab.errors import DataError
+from conftest import ROOT
 
 HERE = Path(__file__).parent
 FILES = sorted((HERE / "pickles").glob("*.pkl"))
@@ -360,6 +361,10 @@ def outcomes(tmp_path_factory):
 
 def test_number_of_malicious_pickles(outcomes):
     assert len(corpus.MALICIOUS) > 300
+    n, read = len(corpus.MALICIOUS), len(corpus.READ_AS_BATCH)
+    shown = f"| {n} malicious pickles | none runs code: {n - read} refused in one line, {read} read as plain dictionaries"
+    assert shown in (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert f"none of {n} malicious" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(outcomes) == corpus.MALICIOUS.keys() | corpus.HARMLESS.keys() | {"afterwards"}
 
 
