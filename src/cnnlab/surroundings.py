@@ -21,6 +21,8 @@ ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
 FOLDER = "CNNLAB_FOLDER"
 """Environment variable with the folder that a command's processes use instead of the user's home."""
+NO_FOLDER = os.path.join(os.devnull, "keras")
+"""Keras's folder. It cannot exist, so no keras.json has an effect; Keras keeps downloads in /tmp/.keras then."""
 _REMOVED = re.compile(
     # Other programs and libraries: their settings, plugins and search paths.
     "(?:JUPYTER|JPY|PAPERMILL|NBCONVERT|KERAS|TF|XLA|JAX|TORCH|PYTORCH|DASK|PANDAS|XDG|GIT)_.*"
@@ -82,7 +84,7 @@ def remove_settings(*, keep_dask: bool = False) -> None:
     for name in list(os.environ):
         if _REMOVED.fullmatch(name) and name not in _KEPT and not (keep_dask and name.startswith("DASK_")):
             del os.environ[name]
-    os.environ["KERAS_HOME"] = os.devnull  # no keras.json
+    os.environ["KERAS_HOME"] = NO_FOLDER
 
 
 @contextmanager

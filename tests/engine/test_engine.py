@@ -28,6 +28,7 @@ from cnnlab.errors import ConfigError, RunError
 from cnnlab.models import fit
 from cnnlab.records import RunStore
 from cnnlab.study import Architecture, Training, Trial
+from cnnlab.surroundings import NO_FOLDER
 from conftest import make_record
 
 TRIAL = Trial(Architecture(filters=(2,), dense_units=2), Training(epochs=1, batch_size=16))
@@ -418,7 +419,7 @@ def test_workers_of_this_machine_take_no_settings_for_dask_or_keras_from_the_use
         time.sleep(4)
         names = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "KERAS_MAX_EPOCHS", "OMP_NUM_THREADS", "KERAS_HOME")
         found = engine.call(lambda: [os.environ.get(name) for name in names])
-        assert found == [None, None, None, "1", os.devnull]
+        assert found == [None, None, None, "1", NO_FOLDER]
         assert set(engine.client.nthreads()) == started
 
 

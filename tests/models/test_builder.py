@@ -1,12 +1,15 @@
 """The builder makes the published networks, layer by layer."""
 
 import io
+import os
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab import models
+from cnnlab import models, surroundings
 from cnnlab.errors import ConfigError
 from cnnlab.study import PROFILES, PROTOCOLS, STAGES, Architecture, Training, published_fits, published_trials
 
@@ -47,6 +50,20 @@ def test_each_cnn_takes_its_stages_axis_and_the_data_as_keywords():
     assert models.cnn_9(input_shape=(32, 32, 3)).count_params() == 552_874
     assert models.cnn_1(n_classes=7).output_shape == (None, 7)
     assert float(models.cnn_8(optimizer="sgd", learning_rate=0.5).optimizer.learning_rate) == 0.5
+    assert float(models.cnn_8("Adam").optimizer.learning_rate) == pytest.approx(0.0004)
+    assert models.cnn_9("Flip-Shift").layers[0].name.startswith("flip_shift")
+    for show in (models.cnn_9, lambda name: models.augment(np.zeros((1, 8, 8, 1), np.uint8), name)):
+        with pytest.raises(ConfigError, match="augmentation to be .*'flip_shift'"):
+            show("flip_shift")
+
+
+def test_keras_finds_no_settings_of_the_user_and_can_still_download(tmp_path):
+    """Pretrained weights of an own model, for example."""
+    assert not os.path.lexists(surroundings.NO_FOLDER)
+    (tmp_path / "weights").write_text("1 2 3")
+    kept = Path(keras.utils.get_file("cnnlab-test", (tmp_path / "weights").as_uri(), force_download=True))
+    assert kept.read_text() == "1 2 3"
+    kept.unlink()
 
 
 def test_a_cnn_for_other_image_sizes_is_built_until_there_are_no_pixels_left():

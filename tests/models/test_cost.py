@@ -146,6 +146,11 @@ def test_before_anything_is_measured_an_own_model_takes_what_the_default_network
     assert Speed(()).seconds(own, (32, 32, 1), 10) == Speed(()).seconds(default, (32, 32, 1), 10)
 
 
+def test_a_trial_with_smoothed_labels_can_be_measured():
+    trial = Trial().change(filters=(4,), batch_size=8, label_smoothing=0.1)
+    assert cost.measure(trial, (12, 12, 1), 3).step_seconds > 0
+
+
 @pytest.mark.parametrize("is_own", [False, True])
 def test_measuring_gives_times_above_0_and_the_models_parameters(is_own, tmp_path):
     trial = Trial().change(filters=(4,), batch_size=8, batch_norm=True)

@@ -93,7 +93,8 @@ def layers_of(model):
 def check(execute, trial):
     """Compare a trial's code with the model that its runs fit."""
     trial = trial.effective()
-    made = execute(keras_code(trial, shape(trial), N_CLASSES), shape(trial))
+    code = keras_code(trial, shape(trial), N_CLASSES)
+    made = execute(code, shape(trial))
     training, model = trial.training, made["model"]
     fitted = models.build(
         trial.architecture, shape(trial), N_CLASSES, trial.input.augmentation, precision=training.precision
@@ -118,6 +119,8 @@ def check(execute, trial):
     averages = [callback for callback in callbacks if isinstance(callback, keras.callbacks.SwapEMAWeights)]
     assert averages == callbacks[: bool(training.averaging)], "before the callback that keeps the best weights"
     stops = callbacks[len(averages) :]
+    warned = bool(training.averaging and training.patience and not training.restore_best_weights)
+    assert ("Keras leaves the last weights" in code) == warned
     assert bool(stops) == bool(training.patience or (training.restore_best_weights and training.epochs > 1))
     for stop in stops:
         assert stop.patience == (training.patience or training.epochs)

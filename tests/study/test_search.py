@@ -70,10 +70,15 @@ def test_a_position_of_a_value_gives_that_value(position, log, is_whole):
         assert dimension.value(dimension.position(value)) == value
 
 
+def test_numbers_and_booleans_are_different_values_of_an_own_model():
+    dimension = Dimension("x", (1, True))
+    assert [dimension.position(value) for value in dimension.values] == [0.25, 0.75]
+
+
 def test_all_mistakes_of_a_search_are_named():
     with pytest.raises(StudyError) as caught:
-        read("[search]\ntrials = 0\noracle = 'x'\n[search.space]\ndropout = [2]\nfiltres = [[8]]\n")
-    assert len(caught.value.problems) == 4
+        read("[search]\ntrails = 4\nseads = 2\ntrials = 0\noracle = 'x'\n[search.space]\ndropout = [2]\nfiltres = [[8]]\n")
+    assert len(caught.value.problems) == 6
 
 
 def test_values_of_a_list_are_equally_likely():

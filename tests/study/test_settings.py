@@ -83,6 +83,7 @@ def test_one_dropout_rate():
         ({"filters": (8, 16)}, {"filters": [np.uint8(8), np.int16(16)]}),
         ({"dropout": (0.0, 0.0, 0.0, 0.5)}, {"dropout": [0, 0, 0, 0.5]}),
         ({"learning_rate": 1.0}, {"learning_rate": 1}),
+        ({"filters": (8,), "dropout": 0.3}, {"filters": np.array(8).reshape(1), "dropout": np.array(0.3)}),
         ({"scale": False}, {"scale": np.bool_(False)}),
         ({"optimizer": "sgd"}, {"optimizer": "SGD"}),
         ({"conv_activation": "tanh"}, {"conv_activation": "Tanh"}),

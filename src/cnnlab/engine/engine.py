@@ -89,6 +89,18 @@ class Engine:
         """The scheduler's address, as this machine reaches it; workers are started if there are none yet."""
         return self._scheduler or str(self.client.scheduler_info()["address"])
 
+    @property
+    def size(self) -> int:
+        """Number of workers, of one thread each, at least 1; of this machine, also before they are started.
+
+        Raises:
+            ConfigError: No scheduler answers at the address.
+            WorkerError: Workers have other versions than this client.
+        """
+        from cnnlab.engine.workers import local_size  # loads Dask
+
+        return max(1, sum(self.client.nthreads().values())) if self.is_remote else local_size()
+
     def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
         """Call a function on a worker, which has Keras loaded, before the runs that wait.
 

@@ -2,7 +2,9 @@
 
 import os
 
-os.environ["KERAS_HOME"] = os.devnull  # read when Keras is imported: the user's keras.json has no effect
+from cnnlab import surroundings
+
+os.environ["KERAS_HOME"] = surroundings.NO_FOLDER  # read when Keras is imported
 
 from cnnlab.models.builder import GRAY, Shape, build, compile_model, scramble_channels
 from cnnlab.models.cnns import cnn_1, cnn_2, cnn_3, cnn_4, cnn_5, cnn_6, cnn_7, cnn_8, cnn_9

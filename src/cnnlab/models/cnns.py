@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from cnnlab.models.builder import GRAY, Shape, build, compile_model
-from cnnlab.study import PUBLISHED_RATE, Training, published_architecture
+from cnnlab.study import PUBLISHED_RATE, Input, Training, published_architecture
 
 if TYPE_CHECKING:
     import keras
@@ -72,7 +72,7 @@ def cnn_8(
 
     Without a rate, Adam gets the published choice, 0.0004, and any other optimizer its default.
     """
-    if learning_rate is None and optimizer == "adam":
+    if learning_rate is None and optimizer.lower() == "adam":
         learning_rate = PUBLISHED_RATE
     model = _cnn(8, input_shape, n_classes)
     compile_model(model, Training(optimizer=optimizer, learning_rate=learning_rate, loss=loss))
@@ -81,6 +81,7 @@ def cnn_8(
 
 def cnn_9(augmentation: str = "flip-shift", *, input_shape: Shape = GRAY, n_classes: int = 10) -> "keras.Sequential":
     """Build and compile CNN-9: CNN-8 as published, with augmentation as its first layers."""
+    augmentation = Input(augmentation=augmentation).augmentation
     model = build(published_architecture(9), input_shape, n_classes, augmentation)
     compile_model(model, Training(learning_rate=PUBLISHED_RATE))
     return model

@@ -129,7 +129,7 @@ def measure(trial: Trial, input_shape: Shape, n_classes: int) -> Timing:
 
     load_seconds = time.perf_counter() - started
     run, dataset, split = _random_images(trial.for_images(TABLE_IMAGES), input_shape, n_classes)
-    targets = fit.targets(dataset.train_labels, n_classes, trial.training)
+    targets = fit.train_targets(dataset.train_labels, n_classes, trial.training)
 
     def indices(size: int) -> "NDArray[np.int32]":
         return np.arange(size, dtype=np.int32) % TABLE_IMAGES

@@ -21,7 +21,7 @@ from cnnlab.models.builder import (
     guarded,
     use_default_settings,
 )
-from cnnlab.study import Architecture, OwnModel
+from cnnlab.study import Architecture, Input, OwnModel
 
 
 def describe(
@@ -31,7 +31,7 @@ def describe(
 
     The drawing is empty, b"", if visualkeras cannot draw the model: it draws layers that follow one another.
     """
-    model = build(architecture, input_shape, n_classes, augmentation)
+    model = build(architecture, input_shape, n_classes, Input(augmentation=augmentation).augmentation)
     steps = list(_steps(model))
     rows: list[dict[str, str | int]] = [
         {
@@ -155,12 +155,16 @@ def _needs_no_code(content: bytes) -> bool:
 
 
 def augment(images: NDArray[np.uint8], augmentation: str, seed: int = 1) -> NDArray[np.uint8]:
-    """Return images (n, h, w, c) uint8 as one epoch of training would show them."""
+    """Return images (n, h, w, c) uint8 as one epoch of training would show them.
+
+    Raises:
+        ConfigError: There is no such augmentation.
+    """
     import keras
 
     use_default_settings()
     shown: Any = images.astype(np.float32)
-    for layer in augmentation_layers(augmentation, draw_seeds(seed, "noise")):
+    for layer in augmentation_layers(Input(augmentation=augmentation).augmentation, draw_seeds(seed, "noise")):
         shown = layer(shown, training=True)
     pixels: NDArray[np.float32] = keras.ops.convert_to_numpy(shown)
     return np.rint(pixels).astype(np.uint8)

@@ -145,6 +145,7 @@ def _fit(trial: Trial) -> list[str]:
         f"    loss={loss},",
         '    metrics=["accuracy"],',
         ")",
+        *([_LAST_WEIGHTS] if training.averaging and training.patience and not training.restore_best_weights else []),
         "model.fit(",
         "    train_images,",
         "    train_labels,",
@@ -154,6 +155,9 @@ def _fit(trial: Trial) -> list[str]:
         *([f"    callbacks=[{', '.join(callbacks)}],"] if callbacks else []),
         ")",
     ]
+
+
+_LAST_WEIGHTS = "# Where early stopping ends this fit, Keras leaves the last weights; cnnlab their averages."
 
 
 class _Code(str):

@@ -99,8 +99,8 @@ rates = Expect(
 
 # These converters leave any other value as it is: the validators reject it.
 def plain(value: Any) -> Any:
-    """Return a NumPy number as a Python number."""
-    return value.item() if isinstance(value, np.generic) else value
+    """Return a NumPy number, or an array without axes, as a Python number."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
 
 
 def decimal(value: Any) -> Any:

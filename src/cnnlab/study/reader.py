@@ -69,7 +69,7 @@ def built_in() -> Study:
 def bundled(name: str) -> Study:
     """Return one of the studies with which cnnlab comes, by its name in `BUNDLED`."""
     text = files("cnnlab.study").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    # A user's file may not have the name of such a study, so this one is given afterwards.
+    # A file of a user may not be called recipe.toml, so the name is given afterwards.
     return replace(parse(text, Path("built-in.toml"), is_built_in=name == "published"), name=name)
 
 

@@ -70,7 +70,7 @@ class Dimension:
     def position(self, value: Any) -> float:
         """Return the position of a value, from 0 to 1: what `value` turns into it again."""
         if self.values:
-            return (self.values.index(value) + 0.5) / len(self.values)
+            return (_distinct(self.values).index(*_distinct([value])) + 0.5) / len(self.values)
         if self.high == self.low:
             return 0.5
         if self.log:
@@ -133,8 +133,9 @@ def read_search(
             raise ConfigError(f"Expected the search under a line [search]. Received: {table!r}.")
     if not isinstance(table, dict):
         return Search(kind, ())
-    with at(SEARCH):
-        _require_keys(table, _KEYS)
+    for key in table:
+        with at(SEARCH):
+            _require_keys([key], _KEYS)
     with at(SEARCH):
         kinds, oracle = tuple(OracleKind), table.get("oracle", kind)
         require(oracle in kinds, "oracle", f"one of {', '.join(kinds)}", oracle)
@@ -172,8 +173,13 @@ def _require_no_images(settings: Iterable[str]) -> None:
             )
 
 
-def _require_keys(table: Mapping[str, Any], known: Sequence[str]) -> None:
-    for key in table:
+def _distinct(values: Iterable[Any]) -> list[tuple[bool, Any]]:
+    """Return the values such that 1 and true, which Python takes for equal, are different."""
+    return [(isinstance(value, bool), value) for value in values]
+
+
+def _require_keys(keys: Iterable[str], known: Sequence[str]) -> None:
+    for key in keys:
         if key not in known:
             raise ConfigError(
                 f"Expected one of the keys {', '.join(known)}. Received: {key!r}.{did_you_mean(key, known)}"
@@ -192,7 +198,7 @@ def _dimension(setting: str, given: Any, read_settings: Callable[[str, Any], dic
     read = [read_settings(setting, {setting: value})[setting] for value in values]
     if not dimension.values:
         return dimension
-    if any(value in read[:number] for number, value in enumerate(read)):
+    if any(value in _distinct(read[:number]) for number, value in enumerate(_distinct(read))):
         raise ConfigError(f"Expected each value of {setting} once. Received: {given!r}.")
     return replace(dimension, values=tuple(read))
 

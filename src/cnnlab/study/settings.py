@@ -253,7 +253,7 @@ class Trial:
         """Rebuild a trial from `canonical()`; an own model can then be shown and compared, but not built.
 
         Raises:
-            ConfigError: A setting is unknown, missing or out of its range.
+            ConfigError: A setting is unknown or out of its range.
         """
         try:
             layers = form["architecture"]

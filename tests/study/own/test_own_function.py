@@ -221,6 +221,14 @@ def test_functions_of_a_file_beside_the_notebook_are_in_the_text(notebook, nets)
     assert (call(build), read_own_function(build).file) == (6, "my_nets.py")
 
 
+def test_a_name_may_have_equal_values_in_two_files(notebook, nets):
+    nets.write_text("RATE = 0.1 + 0.4\ndef block(n): return n * RATE\n")
+    text = "from my_nets import block\nRATE = 0.25 * 2\n" + HEAD + "block(n_classes) + RATE"
+    assert "RATE = 0.5" in read_own_function(notebook(text)).source
+    with pytest.raises(ConfigError, match="one meaning of 'RATE'"):
+        read_own_function(notebook(text.replace("0.25", "0.3")))
+
+
 def test_a_file_beside_the_notebook_is_no_package(notebook, nets):
     build = notebook("import my_nets\n" + HEAD + "my_nets.block(1)")
     with pytest.raises(ConfigError, match=r"Expected installed packages .* from my_nets import \.\.\."):

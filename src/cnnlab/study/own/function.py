@@ -119,7 +119,7 @@ class _Parts:
         waiting: list[tuple[str, object, Mapping[str, object]]] = [(name, value, self._function.__globals__)]
         while waiting:
             name, value, known = waiting.pop()
-            if name in self._values and self._values[name] is value:
+            if name in self._values and _is_same(self._values[name], value):
                 continue
             if name in self._values:  # a file of the user's and the notebook, or two files
                 raise ConfigError(
@@ -268,6 +268,11 @@ def _public(module: str, name: str, value: object) -> str:
     loaded = [other for other in [*sys.modules] if other == package or other.startswith(f"{package}.")]
     having = [other for other in loaded if vars(sys.modules[other] or builtins).get(name) is value]
     return min([module, *having], key=lambda other: (other.count("."), other))
+
+
+def _is_same(first: object, second: object) -> bool:
+    """Return whether two values are the same object, or plain values that are written alike."""
+    return first is second or plain_code(first) == plain_code(second) != ""
 
 
 def _globals(value: Any, known: Mapping[str, object]) -> Mapping[str, object]:

@@ -75,7 +75,7 @@ class OwnModel:
         """Return " in line 5" for a line of the file, from 1. Of a function, the line itself is quoted."""
         if not self.is_function or number is None:
             return f" in line {number}"
-        return f" in the line `{self.source.splitlines()[number - 1].strip()}`"
+        return f" in the line `{self.source.split(chr(10))[number - 1].strip()}`"
 
     def takes(self, name: str) -> bool:
         """Return whether the function has a parameter of this name that a study may set."""

@@ -1,6 +1,5 @@
 """Measure how fast the workers are, with some trials of a study."""
 
-import os
 import time
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,9 +43,7 @@ class Calibration:
 
 def unmeasured(tuning: "Tuning") -> Calibration:
     """Return what workers usually take, without measuring these."""
-    is_remote = tuning.engine.is_remote
-    workers = sum(tuning.engine.client.nthreads().values()) if is_remote else os.cpu_count()
-    return Calibration(max(1, workers or 1), is_remote, 0.0, 0.0, 0.0, Speed(()))
+    return Calibration(tuning.engine.size, tuning.engine.is_remote, 0.0, 0.0, 0.0, Speed(()))
 
 
 def calibrate(tuning: "Tuning", most_seconds: float = CALIBRATION_SECONDS) -> Calibration:

@@ -28,7 +28,7 @@ def plan_lines(tuning: "Tuning") -> list[str]:
         *(f"study: {note}" for note in notes),
         *(["Halving will drop some of these runs; all are counted."] if budget.halving else []),
         f"{tuning.study.title}: profile {budget.profile}, {budget.seeds} seeds, at most {budget.epochs} epochs, "
-        f"{budget.train:,} training images",
+        f"at most {budget.train:,} training images",
         *plan_table(made),
         f"Estimated from measurements on {workers}, which took {duration(calibration.seconds)}.",
     ]
