@@ -84,6 +84,7 @@ help: ## Show this list
 	@echo "  SPLITS=$(SPLITS)    training and validation images: resampled (for each seed), fixed"
 	@echo "  ACCEPT=$(ACCEPT)    kinds of warnings about the images to accept, as near-copies,layout"
 	@echo "  TRUST=$(TRUST)    1: run the code of the study's own model"
+	@echo "  PYTHON=$(PYTHON)    the Python that makes .venv, if there is none yet; none: python3.13 to python3.11, or python3"
 
 # If make is killed, no process keeps running.
 report: $(READY) ## Run every stage that is not stored yet and write the report
@@ -119,10 +120,11 @@ lock: $(READY_DEV) ## Renew both lock files from pyproject.toml
 
 clean: ## Remove reports, caches and the built-in sample; stored runs and the environment stay
 	@rm -rf data/sample .pytest_cache .mypy_cache .ruff_cache
-	@if [ -d reports ]; then find reports -mindepth 1 -maxdepth 1 ! -name runs -exec rm -rf {} +; fi
+	@if [ -d reports ]; then find reports -mindepth 1 -maxdepth 1 ! -name runs \
+		-exec sh -c 'ls "$$1"/*.run >/dev/null 2>&1 || rm -rf "$$1"' _ {} \;; fi
 
 $(READY): requirements.lock pyproject.toml
-	@set -e; for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+	@set -e; for python in $(if $(value PYTHON),$(call quoted,PYTHON),python3.13 python3.12 python3.11 python3); do \
 		if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then \
 			echo "Making .venv with $$("$$python" --version) and what a report needs (about 2.8 GB; a few minutes)"; \
 			"$$python" -m venv .venv; \

@@ -150,6 +150,15 @@ def test_the_advice_about_a_file_fits_its_error(project, monkeypatch, number, ad
     assert ("Free space" in answer.output) == (number in (errno.ENOSPC, errno.EDQUOT))
 
 
+def test_a_tilde_that_the_shell_leaves_is_the_users_folder_and_an_empty_path_is_an_error(project, monkeypatch):
+    monkeypatch.setenv("HOME", str(project / "home"))
+    assert f"{project / 'home' / 'images'}'" in call("data", "check", "~/images").output
+    assert "'~no-such-user/images'" in call("data", "check", "~no-such-user/images").output.replace(f"{project}/", "")
+    done = call("runs", "--runs", "")
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    assert "Expected a path for RUNS. Received: an empty one." in done.output
+
+
 def test_a_users_relative_path_starts_in_the_working_directory_and_a_default_in_the_project(project, monkeypatch):
     (project / "elsewhere").mkdir()
     monkeypatch.chdir(project / "elsewhere")
@@ -246,7 +255,9 @@ EXAMPLE = 'start = {{ filters = [4] }}\n[[stage]]\nname = "dense"\nvary = "dense
     ("source", "stages"), [([], "2 stages"), (["--from", "published"], "15 stages"), (["--from", "recipe"], "3 stages")]
 )
 def test_a_new_study_file_passes_its_check_and_an_existing_one_is_kept(project, folder, source, stages):
-    assert call("study", "new", "mine.toml", *source).output.startswith("mine.toml: change it, then cnnlab study check")
+    assert call("study", "new", "mine.toml", *source).output.startswith(
+        "mine.toml: change it, then .venv/bin/cnnlab study check mine.toml\n"
+    )
     content = (project / "mine.toml").read_bytes()
     checked = call("study", "check", "mine.toml", "--data", folder)
     assert checked.exit_code == 0, checked.output

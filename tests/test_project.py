@@ -241,7 +241,7 @@ def test_every_option_that_make_gives_is_one_of_the_command(target):
 
 
 def test_make_clean_keeps_the_stored_runs_and_nothing_else_of_the_reports(tmp_path):
-    for name in ("runs/a.run", "quick/index.html", "mine/runs/b", "index.html"):
+    for name in ("runs/a.run", "quick/index.html", "mine/runs/b", "index.html", "named/b.run"):
         (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "reports" / name).touch()
     (tmp_path / "data" / "sample").mkdir(parents=True)
@@ -249,7 +249,8 @@ def test_make_clean_keeps_the_stored_runs_and_nothing_else_of_the_reports(tmp_pa
     for _ in range(2):
         subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path, check=True)
         assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
-            "data", "data/mine", "reports", "reports/runs", "reports/runs/a.run",
+            "data", "data/mine", "reports", "reports/named", "reports/named/b.run", "reports/runs",
+            "reports/runs/a.run",
         ]  # fmt: skip
     subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path / "data", check=True)
 

@@ -21,7 +21,7 @@ ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Environment variable with the address of the scheduler to join."""
 FOLDER = "CNNLAB_FOLDER"
 """Environment variable with the folder that a command's processes use instead of the user's home."""
-NO_FOLDER = os.path.join(os.devnull, "keras")
+NO_FOLDER = f"{os.devnull}/keras"
 """Keras's folder. It cannot exist, so no keras.json has an effect; Keras keeps downloads in /tmp/.keras then."""
 _REMOVED = re.compile(
     # Other programs and libraries: their settings, plugins and search paths.
@@ -65,8 +65,16 @@ def project_folder() -> Path:
 
 
 def project_path(path: str | Path) -> Path:
-    """Return a path as an absolute one. A relative path starts in the project's folder."""
-    return project_folder() / path
+    """Return a path as an absolute one. A relative path starts in the project's folder, and `~` is the user's."""
+    return project_folder() / expanded(path)
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with the user's folder instead of a `~` at its start, as a shell gives it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # of an unknown user: a file may have that name
+        return Path(path)
 
 
 def relative_path(path: str | Path) -> str:

@@ -53,7 +53,7 @@ def test_each_cnn_takes_its_stages_axis_and_the_data_as_keywords():
     assert float(models.cnn_8("Adam").optimizer.learning_rate) == pytest.approx(0.0004)
     assert models.cnn_9("Flip-Shift").layers[0].name.startswith("flip_shift")
     for show in (models.cnn_9, lambda name: models.augment(np.zeros((1, 8, 8, 1), np.uint8), name)):
-        with pytest.raises(ConfigError, match="augmentation to be .*'flip_shift'"):
+        with pytest.raises(ConfigError, match=r"augmentation to be .*'flip_shift'"):
             show("flip_shift")
 
 

@@ -77,7 +77,9 @@ def test_numbers_and_booleans_are_different_values_of_an_own_model():
 
 def test_all_mistakes_of_a_search_are_named():
     with pytest.raises(StudyError) as caught:
-        read("[search]\ntrails = 4\nseads = 2\ntrials = 0\noracle = 'x'\n[search.space]\ndropout = [2]\nfiltres = [[8]]\n")
+        read(
+            "[search]\ntrails = 4\nseads = 2\ntrials = 0\noracle = 1\n[search.space]\ndropout = [2]\nfiltres = [[8]]\n"
+        )
     assert len(caught.value.problems) == 6
 
 

@@ -1,5 +1,6 @@
 """The groups of commands about study files (`cnnlab study`) and images (`cnnlab data`)."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def study_new(file: Path, source: str) -> None:
         raise ConfigError(
             f"Expected the name of a new file. Received: {str(shown(file))!r}, which exists. Name another."
         ) from error
-    echo([f"{shown(file)}: change it, then cnnlab study check {shown(file)}"])
+    echo([f"{shown(file)}: change it, then .venv/bin/cnnlab study check {shlex.quote(str(shown(file)))}"])
 
 
 @study_group.command("check", epilog="Example: cnnlab study check mine.toml --epochs 10")
@@ -118,7 +119,10 @@ def data_fetch(directory: Path) -> None:
 @data.command("gray", epilog="Example: cnnlab data gray data/cifar10")
 @click.argument("images", type=FILE_OR_FOLDER)
 def data_gray(images: Path) -> None:
-    """Write the grayscale batches (luma) of a CIFAR archive or folder, as pickles, beside the archive."""
+    """Write the grayscale batches (luma) of a CIFAR archive or folder, as pickles.
+
+    They go into IMAGES, or beside it if it is an archive.
+    """
     from cnnlab import data as reading
 
     folder = images if images.is_dir() else images.parent

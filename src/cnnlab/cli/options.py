@@ -9,14 +9,22 @@ from typing import Any
 import click
 
 from cnnlab import study, surroundings
+from cnnlab.errors import ConfigError
 
 
 class AbsolutePath(click.Path):
     """An absolute path. A relative one starts in the working directory, as the shell completes it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path that was given."""
-        return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
+        """Return the path that was given; `~` is the user's folder also where the shell has left it, as in `DATA=~/x`.
+
+        Raises:
+            ConfigError: It is empty.
+        """
+        if not value:
+            name = str(param.name).upper() if param else "the path"
+            raise ConfigError(f"Expected a path for {name}. Received: an empty one. Use . for this folder.")
+        return Path(os.fsdecode(super().convert(surroundings.expanded(value), param, ctx))).absolute()
 
 
 class StudyName(AbsolutePath):

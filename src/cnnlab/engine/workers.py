@@ -33,7 +33,7 @@ START_TRIES = 3
 
 def local_size() -> int:
     """Return how many workers this machine gets: one per core, or fewer where memory is short."""
-    return max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES))
+    return int(max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)))
 
 
 class _Prepare(WorkerPlugin):  # type: ignore[misc]

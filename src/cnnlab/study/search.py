@@ -70,7 +70,7 @@ class Dimension:
     def position(self, value: Any) -> float:
         """Return the position of a value, from 0 to 1: what `value` turns into it again."""
         if self.values:
-            return (_distinct(self.values).index(*_distinct([value])) + 0.5) / len(self.values)
+            return (_distinct(self.values).index(_distinct([value])[0]) + 0.5) / len(self.values)
         if self.high == self.low:
             return 0.5
         if self.log:

