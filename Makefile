@@ -97,7 +97,7 @@ runs: $(READY) ## Count stored runs; REMOVE=unused or REMOVE=all removes them
 	@$(BIN)/cnnlab runs --runs $(call quoted,RUNS) $(call option,REMOVE,remove)
 
 test: $(READY_DEV) ## Run every test, slow ones too
-	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY) ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00-start.ipynb

@@ -123,7 +123,7 @@ def test_coverage_is_counted_over_studies_with_fixed_and_with_resampled_splits(f
 
 
 def test_a_study_with_runs_that_sleep_is_bounded_by_its_workers_and_by_its_longest_runs(cifar10):
-    few, many = (scaling.measure(str(cifar10), "smoke", workers, seconds=10) for workers in (1, 8))
+    few, many = (scaling.measure(str(cifar10), "smoke", workers, seconds=4) for workers in (1, 8))
     assert few.runs > 20
     assert few.wall >= few.work == pytest.approx(few.stages)
     assert many.longest <= many.stages < many.work

@@ -79,13 +79,19 @@ def family(process):
     return []
 
 
+def is_kernel(process):
+    """Whether a process is a kernel, and not the one whose copies are kernels, which has the same command line."""
+    words = [" ".join(one.cmdline()) for one in (process, *process.parents()[:1])]
+    return "ipykernel_launcher" in words[0] or all("ipykernel" in of_one for of_one in words)
+
+
 def wait_for_kernel(process):
     """Wait until a command has started a kernel, and so workers and notebook processes; return them all."""
     end = time.monotonic() + 300
     while time.monotonic() < end and process.poll() is None:
         for one in running(family(process)):
             with suppress(psutil.NoSuchProcess):  # it has ended since
-                if "ipykernel" in " ".join(one.cmdline()):
+                if is_kernel(one):
                     return family(process)
         time.sleep(0.1)
     return pytest.fail("it ended, or started no kernel")
@@ -116,17 +122,34 @@ def reference(folder, tmp_path_factory):
     return tables(place)
 
 
+def progress(place):
+    """How many runs and notebooks there are, and whether there are tables and a page."""
+    kinds = ("runs/*.run", "out/notebooks/*.ipynb", "out/results.csv", "out/index.html")
+    return [len(list(place.glob(kind))) for kind in kinds]
+
+
+def wait_for_progress(process, place):
+    """Wait until a command has stored a run, a notebook or a table, or has ended."""
+    before, end = progress(place), time.monotonic() + REPORT_SECONDS
+    while process.poll() is None and progress(place) == before:
+        assert time.monotonic() < end, "it hangs"
+        time.sleep(0.05)
+
+
 @pytest.mark.timeout(3600)
 def test_a_command_killed_at_any_moment_can_be_repeated_and_gives_the_same_tables(folder, reference, tmp_path):
-    """At moments spread over start, runs, notebooks and rendering. A finished report is deleted and made again."""
-    moments = random.Random(4)
-    kills = finished = 0
+    """Every other time as it starts, else soon after it has stored something: a run, a notebook or a table.
+
+    A finished report is deleted and made again.
+    """
+    moments, kills, at = random.Random(4), 0, []
     with (tmp_path / "log").open("ab") as log:
         while kills < KILLS:
             process = start(folder, tmp_path, log)
+            if kills % 2:
+                wait_for_progress(process, tmp_path)
             with suppress(subprocess.TimeoutExpired):
-                assert process.wait(moments.uniform(0.2, 8)) == 0
-                finished += 1
+                assert process.wait(moments.uniform(0, 1.5) if kills % 2 else moments.uniform(0.2, 8)) == 0
                 shutil.rmtree(tmp_path / "out")
                 continue
             started = family(process)
@@ -134,7 +157,11 @@ def test_a_command_killed_at_any_moment_can_be_repeated_and_gives_the_same_table
             process.wait()
             wait_for_none(started)
             kills += 1
+            at.append(progress(tmp_path))
     finish(folder, tmp_path)
+    runs = reference["results"]["digest"].nunique()
+    assert any(0 < stored < runs for stored, *_ in at), "while there were runs to make"
+    assert any(notebooks for _, notebooks, *_ in at), "while notebooks were executed"
     for name, table in tables(tmp_path).items():
         pd.testing.assert_frame_equal(table, reference[name])
     assert len(to_frame(tmp_path / "runs")) == reference["results"]["digest"].nunique()

@@ -18,7 +18,7 @@ from conftest import ROOT
 
 OTHER_USER = 12345
 """A user that has no entry in the system's list."""
-REPORT = ["report", "--profile", "smoke", "--stages", "base,dense,colour,learning-curve,search"]
+REPORT = ["report", "--profile", "smoke", "--stages", "base,augmentation,colour,learning-curve,search"]
 """Some of the stages: each report trains its models anew."""
 TIMES = {"train_seconds", "cached"}
 SECONDS = re.compile(r"<td>[\d,]+\.\d</td>")

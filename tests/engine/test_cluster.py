@@ -300,7 +300,7 @@ def test_a_run_whose_only_worker_is_killed_goes_to_one_that_joins_later(cluster,
     store = RunStore(tmp_path / "runs")
     expected = pytest.raises(RunError, match="seed 1: it killed 3 workers") if kills == 3 else nullcontext()
     with Engine(cluster.address) as engine, expected:
-        engine.run_all(make_work(1, epochs=300), store, on_epoch=replace_worker)
+        engine.run_all(make_work(1, epochs=60), store, on_epoch=replace_worker)
     assert len(workers) == kills + 1
     assert len(store.records()) == (kills < 3)
 

@@ -153,7 +153,14 @@ def test_more_seeds_do_not_reduce_what_all_runs_share(overlap):
     assert np.isinf(comparison.seeds_needed)
 
 
+@pytest.fixture
+def verdicts_alone(monkeypatch):
+    """Leave out how many seeds would settle a comparison: it takes most of the time and has tests of its own."""
+    monkeypatch.setattr("cnnlab.evidence.comparison._seeds_needed", lambda *_: np.nan)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("verdicts_alone")
 @pytest.mark.parametrize("n_seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize("n_trials", [2, 3, 5, 8])
 def test_few_stages_without_a_difference_get_a_verdict(n_trials, n_seeds):
@@ -174,6 +181,7 @@ def test_few_stages_without_a_difference_get_a_verdict(n_trials, n_seeds):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("verdicts_alone")
 @pytest.mark.parametrize("n_seeds", [3, 10])
 def test_false_verdicts_where_all_runs_share_their_images(n_seeds):
     """Of 1,000 stages without a difference, at most 6 % get a verdict."""

@@ -142,6 +142,8 @@ def test_a_reader_of_a_stage_sees_its_progress_interrupts_it_and_continues_and_a
     long = {"profile": "smoke", "epochs": 60, "patience": 60, "seeds": 2, "train": 150}
     set_parameters(notebook, stage='"depth"', budget=repr(long), more='{"runs": "reports/long"}')
     wait = cell_of(notebook, "session.wait()")
+    model = cell_of(notebook, "from keras import Input, Sequential, layers")
+    notebook.edit(model, notebook.sources()[model].replace("filters=32", "filters=4"))
     notebook.run_all()
     notebook.wait_for_text(re.compile(r"seed\s\d,\sepoch\s\d+/60,.*val_f1\s0\.\d"), cell=wait, seconds=300)
     assert notebook.is_in_sight(".widget-hprogress", cell=wait)

@@ -262,18 +262,18 @@ def short(tmp_path):
     return folder
 
 
-def test_a_copied_store_is_all_that_a_report_needs(made, folder, short, tmp_path):
+def test_a_copied_store_is_all_that_a_report_needs(made, folder, short, tmp_path, engine):
     shutil.copytree(made[1], tmp_path / "copied", copy_function=shutil.copyfile)
-    with Tuning(folder, tmp_path / "copied", "smoke") as tuning:
+    with Tuning(folder, tmp_path / "copied", "smoke", scheduler=engine) as tuning:
         report.make(tuning, tmp_path / "out", short)
         assert tuning.made == set()
     assert (made[0] / "decisions.csv").read_text() == (tmp_path / "out" / "decisions.csv").read_text()
 
 
-def test_a_failing_notebook_is_named_and_the_others_are_there(made, folder, short, tmp_path):
+def test_a_failing_notebook_is_named_and_the_others_are_there(made, folder, short, tmp_path, engine):
     (tmp_path / "out" / "notebooks").mkdir(parents=True)
     (tmp_path / "out" / "notebooks" / "mine.ipynb").write_text("{}")
-    with Tuning(folder, made[1], "smoke") as tuning:
+    with Tuning(folder, made[1], "smoke", scheduler=engine) as tuning:
         chapters = report.make(tuning, tmp_path / "out", short).chapters
     assert {c.name: c.error for c in chapters if c.error} == {"dense": "AssertionError: no dense layer"}
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
@@ -284,13 +284,13 @@ def test_a_failing_notebook_is_named_and_the_others_are_there(made, folder, shor
     assert "mine.ipynb" in names, "a notebook that is not ours is left alone"
 
 
-def test_a_report_names_the_notebooks_that_differ_from_the_committed_ones(folder, short, tmp_path, capsys):
+def test_a_report_names_the_notebooks_that_differ_from_the_committed_ones(folder, short, tmp_path, capsys, engine):
     write_history(tmp_path)
     notebook = nbformat.read(short / "05-noise.ipynb", as_version=4)
     notebook.cells[1].source = "'changed'"
     nbformat.write(notebook, short / "05-noise.ipynb")
     budget = {"stages": "base", "skip": "learning-curve"}
-    with Tuning(folder, tmp_path / "runs", "smoke", budget=budget) as tuning:
+    with Tuning(folder, tmp_path / "runs", "smoke", budget=budget, scheduler=engine) as tuning:
         report.make(tuning, tmp_path / "out", short)
     [line] = [line for line in capsys.readouterr().err.splitlines() if "git checkout" in line]
     assert line == changed_line([str(short / "05-noise.ipynb")])
@@ -300,14 +300,14 @@ def test_a_report_names_the_notebooks_that_differ_from_the_committed_ones(folder
     assert manifest["changed_notebooks"] == [str(short / "05-noise.ipynb")]
 
 
-def test_a_failing_stage_does_not_affect_the_others(made, folder, short, tmp_path, monkeypatch):
+def test_a_failing_stage_does_not_affect_the_others(made, folder, short, tmp_path, monkeypatch, engine):
     def fail(self, name, whole=Tuning.result):
         if name == "dense":
             raise RunError("Expected 5 runs to finish. Received: 1 failed.")
         return whole(self, name)
 
     monkeypatch.setattr(Tuning, "result", fail)
-    with Tuning(folder, made[1], "smoke") as tuning:
+    with Tuning(folder, made[1], "smoke", scheduler=engine) as tuning:
         chapters = report.make(tuning, tmp_path / "out", short).chapters
     assert [c.name for c in chapters if c.error] == ["dense"]
     with (tmp_path / "out" / "decisions.csv").open(newline="") as stream:
@@ -325,7 +325,9 @@ def plain_jupyter(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the command is in this process
 @pytest.mark.parametrize("broken", ["a figure", "an import"])
-def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, short, tmp_path, monkeypatch, broken):
+def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(
+    made, folder, short, tmp_path, monkeypatch, broken, engine
+):
     def fail(*_, **__):
         raise ImportError("no such library")
 
@@ -346,7 +348,7 @@ def test_a_part_that_cannot_be_made_is_named_and_costs_no_other(made, folder, sh
     (tmp_path / "out").mkdir()
     for name in ("comparisons.csv", "claims.csv", "mine.csv"):
         (tmp_path / "out" / name).write_text("of an earlier report")
-    with Tuning(folder, made[1], "smoke") as tuning:
+    with Tuning(folder, made[1], "smoke", scheduler=engine) as tuning:
         chapters = report.make(tuning, tmp_path / "out", short).chapters
     missing = {chapter.name: chapter.error for chapter in chapters if chapter.error}
     named = {*(name for _, name in parts), "comparisons.csv", "claims"}
@@ -371,6 +373,10 @@ def test_notebooks_run_from_anywhere_with_their_default_parameters_and_write_int
     elsewhere.mkdir()
     for part in ("src", "notebooks"):
         shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("__pycache__"))
+    plan = project / "src" / "cnnlab" / "study" / "plan.py"
+    text = plan.read_text()
+    assert text.count("epochs=24") == 1
+    plan.write_text(text.replace("epochs=24", "epochs=1"))
     monkeypatch.setenv("PYTHONPATH", str(project / "src"))
     for name in ("00-start", "01-data", "03-stage"):
         words = [
@@ -411,10 +417,10 @@ def test_a_reader_changes_the_parameters_and_adds_a_custom_trial(plain_jupyter, 
         assert len(tuning.store.records()) == 6
 
 
-def test_without_colour_images_there_is_no_colour_stage(folder, tmp_path):
+def test_without_colour_images_there_is_no_colour_stage(folder, tmp_path, engine):
     for path in folder.glob("*.pkl"):
         shutil.copy(path, tmp_path)
-    with Tuning(tmp_path, tmp_path / "runs", "smoke", budget={"stages": "base,colour"}) as tuning:
+    with Tuning(tmp_path, tmp_path / "runs", "smoke", budget={"stages": "base,colour"}, scheduler=engine) as tuning:
         chapters = report.make(tuning, tmp_path / "out", ROOT / "notebooks").chapters
     assert [(c.name, c.error) for c in chapters] == [
         (name, "") for name in ("data", "base", "comparison", "noise", "published")
@@ -423,9 +429,9 @@ def test_without_colour_images_there_is_no_colour_stage(folder, tmp_path):
     assert "stages on colour images are skipped" in page.get_text()
 
 
-def test_the_published_protocol_runs_the_published_fits_with_their_repeats(cifar10, tmp_path):
-    stages = ("dropout", "optimizer", "loss", "colour")
-    with Tuning(cifar10, tmp_path, "smoke", "published", budget={"stages": stages}) as tuning:
+def test_the_published_protocol_runs_the_published_fits_with_their_repeats(cifar10, tmp_path, engine):
+    stages = ("dropout", "optimizer", "colour")
+    with Tuning(cifar10, tmp_path, "smoke", "published", budget={"stages": stages}, scheduler=engine) as tuning:
         results = tuning.results()
         fits, agreement = words.agreement_report(results)
     assert [result.stage.name for result in results] == list(stages)
