@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,55 @@ def engine(shared_engine: Engine) -> Engine:
         assert time.monotonic() < end, "killed workers were not replaced"
         time.sleep(0.1)
     return shared_engine
+
+
+def made_up_run(run: Run, dataset: Dataset, split: data.Split, *_: Any) -> tuple[Record, dict[str, Any]]:
+    """What `fit.run` returns, with weights that are not trained, and predictions and curves drawn at random."""
+    from cnnlab.models import build, checkpoint, fit
+
+    rng, n_classes = np.random.default_rng(int(run.digest[:16], 16)), len(dataset.class_names)
+    skill, arrays = rng.uniform(0.2, 0.4), {}
+    for part, labels in (("val", dataset.train_labels[split.val]), ("test", dataset.test_labels[split.test])):
+        probs = skill * np.eye(n_classes)[labels] + (1 - skill) * rng.dirichlet(np.ones(n_classes), len(labels))
+        arrays |= {f"{part}_labels": labels, f"{part}_probs": probs.astype(np.float32)}
+    scores = {
+        name: value
+        for part in ("val", "test")
+        for name, value in fit.score(
+            arrays[f"{part}_probs"], arrays[f"{part}_labels"], run.trial.training, part
+        ).items()
+    }
+    model = build(run.trial.architecture, dataset.image_shape, n_classes)
+    arrays |= {f"weight_{number:04d}": value for number, value in enumerate(model.get_weights())}
+    sizes = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+    about = {
+        "digest": run.digest, "params": model.count_params(), "best_epoch": 2, "scores": scores,
+        "history": {name: sorted(rng.uniform(0.2, 0.9, 2), reverse="loss" in name) for name in HISTORY},
+        "data": {
+            "digest": run.data_digest, "class_names": list(dataset.class_names), "shape": list(dataset.image_shape)
+        },
+        "split": {"digest": run.split_digest, **sizes, "pool": len(dataset.train_labels)},
+        "provenance": checkpoint.provenance(),
+    }  # fmt: skip
+    return make_record(run.trial, run.seed, **about), arrays
+
+
+@contextmanager
+def made_up_workers() -> Iterator[str]:
+    """A real scheduler with a worker whose runs are made up: what is about pages and notebooks needs no fits."""
+    from distributed import LocalCluster
+
+    from cnnlab.models import fit
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None,
+            memory_limit=0,
+        ) as cluster,
+    ):  # fmt: skip
+        patch.setattr(fit, "run", made_up_run)
+        yield str(cluster.scheduler_address)
 
 
 def seconds_to_end() -> float:

@@ -33,6 +33,7 @@ def on_jax(tmp_path):
     return go
 
 
+@pytest.mark.timeout(1800)
 def test_fits_on_jax_can_be_repeated_resumed_and_share_a_compiled_model_as_on_tensorflow(on_jax):
     """The tests of training themselves, those of them that make no more than a few models."""
     some = "leaves_scores or twice or nadam or (checkpoint and whole) or runs_out or moving_averages"

@@ -15,7 +15,7 @@ from notebook_corpus import report as made_up
 from browsers import axe, chromium, opened
 from cnnlab.data import sample
 from cnnlab.study import STAGES
-from conftest import ROOT
+from conftest import ROOT, made_up_workers
 
 pytestmark = pytest.mark.slow
 
@@ -37,23 +37,14 @@ CUT = """() => [...document.querySelectorAll("main :is(table, svg.plot, img, pre
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    """A report on the built-in sample with the seeds, stages and trials of the profile quick; its fits are short."""
+    """A report on the built-in sample with the seeds, stages and trials of the profile quick; its runs are made up."""
     place = tmp_path_factory.mktemp("quick")
     sample.write(place / "sample", sample.make())
-    words = [
-        "report",
-        "--profile",
-        "quick",
-        "--data",
-        place / "sample",
-        "--runs",
-        place / "runs",
-        "--report",
-        place / "out",
-    ]
-    words += ["--epochs", "2", "--train", "100", "--val", "100", "--test", "100"]
-    command = [sys.executable, "-m", "cnnlab", *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    words = ["report", "--profile", "quick", "--data", place / "sample", "--runs", place / "runs"]
+    words += ["--report", place / "out", "--epochs", 2, "--train", 100, "--val", 100, "--test", 100]
+    with made_up_workers() as address:
+        command = [sys.executable, "-m", "cnnlab", *map(str, words), "--scheduler", address]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return place / "out"
 
