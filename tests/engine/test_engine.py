@@ -451,8 +451,9 @@ def test_workers_that_would_wait_make_runs_that_are_asked_for_later(two_workers,
     def note(record, cached):
         seen.append((record.seed, cached))
 
-    store, later = RunStore(tmp_path), [work(TRIAL, seed) for seed in (2, 3, 4)]
+    store, later = RunStore(tmp_path / "runs"), [work(TRIAL, seed) for seed in (2, 3, 4)]
     with Engine() as engine:
+        engine.run_all([work(TRIAL, 5), work(TRIAL, 6)], RunStore(tmp_path / "other"))  # both import Keras
         engine.expect(later, store)
         engine.run_all([work(TRIAL.change(epochs=300), 1)], store, note)
         assert seen == [(1, False)]
@@ -473,7 +474,7 @@ def test_a_run_in_progress_that_is_now_asked_for_is_not_made_twice(two_workers, 
         return submit(cluster, name, *args, **options)
 
     monkeypatch.setattr(Cluster, "submit", note)
-    store, later = RunStore(tmp_path), [work(TRIAL.change(epochs=200), 2)]
+    store, later = RunStore(tmp_path), [work(TRIAL.change(epochs=1000), 2)]
     with Engine() as engine:
         engine.run_all([work(TRIAL, 5), work(TRIAL, 6)], store)  # imports Keras
         engine.expect(later, store)

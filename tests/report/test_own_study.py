@@ -50,8 +50,8 @@ than = ["rate", "incumbent"]
 WORDS = ["report", "--profile", "smoke", "--seeds", "2", "--train", "60"]
 
 
-def command(place, folder):
-    words = [*WORDS, "--study", place / "mine.toml", "--data", folder]
+def command(place, folder, engine):
+    words = [*WORDS, "--scheduler", engine.address, "--study", place / "mine.toml", "--data", folder]
     words += ["--runs", place / "runs", "--report", place / "out"]
     done = subprocess.run(
         [sys.executable, "-m", "cnnlab", *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
@@ -61,11 +61,11 @@ def command(place, folder):
 
 
 @pytest.fixture(scope="module")
-def made(folder, tmp_path_factory):
+def made(folder, shared_engine, tmp_path_factory):
     """The folder of the study and its report, and the finished command."""
     place = tmp_path_factory.mktemp("own")
     (place / "mine.toml").write_text(STUDY, encoding="utf-8")
-    return place, command(place, folder)
+    return place, command(place, folder, shared_engine)
 
 
 @pytest.fixture(scope="module")
@@ -193,13 +193,13 @@ def test_the_command_in_the_manifest_repeats_the_report(made):
     assert (made[0] / "again" / "decisions.csv").read_bytes() == (made[0] / "out" / "decisions.csv").read_bytes()
 
 
-def test_a_changed_study_leaves_no_chapter_of_the_old_one(made, folder):
+def test_a_changed_study_leaves_no_chapter_of_the_old_one(made, folder, engine):
     """The last test of the report: it is made again, with another title and one stage less."""
     start, stages = STUDY.split("[[stage]]", 1)
     rest = stages.split("[[stage]]")[1].split("[[claim]]")[0]
     changed = f"{start.replace(MARKUP, 'Only the rate')}[[stage]]{rest}"
     (made[0] / "mine.toml").write_text(changed, encoding="utf-8")
-    command(made[0], folder)
+    command(made[0], folder, engine)
     names = sorted(path.name for path in (made[0] / "out" / "notebooks").iterdir())
     assert names == ["01-data.ipynb", "02-rate.ipynb", "03-comparison.ipynb", "04-noise.ipynb"]
     page = BeautifulSoup((made[0] / "out" / "index.html").read_text(encoding="utf-8"), "html.parser")

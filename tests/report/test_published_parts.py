@@ -20,11 +20,12 @@ MISTAKES = [mistake for mistake in built_in().mistakes if mistake.trials]
 
 
 @pytest.fixture(scope="module")
-def made(cifar10, tmp_path_factory):
+def made(cifar10, shared_engine, tmp_path_factory):
     """A smoke report of three stages and the mistakes: its folder, and the command's words."""
     place = tmp_path_factory.mktemp("published")
     words = ["report", "--profile", "smoke", "--data", cifar10, "--stages", "base,depth,colour,mistakes"]
-    words = [*map(str, words), "--runs", str(place / "runs"), "--report", str(place / "out")]
+    words += ["--runs", place / "runs", "--report", place / "out", "--scheduler", shared_engine.address]
+    words = list(map(str, words))
     done = subprocess.run(
         [sys.executable, "-m", "cnnlab", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -54,11 +54,12 @@ def write_images(folder):
         (folder / name).write_bytes(pickle.dumps({b"data": images, b"labels": labels.tolist()}, protocol=2))
 
 
-def test_images_that_are_not_square_get_a_report_and_a_model_on_their_colours(tmp_path):
+def test_images_that_are_not_square_get_a_report_and_a_model_on_their_colours(engine, tmp_path):
     write_images(tmp_path / "images")
     (tmp_path / "mine.toml").write_text(STUDY)
     out = tmp_path / "out"
     words = ["--profile", "smoke", "--seeds", 2, "--train", 60, "--study", tmp_path / "mine.toml"]
+    words += ["--scheduler", engine.address]
     cnnlab("report", *words, "--data", tmp_path / "images", "--runs", tmp_path / "runs", "--report", out)
     manifest = json.loads((out / "manifest.json").read_bytes())
     assert manifest["missing"] == {}
