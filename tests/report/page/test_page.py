@@ -24,7 +24,7 @@ from cnnlab.report.page import Chapter, chapters
 from cnnlab.report.page.terms import TermLinks
 from cnnlab.report.tables import PLOT_TYPE
 from cnnlab.tuning import Tuning
-from conftest import make_result
+from conftest import ROOT, make_result
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Your element with mimetype:UserWarning"),  # an output that is not shown
@@ -461,3 +461,6 @@ def test_payloads_run_in_a_page_of_nbconvert(browse):
         ran[sanitised], _ = browse(htmls)
     assert len(ran[False]) > 60
     assert len(ran[True]) < len(ran[False])
+    shown = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert f"| {len(PAYLOADS)} pieces of markup in notebooks, names and errors |" in shown
+    assert f"of {len(inside)} run; with `sanitize_html`" in shown
