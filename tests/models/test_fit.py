@@ -274,6 +274,7 @@ def test_a_fit_with_todays_ingredients_has_the_same_bits_after_another_run_as_al
     assert (next(iter(fits._idle.values())) is traced) == shared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("finished", "kept"), [(1, "best"), (3, "best"), (4, "last")])
 def test_a_fit_with_todays_ingredients_resumes_as_if_it_had_not_been_interrupted(
     recipe, fit, tmp_path, monkeypatch, finished, kept
