@@ -180,10 +180,10 @@ def test_selected_values_at_the_edge_of_their_ranges_ask_for_wider_ones(tuning, 
     [step] = next_steps(tuning, [conclusive("filters"), conclusive()], None, notes)
     assert step.what == (
         "The selected value is at the edge of the range that was tried: filters 16-32-64 (try lower), dense_units 512 "
-        "(try higher). Add values to these stages in mine.toml, which this command writes, then run "
-        f"{make_command(tuning, '', STUDY='mine.toml', RUNS=tuning.store.path)}."
+        "(try higher). Add values to these stages in mine.toml, which this command writes. Then: "
+        f"{make_command(tuning, '', STUDY='mine.toml', RUNS=tuning.store.path)}"
     )
-    new, then = step.command, step.what.partition("then run ")[2].removesuffix(".")
+    new, then = step.command, step.what.partition("Then: ")[2]
     assert new == ".venv/bin/cnnlab study new mine.toml --from published"
     assert then.startswith("make report STUDY=mine.toml ")
     assert step.gain == pytest.approx(0.3)

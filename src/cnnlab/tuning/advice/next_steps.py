@@ -191,12 +191,13 @@ def _wider_ranges(basis: Basis) -> Iterator[NextStep]:
         # Another selection changes the trials of all later stages.
         seconds += basis.stage_seconds(name) * ((len(gains) > is_wider) + is_wider * MORE_TRIALS / n_trials)
     is_ours, ranges = is_bundled(basis.tuning.study), ", ".join(map(_edge_text, edges.values()))
-    command, file, stages = basis.command(), "your study file", "this stage" if len(edges) == 1 else "these stages"
+    command, stages = basis.command(), "this stage" if len(edges) == 1 else "these stages"
+    how = "your study file."
     if is_ours:
-        file = f"mine.toml, which this command writes, then run {basis.command(STUDY='mine.toml')}"
+        how = f"mine.toml, which this command writes. Then: {basis.command(STUDY='mine.toml')}"
         command = f".venv/bin/cnnlab study new mine.toml --from {basis.tuning.study.name}"
     yield NextStep(
-        f"The selected value is at the edge of the range that was tried: {ranges}. Add values to {stages} in {file}.",
+        f"The selected value is at the edge of the range that was tried: {ranges}. Add values to {stages} in {how}",
         command,
         max(gains),
         seconds / basis.workers,
