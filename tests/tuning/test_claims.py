@@ -130,6 +130,17 @@ def test_the_intervals_of_all_claims_that_are_checked_hold_together():
     assert with_other > alone
 
 
+def test_a_trial_that_another_one_repeats_counts_once():
+    scores = {"32": (0.50, 0.53), "128": (0.58, 0.63), "64": (0.58, 0.63)}
+    stage, pair = make_result("dense", **scores), make_result("dense", **dict(list(scores.items())[:2]))
+    shared = {key: stage.runs["128", key[1]] if key[0] == "64" else record for key, record in stage.runs.items()}
+    stage = replace(stage, runs=shared)
+    for name in ("128", "64"):
+        declared = Claim("", ("dense", name), ("dense", "32"))
+        repeated = check_one(declared, [stage]).comparison
+        assert repeated.margin == check_one(replace(declared, better=("dense", "128")), [pair]).comparison.margin
+
+
 def test_the_spread_of_a_claim_is_that_of_its_whole_stage():
     pair = make_result("dense", **{"32": (0.50, 0.53, 0.52), "128": (0.58, 0.61, 0.59)})
     stage = make_result("dense", **{"32": (0.50, 0.53, 0.52), "128": (0.58, 0.61, 0.59), "64": (0.5, 0.52, 0.53)})

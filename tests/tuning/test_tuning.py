@@ -6,10 +6,11 @@ import pytest
 
 from cnnlab import data
 from cnnlab.errors import ConfigError, DataError
+from cnnlab.evidence import compare
 from cnnlab.records import HISTORY
 from cnnlab.report import words
-from cnnlab.study import make_budget, plan_trials
-from cnnlab.tuning import Tuning, tables
+from cnnlab.study import make_budget, parse, plan_trials
+from cnnlab.tuning import Tuning, read_scores, tables
 from cnnlab.tuning.progress import Callback
 from conftest import fake_runs
 
@@ -255,9 +256,27 @@ def test_halving_keeps_the_incumbent_and_the_best_and_names_the_dropped(folder, 
     assert {run.trial.architecture.dense_units for run in shorts} == {32, 128, 256, 512}
     units = [run.trial.architecture.dense_units for run in made if run.trial.training.epochs == 6]
     assert 32 not in units
+    scores = {name: read_scores(study.store, result.records(name), "val") for name in ("64", "512", "256")}
+    assert result.decision.comparisons == compare(scores, 4), "the dropped trials count too"
     shown = words.stage_intro(study, result).data
     assert "“32” (`val_accuracy` 0.032, that of the best trial 0.512, epoch 2)" in shown
     assert "“128” (`val_accuracy` 0.128, that of the best trial 0.512, full fit)" in shown
+
+
+@pytest.mark.parametrize(
+    "vary",
+    [
+        'vary = "epochs"\nvalues = [2, 3, 4, 5, 6]',
+        'vary = "patience"\nvalues = [1, 2, 3, 4, 6]',
+        'vary = "learning_rate"\nvalues = [0.001, 0.002, 0.003, 0.004]\n[start]\nschedule = "cosine"',
+    ],
+)
+def test_where_short_fits_are_no_part_of_the_whole_ones_halving_drops_after_whole_fits_only(folder, tmp_path, vary):
+    text = f'[[stage]]\nname = "fit"\n{vary}\n'
+    made = parse(text, tmp_path / "mine.toml")
+    study = Tuning(folder, tmp_path, study=made, budget={"epochs": 6, "halving": True})
+    fake_runs(study, lambda trial: trial.training.epochs / 10 + trial.training.learning_rate)
+    assert {one.epochs for one in study.result("fit").dropped} == {None}
 
 
 def test_a_study_takes_a_precision_and_halving(folder, tmp_path):

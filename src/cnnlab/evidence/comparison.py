@@ -87,7 +87,8 @@ def compare(trials: Mapping[str, Scores], family: int = 0) -> tuple[Comparison, 
 
     Args:
         trials: Name to scores. The runs of all trials are in the same order of seeds.
-        family: How many comparisons, with different references, must be covered together; 0 for those returned.
+        family: How many comparisons must be covered together: more than those returned, or with different references;
+            0 for those returned.
 
     Returns:
         One comparison for each trial after the first, in their order.

@@ -108,6 +108,7 @@ def decide(
     *,
     pinned: bool = False,
     only_if_better: bool = False,
+    family: int = 0,
 ) -> Decision:
     """Select a stage's trial by `choose` and give the evidence.
 
@@ -119,6 +120,8 @@ def decide(
         published_choice: Name of the trial that the published study chose, or "".
         pinned: Select the published choice, whatever the scores are.
         only_if_better: Select the incumbent, unless the verdict on the best trial is that it is better.
+        family: How many comparisons must be covered together, if these trials are what is left of more that were
+            scored on the same images; 0 for those of these trials.
     """
     mean = {name: float(scores.runs.mean()) for name, scores in trials.items()}
     n_seeds = min(len(scores.runs) for scores in trials.values())
@@ -129,7 +132,7 @@ def decide(
     reference = incumbent if incumbent in mean else next(iter(mean))
     # Not a set: tied trials must keep the study's order, the same every time.
     others = sorted((name for name in mean if name != reference), key=lambda name: -mean[name])
-    comparisons = compare({name: trials[name] for name in (reference, *others)})
+    comparisons = compare({name: trials[name] for name in (reference, *others)}, family)
     if only_if_better and comparisons:
         is_better = comparisons[0].verdict == Verdict.BETTER
         selected, rule = (comparisons[0].trial if is_better else reference), Rule.BETTER

@@ -79,7 +79,10 @@ def _find_pair(claim: Claim, results: Sequence[StageResult]) -> _Pair | str:
     (result, better), (other_result, than) = sides
     records, others = result.records(better), list[list[Record]]()
     if result is other_result:
-        others = [result.records(trial.name) for trial in result.distinct_trials if trial.name not in (better, than)]
+        own = {
+            result.same_as.get(name, name) for name in (better, than)
+        }  # the names of the same runs in `distinct_trials`
+        others = [result.records(trial.name) for trial in result.distinct_trials if trial.name not in own]
     return _Pair((better, than), records, other_result.records(than), others)
 
 

@@ -72,6 +72,7 @@ class Runner:
         published_choice: str = "",
         *,
         pinned: bool = False,
+        family: int = 0,
     ) -> StageResult:
         """Run the trials of a stage and select one of them. It raises what `run` does.
 
@@ -81,9 +82,13 @@ class Runner:
             budget: How much is run.
             published_choice: Name of the trial that the published study chose; "" if it does not concern this stage.
             pinned: Select that trial, whatever the scores are.
+            family: How many comparisons the intervals must cover together, if these trials were selected from more by
+                scores on the same images; 0 for those of these trials.
         """
         dropped = self._dropped(stage.name, trials) if budget.halving else ()
         names = {trial.name for trial in dropped}
+        if dropped:  # by scores that the comparisons use too
+            family = len({trial.settings for trial in trials}) - 1
         trials = tuple(trial for trial in trials if trial.name not in names)
         runs = self.run(stage.name, trials)
         same_as = find_same(trials, runs)
@@ -105,6 +110,7 @@ class Runner:
             published_choice,
             pinned=pinned,
             only_if_better=stage.search is not None,
+            family=family,
         )
         if same_as.get(published_choice) == decision.selected:
             decision = replace(decision, agrees=True)
@@ -156,9 +162,12 @@ class Runner:
             return {trial_name: val_accuracy_at(record.history, epochs) for (trial_name, _), record in records.items()}
 
         usual = self.run(f"{name}, incumbent", [incumbent])
-        dropped = successive_halving(
-            list(by_name), incumbent.name, rungs([record.epochs for record in usual.values()]), evaluate
-        )
+        steps = rungs([record.epochs for record in usual.values()])
+        trainings = [trial.settings.training for trial in by_name.values()]
+        lengths = {(training.epochs, training.patience) for training in trainings}
+        if len(lengths) > 1 or any(training.schedule != "constant" for training in trainings):
+            steps = steps[-1:]  # short fits are no part of the whole ones
+        dropped = successive_halving(list(by_name), incumbent.name, steps, evaluate)
         by_settings = {by_name[trial.name].settings: trial for trial in dropped}
         return tuple(
             replace(by_settings[trial.settings], name=trial.name) for trial in trials if trial.settings in by_settings

@@ -248,7 +248,7 @@ class Scope:
         return trials
 
     def search_trials(self, stage: Stage, incumbent: Trial, path: Iterable[StageTrial]) -> tuple[StageTrial, ...]:
-        """Return about the trials that the search of a stage will run; none for a stage without a search.
+        """Return about the trials that the search of a stage will run, its winner again; none without a search.
 
         Args:
             stage: The stage.
@@ -260,7 +260,8 @@ class Scope:
         """
         if not stage.search:
             return ()
-        return expected_trials(stage.search, incumbent, path, self, Costs(self._images, self.budget, incumbent))
+        trials = expected_trials(stage.search, incumbent, path, self, Costs(self._images, self.budget, incumbent))
+        return (*trials, *(replace(trial, seeds=self.budget.seed_numbers) for trial in trials[:1]))
 
     def planned_runs(self) -> dict[str, int]:
         """Return about how many runs each of `expected_trials` will have, before any incumbent is known."""

@@ -124,7 +124,7 @@ def test_more_epochs_are_suggested_where_runs_still_improved(tuning):
 def test_more_training_images_are_suggested_where_the_learning_curve_rises(tuning):
     [step] = next_steps(tuning, [conclusive()], curve((0.4, 0.42, 0.41), (0.5, 0.52, 0.51)), {})
     assert "20 training images instead of 10 raised the final model's val_f1 by 0.100 (95 % interval +0.0" in step.what
-    assert "Try 40; the folder has 134 more images." in step.what
+    assert "Try 40; the folder has 140 more images." in step.what
     assert " TRAIN=40 " in step.command
     assert step.gain == pytest.approx(0.1)
     [single] = next_steps(tuning, [conclusive()], curve((0.4,), (0.5,)), {})
@@ -134,11 +134,22 @@ def test_more_training_images_are_suggested_where_the_learning_curve_rises(tunin
 
 def test_no_more_images_are_suggested_than_there_are(tuning):
     rising = curve((0.4, 0.42, 0.41), (0.5, 0.52, 0.51))
-    few = with_records(conclusive(), split=SPLIT | {"pool": 30})
-    [step] = next_steps(tuning, [few], rising, {})
-    assert " TRAIN=24 " in step.command
-    used = with_records(conclusive(), split=SPLIT | {"pool": 26})
+    many = with_records(conclusive(), split=SPLIT | {"train": 140})
+    [step] = next_steps(tuning, [many], rising, {})
+    assert " TRAIN=160 " in step.command, "of 200, without a fifth to validate on"
+    used = with_records(conclusive(), split=SPLIT | {"train": 160})
     assert next_steps(tuning, [used], rising, {}) == []
+
+
+def test_of_images_in_groups_no_more_are_suggested_than_the_parts_of_a_split_have(tuning):
+    folder = tuning.images.folder
+    tuning.images.folder = replace(folder, gray=replace(folder.gray, groups=np.arange(200) // 4))
+    tuning.use_budget(replace(tuning.budget, val=10))
+    used = with_records(
+        conclusive(),
+        split=SPLIT | {"pool": 200, "train": len(tuning.images.split(tuning.images.folder.gray).train), "val": 10},
+    )
+    assert next_steps(tuning, [used], curve((0.4, 0.42, 0.41), (0.5, 0.52, 0.51)), {}) == []
 
 
 def test_more_validation_images_are_suggested_where_they_are_too_few(tuning):
@@ -150,8 +161,8 @@ def test_more_validation_images_are_suggested_where_they_are_too_few(tuning):
     assert step.gain == 0.03
     many = replace(note, detail={"images": 4_000})
     [step] = next_steps(tuning, [result], None, {"dense": (many,)})
-    assert " VAL=32 " in step.command, "a fifth of the images at most"
-    assert "Try 32, a fifth of the folder's training images; 4,000 would be" in step.what
+    assert " VAL=40 " in step.command, "a fifth of the images at most"
+    assert "Try 40, a fifth of the folder's training images; 4,000 would be" in step.what
     name_val(tuning, range(50))
     [step] = next_steps(tuning, [result], None, {"dense": (many,)})
     assert "Try 50, all that the files name; 4,000 would be" in step.what
@@ -161,7 +172,7 @@ def test_more_validation_images_are_suggested_where_they_are_too_few(tuning):
 def test_images_that_the_files_name_for_validation_are_none_to_train_on(tuning):
     name_val(tuning, range(50))
     [step] = next_steps(tuning, [conclusive()], curve((0.4, 0.42, 0.41), (0.5, 0.52, 0.51)), {})
-    assert "the folder has 90 more images." in step.what, "of 160, without 50 and the 20 that are used"
+    assert "the folder has 130 more images." in step.what, "of 200, without 50 and the 20 that are used"
 
 
 def test_the_commands_keep_the_size_of_the_images_and_the_warnings_that_are_accepted(folder, tmp_path):
@@ -186,6 +197,9 @@ def test_selected_values_at_the_edge_of_their_ranges_ask_for_wider_ones(tuning, 
     new, then = step.command, step.what.partition("Then: ")[2]
     assert new == ".venv/bin/cnnlab study new mine.toml --from published"
     assert then.startswith("make report STUDY=mine.toml ")
+    tuning.scope.asked, tuning.scope.not_wanted = {"all", "mistakes"}, {"mistakes", "loss"}
+    [step] = next_steps(tuning, [conclusive("filters"), conclusive()], None, notes)
+    assert " STAGES=all SKIP=loss" in step.what, "the new file has no mistakes"
     assert step.gain == pytest.approx(0.3)
     # Two more trials in each of two stages of two trials, and the second stage again; six seconds each, two workers.
     assert step.seconds == pytest.approx((6 + 6 + 6) / 2)
@@ -207,8 +221,13 @@ def test_stages_without_a_difference_that_matters_can_be_skipped(tuning):
     assert " SKIP=dense,loss " in step.command
     assert step.gain == 0
     assert step.seconds == 0, "all its runs are those of the other stage too"
-    [step] = next_steps(tuning, [small], None, {})
+    [step] = steps_about(next_steps(tuning, [conclusive("colour"), small], None, {}), "SKIP=")
     assert (step.seconds, step.cost) == (-3.0, "estimated to save 3 s")
+    assert next_steps(tuning, [small], None, {}) == [], "some stage must be left"
+    changed = replace(small, decision=replace(small.decision, selected="new"))
+    assert next_steps(tuning, [conclusive("colour"), changed], None, {}) == [], (
+        "later stages would start from another model"
+    )
     wide = with_evidence(inconclusive("dense", 0.001, math.inf), low=-0.015, high=0.021)
     assert next_steps(tuning, [wide], None, {}) == []
 
@@ -262,5 +281,5 @@ def test_the_time_of_a_search_is_that_of_its_proposals_too(tuning):
     result = make_search(CLOSE, CLOSE, (0.3, 0.5, 0.4))
     one = replace(result.decision.comparisons[0], low=-0.01, high=0.01)
     result = replace(result, decision=replace(result.decision, comparisons=(one,), evidence=one))
-    [step] = steps_about(next_steps(tuning, [result], None, {}), "SKIP=search")
+    [step] = steps_about(next_steps(tuning, [conclusive("colour"), result], None, {}), "SKIP=search")
     assert step.seconds == -(2 * 3 + 3) * 1.0 / 2

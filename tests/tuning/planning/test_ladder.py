@@ -98,6 +98,8 @@ def test_too_little_time_is_named_with_the_least_time_that_is_enough(tuning):
         ConfigError, match=r"^Expected a time of at least (\d+[smh]) for .* Received: 10s\. .+$"
     ) as caught:
         choose_rung(tuning, WORKERS, parse_time("10s"))
+    with pytest.raises(ConfigError, match=r"Received: 1\.7h\."):  # 1.75 hours
+        choose_rung(tuning, WORKERS, parse_time("1h45m"), spent=parse_time("3h"))
     least = str(caught.value).split()[6]
     assert choose_rung(tuning, WORKERS, parse_time(least)).changes["seeds"] == 1
 

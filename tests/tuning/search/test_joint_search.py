@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from cnnlab.errors import ConfigError, RunError
+from cnnlab.evidence import compare
 from cnnlab.study import parse
 from cnnlab.study.search import FIRST_SEED
-from cnnlab.tuning import Tuning
+from cnnlab.tuning import Tuning, read_scores
 from cnnlab.tuning.search import SearchResult, Status, ledger_table
 from cnnlab.tuning.search.cost import Costs
 from conftest import fake_runs
@@ -102,6 +103,18 @@ def test_the_winner_is_selected_only_if_it_is_better(make, gain, selected):
     assert result.decision.selected == selected
     assert result.decision.verdict == {0.5: "better", 0.0: "inconclusive", -0.5: "worse"}[gain]
     assert result.decision.rule == "the incumbent, unless the other trial is better"
+
+
+@pytest.mark.parametrize(("splits", "n_compared"), [("resampled", 1), ("fixed", 4)])
+def test_the_interval_of_a_winner_on_the_images_of_the_search_is_that_of_all_its_trials(make, splits, n_compared):
+    """It is the best of them on these images, whatever the seeds."""
+    tuning = make(
+        "[search]\ntrials = 4\n" + SPACE, lambda trial: 0.5 + sum(trial.architecture.dropout[:1]) / 9, splits=splits
+    )
+    result = tuning.result("search")
+    scores = {name: read_scores(tuning.store, records, "val") for name, records in result.records_by_trial.items()}
+    assert result.decision.comparisons == compare(scores, n_compared * (splits == "fixed"))
+    assert result.count(Status.RUN) == 4
 
 
 def test_with_one_seed_nothing_is_better(make):
@@ -315,10 +328,11 @@ def test_a_search_of_an_own_model_counts_images(folder, tmp_path):
 
 def test_a_plan_counts_the_runs_of_a_search(make):
     tuning = make("[search]\ntrials = 5\nseeds = 2\n" + SPACE)
-    assert tuning.planned_runs()["search"] == 2 + 5 * 2  # those of the incumbent, which the stage before made too
+    # Those of the incumbent, which the stage before made too; the search; and its winner, with fresh seeds.
+    assert tuning.planned_runs()["search"] == 2 + 5 * 2 + 2
     by_cost = make().planned_runs()["search"]
     result = make().result("search")
-    assert by_cost - 2 == pytest.approx(result.count(Status.RUN), rel=0.3)
+    assert by_cost - 4 == pytest.approx(result.count(Status.RUN), rel=0.3)
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from cnnlab import surroundings
 from cnnlab.errors import CnnlabError
@@ -13,6 +14,7 @@ from cnnlab.records import Record
 from cnnlab.study import ALL_MISTAKES
 from cnnlab.tuning.advice.command import make_command
 from cnnlab.tuning.advice.enough import BudgetNote, NoteKind
+from cnnlab.tuning.images import image_counts
 from cnnlab.tuning.planning.calibration import unmeasured
 from cnnlab.tuning.results import LearningCurve, Result, StageResult
 from cnnlab.tuning.search import SearchResult
@@ -61,6 +63,13 @@ class Basis:
         seconds = sum(self.seconds[digest] * factor(record) for digest, record in self.records.items())
         n_mistakes = self.tuning.planned_runs().get(ALL_MISTAKES, 0)
         return seconds * (1 + n_mistakes / len(self.records)) / self.workers
+
+    def most_images(self, part: Literal["train", "val"]) -> int:
+        """Return how many images could be trained on, or validated on, with the other numbers of the budget."""
+        budget, most = self.tuning.budget, 10**9
+        budget = replace(budget, train=most) if part == "train" else replace(budget, val=most)
+        n_train, n_val, _ = image_counts(self.tuning.images.folder.gray, budget)
+        return n_train if part == "train" else n_val
 
     def stage_seconds(self, name: str) -> float:
         """Return the time of all runs of a stage, one after the other."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnlab.records import Record
-from cnnlab.study import is_bundled
+from cnnlab.study import ALL_MISTAKES, is_bundled
 from cnnlab.tuning.advice.basis import Basis, Notes, distinct_records
 from cnnlab.tuning.advice.edges import value_text
 from cnnlab.tuning.advice.enough import BudgetNote, NoteKind, budget_notes
 from cnnlab.tuning.planning.estimate import duration
 from cnnlab.tuning.results import LearningCurve, StageResult, final_stage
+from cnnlab.tuning.search.cost import BACKWARD
 
 if TYPE_CHECKING:
     from cnnlab.tuning.tuning import Tuning
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 FIRST_SEEDS = 3  # in place of one seed, which gives no interval
 MOST_SEEDS = 30  # no more seeds are suggested
 UNFINISHED_SHARE = 0.25  # of all runs; with fewer that were best in their last epoch, more epochs are not suggested
+LEAST_MORE = 1.1  # times as many images; fewer change little, and with groups the seeds differ by some images
 MORE_TRIALS = 2  # that a wider range is expected to have
 LEAST_SECONDS = 60.0  # of a command: a shorter one is not ranked higher
 MOST_LINES = 5
@@ -134,10 +136,9 @@ def _more_training_images(basis: Basis) -> Iterator[NextStep]:
     if not basis.curve or not final:
         return
     split, gain = final.selected_records[0].split, basis.curve.gain
-    given = basis.tuning.images.folder.gray.given_val
-    n_train, n_others = split["train"], split["pool"] - (split["val"] if given is None else len(given))
-    n_left = n_others - n_train
-    if n_left <= 0 or gain.difference <= 0:
+    n_train = split["train"]
+    n_left = basis.most_images("train") - n_train
+    if n_train + n_left < LEAST_MORE * n_train or gain.difference <= 0:
         return
     interval = "one run, so no interval"
     if gain.has_interval:
@@ -157,16 +158,14 @@ def _more_validation_images(basis: Basis) -> Iterator[NextStep]:
         return
     split = basis.results[0].selected_records[0].split
     n_train, n_val = split["train"], split["val"]
-    needed, most = max(note.detail.get("images", 2 * n_val) for note in few.values()), split["pool"] // 5
-    given = basis.tuning.images.folder.gray.given_val
-    if given is not None:
-        most = len(given)
+    needed, most = max(note.detail["images"] for note in few.values()), basis.most_images("val")
     wanted = min(needed, most)
-    if wanted <= n_val:
+    if wanted < LEAST_MORE * n_val:
         return
     limit = ""
     if needed > most:
-        limit = "a fifth of the folder's training images" if given is None else "all that the files name"
+        gray = basis.tuning.images.folder.gray
+        limit = "a fifth of the folder's training images" if gray.given_val is None else "all that the files name"
         limit = f", {limit}; {needed:,} would be enough for all these stages"
     what = (
         f"{n_val:,} validation images are too few to show a difference of {basis.tuning.study.matters:g} in "
@@ -174,7 +173,8 @@ def _more_validation_images(basis: Basis) -> Iterator[NextStep]:
     )
     evidence = [one for name, one in basis.inconclusive().items() if name in few]
     at_stake = max((abs(one.difference) for one in evidence), default=0.0)
-    seconds = basis.study_seconds(lambda _: (n_train + wanted) / (n_train + n_val))
+    trained = BACKWARD * n_train
+    seconds = basis.study_seconds(lambda _: (trained + wanted) / (trained + n_val))
     yield NextStep(what, basis.command(VAL=wanted), at_stake, seconds)
 
 
@@ -194,7 +194,10 @@ def _wider_ranges(basis: Basis) -> Iterator[NextStep]:
     command, stages = basis.command(), "this stage" if len(edges) == 1 else "these stages"
     how = "your study file."
     if is_ours:
-        how = f"mine.toml, which this command writes. Then: {basis.command(STUDY='mine.toml')}"
+        scope = basis.tuning.scope  # the written study has no mistakes
+        stages_left, skip_left = (",".join(sorted(names - {ALL_MISTAKES})) for names in (scope.asked, scope.not_wanted))
+        then = basis.command(STUDY="mine.toml", STAGES=stages_left, SKIP=skip_left)
+        how = f"mine.toml, which this command writes. Then: {then}"
         command = f".venv/bin/cnnlab study new mine.toml --from {basis.tuning.study.name}"
     yield NextStep(
         f"The selected value is at the edge of the range that was tried: {ranges}. Add values to {stages} in {how}",
@@ -219,8 +222,13 @@ def _lead(result: StageResult) -> float:
 
 
 def _stages_to_skip(basis: Basis) -> Iterator[NextStep]:
-    names = [result.stage.name for result in basis.results if basis.is_negligible(result)]
-    if not names:
+    # A stage that changed the model is no stage to skip: all later ones would start from another model.
+    names = [
+        result.stage.name
+        for result in basis.results
+        if basis.is_negligible(result) and result.incumbent and result.decision.selected == result.incumbent.name
+    ]
+    if not names or len(names) == len(basis.results):
         return
     others = {digest for name, records in basis.stage_records.items() if name not in names for digest in records}
     own = dict.fromkeys(digest for name in names for digest in basis.stage_records[name])

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ def choose_rung(
     if chosen is None:
         raise ConfigError(
             f"Expected a time of at least {_short(least)} for this study on this machine. Received: "
-            f"{_short(seconds)}. Give more (TIME=...), or run fewer stages (STAGES=...)."
+            f"{_short(seconds, math.floor)}. Give more (TIME=...), or run fewer stages (STAGES=...)."
         )
     return chosen
 
@@ -140,9 +140,9 @@ def _rungs(tuning: "Tuning") -> Iterator[dict[str, Any]]:
         before = numbers
 
 
-def _short(seconds: float) -> str:
-    """Return a time as `parse_time` reads it: in seconds, in minutes or in hours, rounded up."""
+def _short(seconds: float, rounded: Callable[[float], int] = math.ceil) -> str:
+    """Return a time as `parse_time` reads it: in seconds, in minutes or in hours."""
     for unit, size in (("s", 1), ("m", 60)):
         if seconds <= 100 * size:
-            return f"{math.ceil(seconds / size)}{unit}"
-    return f"{math.ceil(seconds / 360) / 10:g}h"
+            return f"{rounded(seconds / size)}{unit}"
+    return f"{rounded(seconds / 360) / 10:g}h"

@@ -219,7 +219,10 @@ def run_stage(
     trials = [incumbent]
     if (winner := find_winner(ledger)) and winner.trial:
         trials.append(StageTrial(WINNER, winner.trial, incumbent.seeds))
-    result = runner.run_stage(stage, share_runs(trials), scope.budget)
+    # Fresh seeds are no luck of the search; images are, where all seeds are validated on the same ones.
+    shares_images = runner.images.has_given_val or scope.budget.splits == "fixed"
+    n_run = sum(row.status == Status.RUN for row in ledger)
+    result = runner.run_stage(stage, share_runs(trials), scope.budget, family=n_run if shares_images else 0)
     first = [row for row in ledger if row.part == QUASI_RANDOM and row.status == Status.RUN]
     positions = {
         dimension.setting: [row.point[number] for row in first] for number, dimension in enumerate(search.space)
