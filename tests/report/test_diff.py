@@ -62,6 +62,16 @@ def test_a_score_has_moved_only_by_more_than_noise(a, tmp_path):
     assert base.comparison.low < base.comparison.difference < base.comparison.high
 
 
+def test_of_reports_with_other_numbers_of_seeds_the_first_seeds_are_compared(tmp_path):
+    few = read_report(tmp_path / "few", {"base": "base", "dense": "64"}, {"base": [0.5, 0.6], "dense": [0.5, 0.6]})
+    scores = {"base": [0.5, 0.6, 0.9], "dense": [0.6, 0.65, 0.9]}
+    more = read_report(tmp_path / "more", {"base": "base", "dense": "64"}, scores)
+    base, dense = diff.scores(few, more)
+    assert (base.verdict, base.means) == ("same", (0.55, 0.55))
+    assert dense.means == pytest.approx((0.55, 0.625))
+    assert dense.comparison.difference == pytest.approx(0.075)
+
+
 def test_scores_on_other_images_are_not_compared(a, tmp_path):
     b = read_report(tmp_path / "b", {"base": "base"}, {"base": [0.9, 0.91, 0.92]}, images="xyz", first_digest=10)
     [base, *_] = diff.scores(a, b)
@@ -87,7 +97,10 @@ def test_the_lines_say_the_sign_and_that_the_intervals_hold_together(a, tmp_path
     scores = {"base": [0.52, 0.50, 0.53], "dense": [0.8, 0.81, 0.82]}
     text = "\n".join(diff.lines(a, read_report(tmp_path / "b", selected, scores, first_digest=10)))
     assert "the difference, B less A, with its 95 % interval" in text
-    assert "The intervals of all stages hold together:\n  base: base\n" in text
+    assert (
+        "The intervals of all stages hold together. If one report has more seeds, the first ones are compared:\n"
+        in text
+    )
     assert "  dense: 128\n    0.610 -> 0.810, +0.200 (+0." in text
 
 

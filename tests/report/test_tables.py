@@ -39,6 +39,10 @@ def test_an_end_of_an_interval_shows_on_which_side_of_zero_it_is(value, shown):
     assert tables.interval_end(value) == shown
 
 
+def test_an_end_in_points_has_one_decimal_or_shows_its_side_too():
+    assert [tables.interval_end(value, 1) for value in (5.34, 0.04, -0.04, 0.0)] == ["+5.3", "+0.04", "-0.04", "+0.0"]
+
+
 def test_columns_may_share_a_name():
     """Columns named after classes do."""
     shown = tables.table(pd.DataFrame([[1, 0.5]], columns=["x", "x"]), {"x": ".1f"}).data

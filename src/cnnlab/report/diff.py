@@ -13,6 +13,7 @@ import pandas as pd
 from cnnlab import evidence
 from cnnlab.errors import ConfigError
 from cnnlab.evidence import Comparison, Scores
+from cnnlab.report.tables import interval_end
 
 _NO_SETTINGS = {
     "wall_seconds", "time", "train_seconds", "runs_made_now", "model", "doubtful_labels", "page", "missing", "run_on"
@@ -120,7 +121,7 @@ def settings(a: Side, b: Side) -> dict[str, tuple[str, str]]:
 def scores(a: Side, b: Side) -> list[Change]:
     """Compare the scores of two reports, stage by stage."""
     sides = {
-        stage: tuple(side.runs[side.runs["stage"] == stage].set_index("digest") for side in (a, b))
+        stage: _first_seeds(*(side.runs[side.runs["stage"] == stage].set_index("digest") for side in (a, b)))
         for stage in pd.unique(pd.concat([a.runs["stage"], b.runs["stage"]]))
     }
     verdicts = {stage: _obstacle(*runs, same_images=a.images == b.images) for stage, runs in sides.items()}
@@ -136,6 +137,12 @@ def scores(a: Side, b: Side) -> list[Change]:
         means = float(old["test_f1"].mean()), float(new["test_f1"].mean())
         changes.append(Change(stage, (trials[0], trials[1]), means, verdict, comparison))
     return changes
+
+
+def _first_seeds(old: pd.DataFrame, new: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return as many of the first runs of both, where both have some: seeds are compared in pairs."""
+    n = min(len(old), len(new)) or None
+    return old[:n], new[:n]
 
 
 def _obstacle(old: pd.DataFrame, new: pd.DataFrame, *, same_images: bool) -> ChangeVerdict | None:
@@ -157,12 +164,12 @@ def lines(a: Side, b: Side) -> list[str]:
     text += [
         "",
         "Mean test_f1, A -> B, and the difference, B less A, with its 95 % interval over seeds, on these images.",
-        "The intervals of all stages hold together:",
+        "The intervals of all stages hold together. If one report has more seeds, the first ones are compared:",
     ]
     for change in scores(a, b):
         text.append(f"  {change.stage}: {' -> '.join(dict.fromkeys(trial or '(none)' for trial in change.trials))}")
         (old, new), one = change.means, change.comparison
-        interval = f" ({one.low:+.3f} to {one.high:+.3f})" if one else ""
-        figures = "" if np.isnan(new - old) else f"{old:.3f} -> {new:.3f}, {new - old:+.3f}{interval}: "
+        interval = f" ({interval_end(one.low)} to {interval_end(one.high)})" if one else ""
+        figures = "" if np.isnan(new - old) else f"{old:.3f} -> {new:.3f}, {new - old:+z.3f}{interval}: "
         text.append(f"    {figures}{change.verdict}")
     return text

@@ -58,6 +58,11 @@ def verdict_cell(verdict: str) -> Markup:
     return Markup('<span class="verdict {0}">{0}</span>').format(verdict) if verdict else Markup("")
 
 
+def remark(words: str) -> Markup:
+    """Return words in the place of a number: where its column is sorted, they come last, as missing values do."""
+    return Markup('<span class="remark">{}</span>').format(words)
+
+
 def mean_sd(values: Sequence[float]) -> str:
     """Return "0.812 ± 0.004", the mean and the standard deviation; the mean alone for one value."""
     if len(values) == 1:
@@ -65,9 +70,9 @@ def mean_sd(values: Sequence[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
-def interval_end(value: float) -> str:
-    """Return "+0.043", an end of an interval; "-0.0001" where three decimals would hide on which side of zero it is."""
-    return f"{value:+.1g}" if value and round(value, 3) == 0 else f"{value:+.3f}"
+def interval_end(value: float, decimals: int = 3) -> str:
+    """Return "+0.043", an end of an interval; "-0.0001" where the decimals would hide on which side of zero it is."""
+    return f"{value:+.1g}" if value and round(value, decimals) == 0 else f"{value:+.{decimals}f}"
 
 
 def count(number: int, noun: str) -> str:

@@ -178,6 +178,10 @@ def test_a_mark_shows_its_values_on_hover_and_on_focus(show):
     shown.keyboard.press("ArrowRight")
     shown.keyboard.press("ArrowRight")
     assert shown.locator(".tip").inner_text() == marks.nth(2).get_attribute("aria-label")
+    far = shown.locator("#colour svg.plot.wide .mark").first
+    far.focus()  # the browser scrolls to it
+    shown.wait_for_timeout(300)
+    assert shown.locator(".tip").inner_text() == far.get_attribute("aria-label")
 
 
 @pytest.mark.parametrize("width", [390, 800, 1280, 1920])
@@ -257,6 +261,8 @@ def test_runs_are_filtered_by_words(show):
     shown.locator(".filter input").fill("nadam, seed 1")
     assert rows.count() > 0
     assert {row.locator("td").nth(2).inner_text() for row in rows.all()} == {"1"}
+    shown.locator(".filter input").fill("batch_size 1")
+    assert rows.count() == 0, "16 is another number"
 
 
 def test_two_trials_are_compared_by_what_differs(show):

@@ -107,7 +107,7 @@ def test_a_verdict_on_a_trial_that_has_not_learned_says_so_and_is_not_counted(qu
     [row] = words.choice_table(quick, [result]).rows
     assert row.not_learned == "“new” has not learned (accuracy 0.05, chance 0.10)"
     assert words.evidence_summary(quick, [result]).startswith(
-        "0 of 1 choice have a conclusive verdict. Not counted, because a trial has not learned: batch normalisation."
+        "0 of 1 choice has a conclusive verdict. Not counted, because a trial has not learned: batch normalisation."
     )
 
 

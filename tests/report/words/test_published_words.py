@@ -51,7 +51,7 @@ def test_our_noise_is_measured_at_the_last_and_at_the_best_epoch():
             result.selected.settings, seed, history=history, best_epoch=2, scores=old.scores
         )
     summary = words.our_noise_summary(CORRECTED, [result]).data
-    assert "**0.0283** (1 degrees of freedom, from 1 trial)" in summary
+    assert "**0.0283** (1 degree of freedom, from 1 trial)" in summary
     assert "**0.0566** at the last epoch" in summary
     assert "**0.0071** at the epoch" in summary
     assert "87 % less. For 0 % of the runs these are the same epoch." in summary

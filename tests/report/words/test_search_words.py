@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from cnnlab.report import words
-from cnnlab.study import built_in, parse
+from cnnlab.study import Dimension, OracleKind, OwnModel, Search, Trial, built_in, parse
 from cnnlab.tuning import Tuning
 from cnnlab.tuning.search import Status
 from conftest import make_result, make_search
@@ -133,6 +133,25 @@ def test_without_a_winner_there_is_nothing_to_say_about_luck_and_settings(tuning
 def test_the_winner_is_shown_by_the_settings_that_it_changes():
     shown = words.search_settings(make_search(OLD, NEW)).data
     assert shown == "What the winner changes (in brackets: the incumbent): dense&#95;units 11 (10)."
+
+
+def test_a_parameter_of_an_own_model_that_the_incumbent_leaves_to_the_function_is_shown():
+    result = make_search(OLD, NEW)
+    model = OwnModel("build", "0" * 64, {}, parameters=("widths",))
+    trials = [
+        replace(trial, settings=Trial(model.change(**given)))
+        for trial, given in zip(result.trials, ({}, {"widths": [16, 32]}), strict=True)
+    ]
+    shown = words.search_settings(replace(result, trials=tuple(trials))).data
+    assert shown.endswith("(in brackets: the incumbent): widths 16-32 (not set).")
+
+
+def test_a_setting_with_the_name_of_a_column_of_the_ledger_has_one_of_its_own():
+    search = Search(OracleKind.RANDOM, (Dimension("epochs", (10, 20)),))
+    result = make_search(OLD, NEW, (0.3, 0.5), search=search)
+    ledger = tuple(replace(row, settings={"epochs": 12}) for row in result.ledger)
+    table = read(words.search_ledger(replace(result, ledger=ledger)))
+    assert (list(table["epochs"]), list(table["setting epochs"])) == (["2.0"] * 2, ["12"] * 2)
 
 
 def test_a_setting_without_effect_is_not_a_change():

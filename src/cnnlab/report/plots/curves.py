@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from cnnlab.records import Record
 from cnnlab.report.plots.labels import fitting
-from cnnlab.report.plots.picture import LINE, SOFT, STYLE, WIDE, Canvas, Picture, plot
+from cnnlab.report.plots.picture import INK, LINE, SMALLEST_RANGE, SOFT, STYLE, WIDE, Canvas, Picture, plot
 from cnnlab.report.plots.stage import N_COLOURS
 from cnnlab.report.plots.svg import PALETTE, mark
 from cnnlab.tuning import CurvePoint, LearningCurve
@@ -208,9 +208,10 @@ def learning_curve(curve: LearningCurve) -> Picture:
     Bars are 95 % intervals of the means.
     """
     images = [point.images for point in curve.points]
-    alt = f"Macro-F1 of the final model by training images, means with 95 % intervals: {_points(curve)}."
+    alt = f"Macro-F1 of the final model by training images: {_points(curve)}."
     text = "Macro-F1 of the final model by training images. Dot: a run."
     if len(curve.points[0].records) > 1:
+        alt = alt.replace("images:", "images, means with 95 % intervals:", 1)
         text += " Line: mean. Bar: its 95 % interval."
 
     def draw(width: int) -> Canvas:
@@ -227,13 +228,15 @@ def learning_curve(curve: LearningCurve) -> Picture:
         for score, name in _SCORES.items():
             _draw_points(axis, curve, score, PALETTE[name], 0.985 if score == "val_f1" else 1.015)
         low, high = axis.get_ylim()
-        apart = 0.09 * (high - low)
+        more = max(0.0, SMALLEST_RANGE - (high - low)) / 2
+        axis.set_ylim(low - more, high + more)
+        apart = 0.09 * (high - low + 2 * more)
         ends = [means[score][-1] for score in _SCORES]
         push = max(0.0, apart - abs(ends[0] - ends[1])) / 2 * (1 if ends[0] >= ends[1] else -1)
-        for (score, name), end, shift in zip(_SCORES.items(), ends, (push, -push), strict=True):
+        for score, end, shift in zip(_SCORES, ends, (push, -push), strict=True):
             axis.annotate(
                 score, (1, end + shift), (8, 0), ("axes fraction", "data"), "offset points", va="center",
-                color=PALETTE[name], annotation_clip=False,
+                color=INK, annotation_clip=False,
             )  # fmt: skip
         return canvas
 

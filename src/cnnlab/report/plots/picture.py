@@ -42,6 +42,8 @@ WIDE, NARROW = 960, 350
 _LINE_HEIGHT = 16
 FEW = 20
 """Most classes of a picture in which each class has a label and each pair of classes a number."""
+SMALLEST_RANGE = 0.05
+"""Of an axis of scores: a smaller one would make noise look large."""
 DPI = 96
 SHARPNESS = 2
 """Pixels of a picture for each pixel that it takes on the page."""

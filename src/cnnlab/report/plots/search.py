@@ -7,13 +7,10 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from cnnlab.report.plots.picture import INK, LINE, SOFT, STYLE, WIDE, Canvas, Picture, plot
+from cnnlab.report.plots.picture import INK, LINE, SMALLEST_RANGE, SOFT, STYLE, WIDE, Canvas, Picture, plot
 from cnnlab.report.plots.svg import PALETTE, mark
 from cnnlab.study.fields import show_value
 from cnnlab.tuning.search import QUASI_RANDOM, Proposal, SearchResult, Status
-
-_SMALLEST_RANGE = 0.05
-"""Of the axis of `val_f1`: a smaller one would make noise look large."""
 
 
 @mpl.rc_context(STYLE)
@@ -24,14 +21,14 @@ def search(result: SearchResult) -> Picture:
     records = result.records(result.incumbent.name) if result.incumbent else []
     reference = fmean(record.scores["val_f1"] for record in records) if records else None
     values = [*(score for _, score in scored), *([reference] if reference is not None else [])] or [0.0]
-    room = max(max(values) - min(values), _SMALLEST_RANGE) * 0.06
+    middle, half = (max(values) + min(values)) / 2, 0.56 * max(max(values) - min(values), SMALLEST_RANGE)
 
     def draw(width: int) -> Canvas:
         canvas = Canvas(width, 192, _caption(result))
         right = 96 if width == WIDE else 78
         axis = canvas.axes(44, 8, width - 44 - right, 156)
         axis.set_xlim(0.3, len(result.ledger) + 0.7)
-        axis.set_ylim(min(values) - room, max(values) + room)
+        axis.set_ylim(middle - half, middle + half)
         axis.xaxis.set_major_locator(MaxNLocator(10 if width == WIDE else 5, integer=True, min_n_ticks=1))
         axis.yaxis.set_major_locator(MaxNLocator(5))
         axis.grid(False, axis="x")
@@ -44,7 +41,7 @@ def search(result: SearchResult) -> Picture:
             axis.step(places, best, where="post", color=PALETTE["c2"], linewidth=1.5, zorder=2)
         for row, score in scored:
             _dot(axis, row, score, is_winner=row is result.winner)
-        _name_lines(axis, {"incumbent": (reference, INK), "best so far": (best[-1] if best else None, PALETTE["c2"])})
+        _name_lines(axis, {"incumbent": reference, "best so far": best[-1] if best else None})
         return canvas
 
     return plot(
@@ -69,16 +66,16 @@ def _dot(axis: Axes, row: Proposal, score: float, *, is_winner: bool) -> None:
     axis.plot(row.number, score, shape, color=colour, alpha=0.85, markersize=size, markeredgewidth=0, gid=gid, zorder=4)
 
 
-def _name_lines(axis: Axes, lines: dict[str, tuple[float | None, str]]) -> None:
+def _name_lines(axis: Axes, lines: dict[str, float | None]) -> None:
     """Write the names of lines beside their ends, apart from one another."""
     low, high = axis.get_ylim()
     apart = 0.08 * (high - low)
-    ends = sorted((end, name, colour) for name, (end, colour) in lines.items() if end is not None)
+    ends = sorted((end, name) for name, end in lines.items() if end is not None)
     push = max(0.0, apart - (ends[-1][0] - ends[0][0])) / 2 if len(ends) > 1 else 0.0
-    for (end, name, colour), shift in zip(ends, (-push, push), strict=False):
+    for (end, name), shift in zip(ends, (-push, push), strict=False):
         place, offset = (1, end + shift), (6, 0)
         axis.annotate(
-            name, place, offset, ("axes fraction", "data"), "offset points", va="center", color=colour,
+            name, place, offset, ("axes fraction", "data"), "offset points", va="center", color=INK,
             annotation_clip=False,
         )  # fmt: skip
 

@@ -89,7 +89,9 @@ def differences(comparisons: Mapping[str, Comparison], difference: str) -> Pictu
         difference: What is drawn, as "mean val_f1, less that of the incumbent".
     """
     ends = [end for one in comparisons.values() for end in (*_interval(one), one.difference)]
-    about = f"Tick: {difference}. Bar: 95 % interval, grey if inconclusive."
+    has_intervals = any(one.has_interval for one in comparisons.values())
+    about = f"Tick: {difference}." + (" Bar: 95 % interval, grey if inconclusive." if has_intervals else "")
+    what = "Differences with 95 % intervals" if has_intervals else "Differences between single runs"
 
     def draw(width: int) -> Canvas:
         rows = _Rows(list(comparisons), about, width)
@@ -106,7 +108,7 @@ def differences(comparisons: Mapping[str, Comparison], difference: str) -> Pictu
     shown = "; ".join(f"{name} {_difference(one, ', ', '')}" for name, one in comparisons.items())
     return plot(
         draw,
-        f"Differences with 95 % intervals, {difference}: {shown}.",
+        f"{what}, {difference}: {shown}.",
         [{"trial": name, **{c: getattr(one, c) for c in columns}} for name, one in comparisons.items()],
         dict.fromkeys(columns[:3], "+z.4f"),
     )
@@ -139,7 +141,8 @@ def _limits(dots: Sequence[float], intervals: Sequence[float]) -> tuple[float, f
 
 def _score_caption(result: StageResult, role: str) -> str:
     if result.decision.n_seeds == 1:
-        return "val_f1. Dot: the run of a trial. One run each has no interval."
+        line = f" Line: the run of the {role}." if len(result.distinct_trials) > 1 else ""
+        return f"val_f1. Dot: the run of a trial.{line} One run each has no interval."
     if len(result.trials) == 1:
         return "val_f1. Dot: a run. Tick: their mean."
     return (

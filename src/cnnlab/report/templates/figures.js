@@ -19,7 +19,11 @@ for (const kind of ["pointerover", "focusin"]) {
   });
 }
 document.addEventListener("focusout", () => (tip.hidden = true));
-addEventListener("scroll", () => (tip.hidden = true), { passive: true });
+addEventListener("scroll", () => {
+  // The browser scrolls to what gets the focus: its tip goes with it.
+  if (document.activeElement.matches(HINTED)) showTip(document.activeElement);
+  else tip.hidden = true;
+}, { passive: true });
 addEventListener("keydown", (event) => event.key === "Escape" && (tip.hidden = true));
 for (const term of all(".term[title]")) {
   term.dataset.hint = term.title;
@@ -58,8 +62,9 @@ function highlight(element) {
   const wanted = chapter.dataset.lit === trialOf(element) ? "" : trialOf(element);
   chapter.dataset.lit = wanted;
   for (const one of all("svg [data-trial], .trial", chapter)) {
-    const target = one.closest("tr") ?? one;
-    target.classList.toggle("dim", wanted !== "" && trialOf(one) !== wanted);
+    const row = one.closest("tr"); // with two trials, it stays for either
+    const isWanted = (row ? all(".trial", row) : [one]).some((other) => trialOf(other) === wanted);
+    (row ?? one).classList.toggle("dim", wanted !== "" && !isWanted);
     one.querySelector?.("button")?.setAttribute("aria-pressed", wanted !== "" && trialOf(one) === wanted);
   }
 }

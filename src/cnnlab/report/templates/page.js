@@ -1,6 +1,6 @@
 // The contents list marks the section in view; on a small screen it folds away.
 const nav = document.querySelector("nav");
-const targets = all("a", nav).map((link) => [link, document.getElementById(link.hash.slice(1))]).filter((pair) => pair[1]);
+const targets = all("a", nav).map((link) => [link, document.getElementById(decodeURIComponent(link.hash.slice(1)))]).filter((pair) => pair[1]);
 let current = null;
 function follow() {
   const end = scrollY + innerHeight >= document.documentElement.scrollHeight - 2;

@@ -18,10 +18,11 @@ function button(label, act) {
 const MISSING = "-";
 const NUMBER = /^(?:[<>]|above|below)? ?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?: ?(?:%|\*|±.*|to .*|\(.*))?$/i;
 const text = (cell) => cell.textContent.trim();
-const value = (content) => parseFloat(NUMBER.exec(content)?.[1].replaceAll(",", ""));
+const content = (cell) => (cell.querySelector(".remark") ? MISSING : text(cell)); // words in the place of a number
+const value = (words) => parseFloat(NUMBER.exec(words)?.[1].replaceAll(",", ""));
 function isNumeric(cells) {
-  const contents = cells.map(text).filter((content) => content && content !== MISSING);
-  return contents.length > 0 && !contents.some((content) => Number.isNaN(value(content)));
+  const contents = cells.map(content).filter((words) => words && words !== MISSING);
+  return contents.length > 0 && !contents.some((words) => Number.isNaN(value(words)));
 }
 function sort(table, column) {
   const heads = all("thead th", table);
@@ -29,7 +30,7 @@ function sort(table, column) {
   heads.forEach((head) => head.removeAttribute("aria-sort"));
   heads[column].setAttribute("aria-sort", down ? "descending" : "ascending");
   const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => [text(row.cells[column]), row]);
+  const rows = [...body.rows].map((row) => [content(row.cells[column]), row]);
   const numeric = isNumeric(rows.map(([, row]) => row.cells[column]));
   rows.sort(([a], [b]) => {
     if (a === MISSING || b === MISSING) return (a === MISSING) - (b === MISSING);
@@ -91,13 +92,14 @@ if (runs) {
   const input = make("input", { type: "search", placeholder: "nadam, seed 1 ..." });
   const status = make("span");
   status.setAttribute("role", "status");
-  // "seed 1" finds the rows with 1 in the column seed.
+  // "seed 1" finds the rows with 1 in the column seed, and not those with 10.
+  const ends = (words) => (/ \d+$/.test(words) ? `${words};` : words);
   const heads = all("thead th", runs).map(text);
-  const named = (row) => [...row.cells].map((cell, index) => `${heads[index]} ${text(cell)}`).join("; ").toLowerCase();
+  const named = (row) => [...row.cells].map((cell, index) => `${heads[index]} ${text(cell)};`).join(" ").toLowerCase();
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(",").map((word) => word.trim()).filter(Boolean);
     const rows = [...runs.tBodies[0].rows];
-    for (const row of rows) row.hidden = !words.every((word) => named(row).includes(word));
+    for (const row of rows) row.hidden = !words.every((word) => named(row).includes(ends(word)));
     const left = rows.filter((row) => !row.hidden).length;
     status.textContent = words.length ? `${left} of ${rows.length} runs` : "";
   });

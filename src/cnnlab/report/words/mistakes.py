@@ -11,7 +11,7 @@ from cnnlab.data import Dataset, Split
 from cnnlab.models import scramble_channels
 from cnnlab.report import plots
 from cnnlab.report.plots import Picture
-from cnnlab.report.tables import count, table, trial_cell, verdict_cell
+from cnnlab.report.tables import count, remark, table, trial_cell, verdict_cell
 from cnnlab.report.words.comparison import difference_cell
 from cnnlab.report.words.stage import SCORE_FORMATS, score_columns
 from cnnlab.study import Architecture, Mistake, built_in, mistake_model
@@ -57,12 +57,12 @@ def mistakes_table(results: Sequence[MistakeResult]) -> HTML:
                     "mistake": _mistake_cell(result.mistake, is_described=index == 0),
                     "with it": trial_cell(effect.trial),
                     "without it": trial_cell(effect.against),
-                    "difference": "the same runs in this budget" if is_same else difference_cell(effect),
+                    "difference": remark("the same runs in this budget") if is_same else difference_cell(effect),
                     "verdict": "" if is_same else verdict_cell(effect.verdict),
                 }
             )
     rows += [
-        {"mistake": _mistake_cell(mistake), "difference": "changes no result"}
+        {"mistake": _mistake_cell(mistake), "difference": remark("changes no result")}
         for mistake in built_in().mistakes
         if not mistake.trials
     ]

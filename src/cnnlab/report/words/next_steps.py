@@ -30,8 +30,10 @@ def learning_curve_summary(curve: LearningCurve | None) -> Markdown:
             "than classes."
         )
     half, full = curve.points[-2:]
+    own = ""
+    if curve.gain.has_interval:
+        own = " The intervals of two points may overlap: the difference has one of its own."
     return Markdown(
         f"The mean `val_f1` of the final model with {count(full.images, 'training image')}, less that with "
-        f"{half.images:,}: {comparison_text(curve.gain)} The intervals of two points may overlap: the difference has "
-        "one of its own."
+        f"{half.images:,}: {comparison_text(curve.gain)}{own}"
     )

@@ -11,7 +11,7 @@ from cnnlab import evidence
 from cnnlab.evidence import Comparison, Rule, Verdict
 from cnnlab.records import Record
 from cnnlab.report import plots
-from cnnlab.report.tables import count, mean_sd, visible_name
+from cnnlab.report.tables import count, interval_end, mean_sd, visible_name
 from cnnlab.report.words.images import part_notes
 from cnnlab.report.words.notes import group_choices, is_conclusive, not_learned_reason, not_learned_text, titles
 from cnnlab.report.words.settings import augmentation_text, optimizer_text
@@ -161,8 +161,8 @@ def final_gain(tuning: Tuning, first: StageResult, last: StageResult) -> Compari
 
 def points_text(gain: Comparison) -> tuple[str, str]:
     """Return a difference in points, and its interval."""
-    interval = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-    return f"{100 * gain.difference:+.1f}", interval if gain.has_interval else "one run says nothing about noise"
+    interval = f"95 % interval {interval_end(100 * gain.low, 1)} to {interval_end(100 * gain.high, 1)}"
+    return f"{100 * gain.difference:+z.1f}", interval if gain.has_interval else "one run says nothing about noise"
 
 
 def first_stage(results: Sequence[StageResult]) -> StageResult | None:
@@ -273,7 +273,7 @@ def evidence_summary(tuning: Tuning, results: Sequence[StageResult]) -> str:
     if tuning.budget.seeds == 1:
         return "With one run per trial there are no intervals, so every verdict is inconclusive."
     conclusive, _, not_learned = group_choices(tuning, made)
-    verb = "has" if len(conclusive) == 1 else "have"
+    verb = "has" if 1 in (len(conclusive), len(made)) else "have"
     named = f": {titles(conclusive)}" if conclusive else ""
     gray = " on grayscale images" if len(made) < len([one for one in results if one.decision.evidence]) else ""
     lines = [f"{len(conclusive)} of {count(len(made), 'choice')}{gray} {verb} a conclusive verdict{named}."]

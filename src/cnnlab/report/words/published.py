@@ -156,8 +156,8 @@ def our_noise_summary(tuning: Tuning, results: Sequence[StageResult]) -> Markdow
         others = f" Left out: {count(left_out, 'trial')} of which a run is no better than guessing."
     return Markdown(
         f"With {split['train']:,} training and {split['test']:,} test images, the standard deviation of one run's "
-        f"`test_f1` is **{sd:.4f}** ({dof} degrees of freedom, from {count(len(runs), 'trial')}). Between runs of one "
-        f"trial, {differs}.{published}{others}\n\n"
+        f"`test_f1` is **{sd:.4f}** ({count(dof, 'degree')} of freedom, from {count(len(runs), 'trial')}). Between "
+        f"runs of one trial, {differs}.{published}{others}\n\n"
         "Is the last epoch noisier than the best one? The validation accuracy of runs of one trial has a standard "
         f"deviation of **{last:.4f}** at the last epoch and of **{best:.4f}** at the epoch with the lowest `val_loss`: "
         f"{change}. For {ended_at_best:.0f} % of the runs these are the same epoch."
@@ -243,7 +243,7 @@ def agreement_report(results: Sequence[StageResult]) -> tuple[HTML, Markdown]:
         "published params": ",d",
         "our params": ",d",
         "published F1": ".3f",
-        "difference": "+.3f",
+        "difference": "+z.3f",
         "two SD": ".3f",
     }
     others = ""

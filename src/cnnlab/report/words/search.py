@@ -7,7 +7,7 @@ from IPython.display import HTML, Markdown
 from markupsafe import Markup
 
 from cnnlab.records import Record
-from cnnlab.report.tables import count, table, text, trial_cell
+from cnnlab.report.tables import count, table, text
 from cnnlab.report.words.settings import setting_text
 from cnnlab.report.words.stage import own_images
 from cnnlab.study import OracleKind
@@ -84,9 +84,9 @@ def search_settings(result: SearchResult) -> Markdown:
         return Markdown("There is no winner: no proposal was run.")
     old, new = (dict(named_settings(trial.effective())) for trial in (result.incumbent.settings, winners[0]))
     changed = [
-        text(f"{name} {setting_text(value)} ({setting_text(old[name])})")
+        text(f"{name} {setting_text(value)} ({setting_text(old[name]) if name in old else 'not set'})")
         for name, value in new.items()
-        if name in old and value != old[name]
+        if name not in old or value != old[name]
     ]
     if not changed:
         return Markdown("The winner has the settings of the incumbent.")
@@ -100,19 +100,19 @@ def search_ledger(result: SearchResult) -> HTML:
 
 def _row(result: SearchResult, proposal: Proposal) -> dict[str, object]:
     records, notes = proposal.records, ["winner"] if proposal is result.winner else []
-    return {
-        "trial": trial_cell(str(proposal.number)) + _small(notes),
+    row: dict[str, object] = {
+        "trial": Markup("{}").format(proposal.number) + _small(notes),
         "part": proposal.part,
         "status": Markup("{}").format(proposal.status.value) + _small([proposal.reason] if proposal.reason else []),
         "val_f1": proposal.val_f1,
         "params": records[0].params if records else None,
         "epochs": fmean(record.epochs for record in records) if records else None,
         result.unit: _number(proposal.cost) if proposal.cost else "",
-        **{
-            dimension.setting: show_value(proposal.settings[dimension.setting]) if proposal.settings else ""
-            for dimension in result.search.space
-        },
     }
+    for dimension in result.search.space:  # a setting may have the name of a column, as `epochs`
+        name = f"setting {dimension.setting}" if dimension.setting in row else dimension.setting
+        row[name] = show_value(proposal.settings[dimension.setting]) if proposal.settings else ""
+    return row
 
 
 def _small(notes: Sequence[str]) -> Markup:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from cnnlab.evidence import Comparison
 from cnnlab.records import Record
-from cnnlab.report.tables import mean_sd, table, text, trial_cell, verdict_cell
+from cnnlab.report.tables import mean_sd, remark, table, text, trial_cell, verdict_cell
 from cnnlab.report.words.comparison import difference_cell, interval_text
 from cnnlab.report.words.notes import by_outcome, group_choices, not_learned_text, titles
 from cnnlab.report.words.opening import (
@@ -99,13 +99,15 @@ def gray_and_colour_scores(gray: StageResult | None, colour: StageResult) -> Mar
         return Markdown("No trial of this stage has the same augmentation as the grayscale network.")
     trial = same[0]
     old, new = (dict(named_settings(settings)) for settings in (before, trial.settings))
-    others = ", ".join(name for name, value in new.items() if name != "colour" and value != old[name])
+    others = ", ".join(
+        name for name, value in new.items() if name != "colour" and (name not in old or value != old[name])
+    )
     differ = f" Other settings that differ: {others}." if others else ""
     on_gray, on_colour = _test_f1(gray.selected_records), _test_f1(colour.records(trial.name))
     return Markdown(
         f"The same network with the same augmentation ({text(before.input.augmentation)}) has a `test_f1` of "
         f"{mean_sd(on_gray)} on grayscale images and of {mean_sd(on_colour)} on colour images ({len(on_gray)} and "
-        f"{len(on_colour)} runs). The means differ by {float(np.mean(on_colour) - np.mean(on_gray)):+.3f}; this says "
+        f"{len(on_colour)} runs). The means differ by {float(np.mean(on_colour) - np.mean(on_gray)):+z.3f}; this says "
         "nothing about noise." + differ
     )
 
@@ -120,7 +122,7 @@ def terminal_summary(tuning: Tuning, results: Sequence[StageResult], claim_resul
     """Return the results of the study in at most five lines of plain text, most important first."""
     first, last = first_stage(results), final_stage(results)
     if not first or not last:
-        return ["No stage has a result."]
+        return ["No stage selects a model to use." if first else "No stage has a result."]
     made = choices(results)
     others = [result for result in results if result.stage.on_colour]
     if last.selected.settings.input.colour:
@@ -185,10 +187,12 @@ def claim_table(claim_results: Sequence[ClaimResult]) -> HTML:
         {
             "claim": result.claim.says,
             "status": verdict_cell(result.status),
-            "difference in test_f1": result.comparison.difference if result.comparison else result.reason or "not run",
+            "difference in test_f1": result.comparison.difference
+            if result.comparison
+            else remark(result.reason or "not run"),
             "95 % interval": interval_text(result.comparison),
             "claimed": f"> {result.claim.by:g}",
         }
         for result in claim_results
     ]
-    return table(rows, {"difference in test_f1": "+.3f"})
+    return table(rows, {"difference in test_f1": "+z.3f"})
