@@ -59,7 +59,7 @@ def verdict_cell(verdict: str) -> Markup:
 
 
 def remark(words: str) -> Markup:
-    """Return words in the place of a number: where its column is sorted, they come last, as missing values do."""
+    """Return words instead of a number: where its column is sorted, they come last, as missing values do."""
     return Markup('<span class="remark">{}</span>').format(words)
 
 

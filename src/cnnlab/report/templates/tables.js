@@ -18,7 +18,7 @@ function button(label, act) {
 const MISSING = "-";
 const NUMBER = /^(?:[<>]|above|below)? ?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?: ?(?:%|\*|±.*|to .*|\(.*))?$/i;
 const text = (cell) => cell.textContent.trim();
-const content = (cell) => (cell.querySelector(".remark") ? MISSING : text(cell)); // words in the place of a number
+const content = (cell) => (cell.querySelector(".remark") ? MISSING : text(cell)); // words instead of a number
 const value = (words) => parseFloat(NUMBER.exec(words)?.[1].replaceAll(",", ""));
 function isNumeric(cells) {
   const contents = cells.map(content).filter((words) => words && words !== MISSING);
