@@ -165,6 +165,13 @@ from cnnlab.tuning import Tuning, progress, run_study
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_number_of_workers_is_known_without_dask():
+    """A report in which nothing has changed asks for it."""
+    code = "import sys; from cnnlab.engine import Engine; print(Engine().size, 'distributed' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"[1-9]\d* False\n", done.stdout)
+
+
 def test_make_lists_its_targets_and_variables():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     for word in ("report", "plan", "runs", "test", "lab", "data", "lint", "lock", "clean"):

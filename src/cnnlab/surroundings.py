@@ -69,6 +69,11 @@ def project_path(path: str | Path) -> Path:
     return project_folder() / expanded(path)
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def expanded(path: str | Path) -> Path:
     """Return a path with the user's folder instead of a `~` at its start, as a shell gives it."""
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cnnlab.engine.ahead import Ahead, Work
 from cnnlab.engine.events import Events
 from cnnlab.records import Record, Run, RunStore
-from cnnlab.surroundings import ADDRESS
+from cnnlab.surroundings import ADDRESS, cores
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -91,15 +91,15 @@ class Engine:
 
     @property
     def size(self) -> int:
-        """Number of workers, of one thread each, at least 1; of this machine, also before they are started.
+        """Number of workers, of one thread each, at least 1; of this machine, until they are started, that of its cores.
 
         Raises:
             ConfigError: No scheduler answers at the address.
             WorkerError: Workers have other versions than this client.
         """
-        from cnnlab.engine.workers import local_size  # loads Dask
-
-        return max(1, sum(self.client.nthreads().values())) if self.is_remote else local_size()
+        if self.is_remote or self._connected:
+            return max(1, sum(self.client.nthreads().values()))
+        return cores()  # without Dask, which takes long to load
 
     def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
         """Call a function on a worker, which has Keras loaded, before the runs that wait.

@@ -31,11 +31,6 @@ START_TRIES = 3
 """How often starting the workers is tried: one may be killed as it starts."""
 
 
-def local_size() -> int:
-    """Return how many workers this machine gets: one per core, or fewer where memory is short."""
-    return int(max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)))
-
-
 class _Prepare(WorkerPlugin):  # type: ignore[misc]
     """Prepares a worker process before its first run imports Keras."""
 
@@ -70,7 +65,7 @@ class LocalWorkers:
                 with dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENV, **_MALLOC}}):
                     return _start_cluster(
                         threads_per_worker=1,
-                        n_workers=local_size(),
+                        n_workers=max(1, min(CPU_COUNT, MEMORY_LIMIT // WORKER_BYTES)),
                         memory_limit=0,  # Dask would pause and restart workers that Keras makes large
                         dashboard_address="127.0.0.1:0",
                         silence_logs=logging.CRITICAL,

@@ -79,9 +79,8 @@ def _find_pair(claim: Claim, results: Sequence[StageResult]) -> _Pair | str:
     (result, better), (other_result, than) = sides
     records, others = result.records(better), list[list[Record]]()
     if result is other_result:
-        own = {
-            result.same_as.get(name, name) for name in (better, than)
-        }  # the names of the same runs in `distinct_trials`
+        same_as = result.same_as
+        own = {same_as.get(name, name) for name in (better, than)}
         others = [result.records(trial.name) for trial in result.distinct_trials if trial.name not in own]
     return _Pair((better, than), records, other_result.records(than), others)
 

@@ -33,7 +33,7 @@ decoding.serve()
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    monkeypatch.setattr(children.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(children.surroundings, "cores", lambda: 2)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ CLEAR, CLOSE = (0.80, 0.81, 0.82), (0.50, 0.51, 0.52)
 @pytest.fixture
 def tuning(folder, tmp_path, monkeypatch):
     """A study of three seeds and two epochs at most, on two workers."""
-    monkeypatch.setattr("cnnlab.engine.workers.CPU_COUNT", 2)
+    monkeypatch.setattr("cnnlab.engine.engine.cores", lambda: 2)
     return Tuning(folder, tmp_path / "runs", budget={"seeds": 3, "epochs": 24})
 
 
@@ -270,7 +270,7 @@ def test_nothing_is_suggested_without_results(tuning):
 
 
 def test_the_time_of_the_mistakes_is_part_of_the_estimate(cifar10, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnnlab.engine.workers.CPU_COUNT", 1)
+    monkeypatch.setattr("cnnlab.engine.engine.cores", lambda: 1)
     tuning = Tuning(cifar10, tmp_path, budget={"seeds": 3})
     [step] = next_steps(tuning, [inconclusive("dense", 0.03, 6)], None, {})
     assert step.seconds == pytest.approx(6 + tuning.planned_runs()["mistakes"])

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnlab import surroundings
 from cnnlab.data.photos import decoding
 from cnnlab.data.size import Size
 
@@ -83,8 +84,7 @@ class Decoders:
 
     def __init__(self, n_files: int) -> None:
         """Prepare as many processes as this one may use cores, and fewer for few files."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._n = max(min(cores, MOST, -(-n_files // FEW)), 1)
+        self._n = max(min(surroundings.cores(), MOST, -(-n_files // FEW)), 1)
         self._pool = ThreadPoolExecutor(self._n)
         self._large = threading.Lock()
         self._children = [_Child(SHARED_BYTES // self._n, self._large) for _ in range(self._n)]
