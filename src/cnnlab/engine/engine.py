@@ -91,7 +91,7 @@ class Engine:
 
     @property
     def size(self) -> int:
-        """Number of workers, of one thread each, at least 1; of this machine, until they are started, that of its cores.
+        """Number of workers, of one thread each, at least 1; until those of this machine are started, its cores.
 
         Raises:
             ConfigError: No scheduler answers at the address.
