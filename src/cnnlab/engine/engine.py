@@ -98,7 +98,7 @@ class Engine:
             WorkerError: Workers have other versions than this client.
         """
         if self.is_remote or self._connected:
-            return max(1, sum(self.client.nthreads().values()))
+            return int(max(1, sum(self.client.nthreads().values())))
         return cores()  # without Dask, which takes long to load
 
     def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
